@@ -1,0 +1,153 @@
+"""One call at the rim: the only place where engine, road, storage and clock meet.
+
+(Protocol part: what a device may expect of a network. The classes that fulfil it are in endpoint.py and below.)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from vfax.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Dialing:
+    """The INVITE has left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """The other side rings (180 or 183)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The call is up; no fax signal has been seen yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """The peer said who it is (CSI when sending, TSI when receiving)."""
+
+    remote_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """Mode of the pages that follow, in words for people and records."""
+
+    rate_bps: int
+    ecm: bool
+    coding: str
+    resolution: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageBegun:
+    """Page `number` (from 1) is on the line."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageMoving:
+    """Live progress inside a page: rows so far (receiving; total 0), or octets of total (sending)."""
+
+    number: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageDone:
+    """Page `number` is confirmed."""
+
+    number: int
+
+
+CallEvent = Dialing | Ringing | Answered | Identified | Negotiated | PageBegun | PageMoving | PageDone
+
+Publish = Callable[[CallEvent], None]
+"""Called synchronously from the call's task; must not block and must not raise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendRequest:
+    """What a device asks the network to send. `document` is a TIFF Class F file."""
+
+    document: Path
+    destination: str  # SIP URI
+    local_id: str  # our TSI
+    caller_name: str
+
+
+class InboundCall(Protocol):
+    """A call that has not been answered yet. Exactly one of refuse() and receive() ends its waiting.
+
+    `ended_early` is set when the caller gives up before the answer (CANCEL, timeout): receive() then returns at once
+    with the outcome.
+    """
+
+    id: str
+    caller: str
+    caller_name: str
+    dialled: str
+    ended_early: trio.Event
+
+    def ring(self) -> None:
+        """Tell the caller that it rings (180). May be said again."""
+
+    def refuse(self, status: int) -> None:
+        """Refuse with a SIP status: 486 no line free, 480 nobody answers, 603 unwanted."""
+
+    async def receive(self, target: Path, *, local_id: str, publish: Publish) -> Outcome:
+        """Answer, receive all pages into `target` (an existing file, filled as TIFF Class F), hang up.
+
+        Every page is durable before the peer hears its confirmation: it is kept beside `target` in
+        `<target>.pages/` until the whole file has replaced `target`. Returns an outcome; never raises for what the
+        peer did. Cancelling the surrounding scope hangs up.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Latched and immediate, from any phase: receive() ends with Cause.ABORTED within a second."""
+
+
+class OutboundCall(Protocol):
+    """A call to be made."""
+
+    id: str
+
+    async def send(self, request: SendRequest, *, publish: Publish) -> Outcome:
+        """Dial, send every page, hang up. Returns an outcome; raises DocumentError before dialling only."""
+        ...
+
+    def abort(self) -> None:
+        """As of InboundCall."""
+
+
+class Network(Protocol):
+    """Where a device's calls come from and go to: one SIP endpoint."""
+
+    async def run(
+        self,
+        on_call: Callable[[InboundCall], None],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve until cancelled. `on_call` is called synchronously for each new call and must ring or refuse soon.
+
+        Raises LinkError when the address cannot be bound (the message says which and by whom if known).
+        """
+
+    def outbound(self) -> OutboundCall:
+        """A fresh outgoing call."""
+        ...
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The bound host and port, once `task_status.started` was called."""
+        ...

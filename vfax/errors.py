@@ -1,0 +1,46 @@
+"""What vfax raises on purpose.
+
+Owns      the error tree. Peer rubbish is an event, our own misuse an exception, a failed fax an `Outcome`.
+Not here  errors of the provider contract with their Win32 codes (fsp/errors.py).
+"""
+
+
+class FaxError(Exception):
+    """Everything vfax raises on purpose."""
+
+
+class MisuseError(FaxError):
+    """Our own caller broke the contract: a bug on this side, never the peer's."""
+
+
+class DecodeError(FaxError):
+    """Octets that are not what the Recommendation says; always raised fresh.
+
+    `offset` counts octets from the start of the input, `source` is the clause that was broken.
+    """
+
+    def __init__(self, what: str, *, offset: int = 0, source: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.offset = offset
+        self.source = source
+
+    def __str__(self) -> str:
+        where = f"{self.what} at octet {self.offset}"
+        return f"{where} ({self.source})" if self.source else where
+
+
+class LinkError(FaxError):
+    """The road is gone: socket closed, no route, dialog torn down."""
+
+
+class StoreError(FaxError):
+    """A page could not be made durable; the operating system's error is the `__cause__`."""
+
+
+class DocumentError(FaxError):
+    """A document cannot be sent: the message names the file, what is wrong and what would be right."""
+
+
+class SettingsError(FaxError):
+    """A setting is wrong: the message names file, key, value and what is expected."""

@@ -1,0 +1,1 @@
+"""Roads: how octets travel."""
