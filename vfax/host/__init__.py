@@ -1,0 +1,1 @@
+"""The fax service: loads providers, runs their jobs, keeps what they receive."""
