@@ -1,0 +1,118 @@
+"""Which room may import which, and what the pure rooms must not know: read from the sources of the installed package."""
+
+import ast
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import vfax
+
+ROOT: Final = Path(vfax.__file__).parent
+
+BASE: Final = {"errors", "outcome", "signals"}
+MAY_IMPORT: Final[dict[str, set[str]]] = {
+    "__init__": set(),
+    "errors": set(),
+    "outcome": set(),
+    "signals": set(),
+    "codecs": BASE,
+    "transports": BASE | {"codecs"},
+    "t30": BASE | {"codecs"},
+    "fsp": {"errors", "outcome"},
+    "verdict": BASE,
+    "journal": BASE,
+    "pages": BASE,
+    "call": BASE,
+    "ports": {"fsp", "errors"},
+    "leg": BASE | {"codecs", "transports", "t30", "verdict"},
+    "runner": BASE | {"codecs", "transports", "t30", "leg", "call", "journal", "pages", "verdict"},
+    "endpoint": BASE | {"codecs", "transports", "t30", "leg", "call", "journal", "pages", "verdict", "runner"},
+    "simulate": BASE | {"codecs", "transports", "t30", "leg"},
+    # the device sees a network, never a host; the host sees the contract, never a device
+    "device": BASE | {"fsp", "call", "ports", "endpoint", "verdict"},
+    "host": BASE | {"fsp", "codecs", "ports", "pages", "verdict"},
+    "settings": BASE | {"codecs", "transports", "t30", "leg", "endpoint", "fsp", "device", "host"},
+    "cli": BASE | {"codecs", "fsp", "host", "settings", "simulate", "verdict", "journal", "__init__", "leg", "call"},
+    "__main__": {"cli"},
+}
+PURE: Final = (
+    "codecs/",
+    "t30/",
+    "fsp/constants.py",
+    "fsp/structures.py",
+    "transports/sip/",
+    "transports/udptl.py",
+    "transports/t38.py",
+    "transports/rtp.py",
+    "transports/simnet.py",
+    "transports/parameters.py",
+    "leg.py",
+    "verdict.py",
+    "signals.py",
+    "outcome.py",
+    "errors.py",
+)
+WORLD: Final = {"trio", "socket", "time", "asyncio", "threading", "random", "os", "pathlib", "logging", "datetime"}
+PILLOW_AT: Final = "codecs/tiff.py"  # the only importer of Pillow; it reads and writes files
+
+SOURCES: Final = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+
+
+def imports(source: str) -> set[str]:
+    """Every module named in an import anywhere in `source`, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide which room is meant"
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room(path: str) -> str:
+    return path.split("/", maxsplit=1)[0].removesuffix(".py")
+
+
+def rooms_of(modules: set[str]) -> set[str]:
+    named = {module.split(".")[1] for module in modules if module.startswith("vfax.")}
+    known = {room(path) for path in SOURCES}
+    return named & known
+
+
+def test_every_source_file_was_found() -> None:
+    assert "leg.py" in SOURCES
+    assert len(SOURCES) > 30
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_imports_point_one_way(path: str) -> None:
+    here = room(path)
+    assert here in MAY_IMPORT, f"{here} is a new room: say above what it may import"
+    foreign = rooms_of(imports((ROOT / path).read_text("utf-8"))) - {here}
+    assert not foreign - MAY_IMPORT[here]
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.startswith(PURE)])
+def test_pure_module_knows_nothing_of_the_world(path: str) -> None:
+    known = {module.split(".")[0] for module in imports((ROOT / path).read_text("utf-8"))}
+    allowed = {"os", "pathlib"} if path == PILLOW_AT else set()
+    assert not known & (WORLD - allowed)
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path != PILLOW_AT])
+def test_only_the_tiff_module_imports_pillow(path: str) -> None:
+    assert "PIL" not in {module.split(".")[0] for module in imports((ROOT / path).read_text("utf-8"))}
+
+
+def test_the_table_of_rooms_has_no_circle() -> None:
+    order: list[str] = []
+    waiting = {here: set(others) for here, others in MAY_IMPORT.items()}
+    while waiting:
+        free = sorted(here for here, others in waiting.items() if not others & waiting.keys())
+        assert free, f"a circle among {sorted(waiting)}"
+        order += free
+        for here in free:
+            del waiting[here]
+    assert order.index("codecs") < order.index("transports") < order.index("leg") < order.index("host")
