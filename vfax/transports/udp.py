@@ -1,0 +1,110 @@
+"""UDP sockets for trio: SIP and media travel through here.
+
+Owns      opening, reading and writing datagram sockets. Not here: what is in the datagrams.
+
+Sending never waits: a full socket buffer drops the datagram, as any router on the way may; the protocols above repeat.
+Reading takes what has arrived in one go, so that a busy socket costs one wake-up for many packets.
+"""
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterable
+from typing import Final, Self
+
+import trio
+
+from vfax.errors import LinkError
+from vfax.transports.sip.values import Address
+
+MAX_DATAGRAM: Final = 65535
+BATCH: Final = 32  # datagrams read before other tasks get their turn
+RECEIVE_BUFFER: Final = 1 << 20  # asked for; the system may give less
+
+
+class UdpSocket:
+    """One bound, non-blocking datagram socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.dropped = 0  # datagrams that could not leave
+        name = sock.getsockname()
+        self.address: Address = (str(name[0]), int(name[1]))
+
+    @classmethod
+    def bind(cls, host: str, port: int) -> Self:
+        """Open `host`:`port` (0: any free port). Raises LinkError naming the address and the reason."""
+        try:
+            family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+        except ValueError as why:
+            raise LinkError(f"cannot listen on {host!r}: not an IPv4 or IPv6 address") from why
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            sock.bind((host, port))
+        except OSError as why:
+            sock.close()
+            raise LinkError(f"cannot listen on {format_address((host, port))}: {why.strerror}") from why
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        return cls(sock)
+
+    @classmethod
+    def bind_even(cls, host: str, ports: Iterable[int]) -> Self:
+        """Open the first free port of `ports` (0: any free even one).
+
+        Quirk: some gateways take even UDPTL ports only.
+        """
+        for port in ports:
+            try:
+                bound = cls.bind(host, port)
+            except LinkError as why:
+                if isinstance(why.__cause__, OSError) and why.__cause__.errno == errno.EADDRINUSE:
+                    continue
+                raise
+            if bound.address[1] % 2 == 0:
+                return bound
+            bound.close()
+        raise LinkError(f"no free media port on {host}: widen [media] ports in the settings")
+
+    def send(self, datagram: bytes, to: Address) -> None:
+        """Send one datagram now, or drop and count it."""
+        try:
+            self._sock.sendto(datagram, to)
+        except (OSError, UnicodeError, OverflowError):
+            self.dropped += 1
+
+    async def receive(self) -> list[tuple[bytes, Address]]:
+        """Wait for datagrams and take up to `BATCH` of them."""
+        await trio.lowlevel.wait_readable(self._sock)
+        taken: list[tuple[bytes, Address]] = []
+        while len(taken) < BATCH:
+            try:
+                octets, source = self._sock.recvfrom(MAX_DATAGRAM)
+            except BlockingIOError:
+                break
+            except ConnectionError:  # Quirk: Windows reports ICMP errors about earlier datagrams of ours here
+                continue
+            taken.append((octets, (source[0], source[1])))
+        return taken
+
+    def close(self) -> None:
+        """Close; tasks that wait for it are told by trio."""
+        trio.lowlevel.notify_closing(self._sock)
+        self._sock.close()
+
+
+def format_address(address: Address) -> str:
+    """`host:port`, with brackets round an IPv6 address."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def address_towards(peer: Address) -> str:
+    """The address of this machine that `peer` would see, asked of the routing table; nothing is sent."""
+    family = socket.AF_INET6 if ":" in peer[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(peer)
+        except OSError as why:
+            raise LinkError(f"no route to {format_address(peer)}: {why.strerror}") from why
+        return str(probe.getsockname()[0])
