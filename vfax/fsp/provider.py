@@ -1,0 +1,378 @@
+"""What a provider must and may export, and how a host gets hold of one.
+
+Owns      the Protocols of the exports under their documented names, probing, registration records, loading, the arena.
+Not here  running a provider (host/), being one (device/).
+Source    the published list of FSP functions and their pages; registration: IFaxServer::RegisterDeviceProvider;
+          load states: FAX_PROVIDER_STATUS_ENUM.
+
+How a C function becomes a Python one:
+  * TRUE is returning, with the out parameters as the result; FALSE is raising FaxServiceError (`winerror` is the last
+    error). Any other exception counts as FALSE too, and is a bug of the provider.
+  * Exports that may take time are coroutine functions of the trio run that initialized the provider.
+    `FaxDevReportStatus`, `FaxDevAbortOperation` and the line callback never wait, so they are plain functions, and may
+    be called from any task and any thread, while Send or Receive runs too.
+  * Presence is meaning: an optional export is offered by having it. Do not inherit stubs.
+"""
+
+import importlib
+import threading
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol, cast
+
+from vfax.errors import FaxError
+from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
+from vfax.fsp.constants import FSPI_VERSION, Hresult, ProviderStatus, Win32
+from vfax.fsp.errors import InvalidHandle, OutOfResources, ProviderLoadError
+from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, VirtualDevices
+
+
+class Nursery(Protocol):
+    """What a provider needs of a trio nursery."""
+
+    def start_soon(self, async_fn: Callable[..., Awaitable[object]], /, *args: object, name: object = None) -> None:
+        """Start a task that the nursery owns."""
+
+    async def start(self, async_fn: Callable[..., Awaitable[object]], /, *args: object, name: object = None) -> object:
+        """Start a task and wait until it says that it is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What a provider had not released when its arena was closed."""
+
+    jobs: tuple[object, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+class Arena:
+    """What the private heap (HeapHandle) is in C: everything a provider owns, released by the host when it unloads it.
+
+    The host makes one per provider, gives it in `FaxDevInitialize` and closes it after `FaxDevShutdown`. It carries the
+    nursery for the provider's tasks and the list of its live jobs and temporary files. `remove_file` is the host's way
+    to delete a file that was left behind. All methods may be called from any thread.
+
+    Limit: `max_jobs` live jobs.
+    """
+
+    def __init__(self, nursery: Nursery, *, remove_file: Callable[[str], None], max_jobs: int = 10_000) -> None:
+        self.nursery = nursery
+        self._remove_file = remove_file
+        self._max_jobs = max_jobs
+        self._lock = threading.Lock()
+        self._jobs: dict[int, object] = {}  # by identity: a handle is opaque, it need not be hashable
+        self._files: dict[str, None] = {}
+        self._closed = False
+
+    def adopt_job(self, job: object) -> None:
+        """List a live job. Raises OutOfResources beyond the quota, InvalidHandle when the arena is closed."""
+        with self._lock:
+            self._check_open()
+            if len(self._jobs) >= self._max_jobs:
+                raise OutOfResources(f"{self._max_jobs} jobs are running, which is the limit of this provider")
+            self._jobs[id(job)] = job
+
+    def release_job(self, job: object) -> None:
+        """Strike a job off; harmless when it is not listed."""
+        with self._lock:
+            self._jobs.pop(id(job), None)
+
+    def adopt_file(self, path: str) -> None:
+        """List a temporary file. Raises InvalidHandle when the arena is closed."""
+        with self._lock:
+            self._check_open()
+            self._files[path] = None
+
+    def release_file(self, path: str) -> None:
+        """Strike a file off: it is gone, or somebody else's now."""
+        with self._lock:
+            self._files.pop(path, None)
+
+    @property
+    def live_jobs(self) -> int:
+        """Jobs that have been started and not ended."""
+        return len(self._jobs)
+
+    def close(self) -> Leftovers:
+        """Remove the files that are still listed and tell what was left. May be said again."""
+        with self._lock:
+            self._closed = True
+            left = Leftovers(tuple(self._jobs.values()), tuple(self._files))
+            self._jobs.clear()
+            self._files.clear()
+        for path in left.files:
+            self._remove_file(path)
+        return left
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InvalidHandle("the arena of this provider is closed")
+
+
+class FaxLineCallback(Protocol):
+    """PFAX_LINECALLBACK: how the service tells the provider about line events; plain, from any thread.
+
+    The one documented use for virtual devices: FaxHandle None, hDevice the device id, dwMessage LINE_DEVSPECIFIC,
+    dwParam1 and dwParam2 non-zero where receiving and sending are enabled.
+    """
+
+    def __call__(
+        self,
+        FaxHandle: object | None,
+        hDevice: int,
+        dwMessage: int,
+        dwInstance: int,
+        dwParam1: int,
+        dwParam2: int,
+        dwParam3: int,
+        /,
+    ) -> None:
+        """Take one message; arguments go by position."""
+
+
+FaxSendCallback = Callable[[object, object | None, int, int], bool]
+"""PFAX_SEND_CALLBACK(FaxHandle, CallHandle, Reserved1, Reserved2): False means that the provider must end the call."""
+
+FaxServiceCallback = Callable[[object, int, int, int, int], bool]
+"""PFAX_SERVICE_CALLBACK: reserved, never used by current services; pass None."""
+
+
+class FaxProvider(Protocol):
+    """The exports every provider has. Arguments go by position."""
+
+    async def FaxDevInitialize(
+        self, LineAppHandle: object | None, HeapHandle: Arena, FaxServiceCallback: FaxServiceCallback | None, /
+    ) -> FaxLineCallback:
+        """Do all global initialization. Failing means that none of the provider's devices is used."""
+        ...
+
+    async def FaxDevStartJob(
+        self,
+        LineHandle: object | None,
+        DeviceId: int,
+        CompletionPortHandle: CompletionPort,
+        CompletionKey: StatusKey,
+        /,
+    ) -> object:
+        """Begin a job on a device and return its FaxHandle: any object but None, known by its identity.
+
+        A line that is in use is no failure here: Send and Receive then fail with FS_LINE_UNAVAILABLE.
+        """
+        ...
+
+    async def FaxDevSend(self, FaxHandle: object, FaxSend: FaxSend, FaxSendCallback: FaxSendCallback | None, /) -> None:
+        """Dial, transmit the whole document, hang up."""
+
+    async def FaxDevReceive(
+        self, FaxHandle: object, CallHandle: object | None, FaxReceive: FaxReceive, /
+    ) -> FaxReceive:
+        """Answer, receive the whole document into the existing file, hang up.
+
+        Returns the structure with the name and number of the receiving device filled in.
+        """
+        ...
+
+    def FaxDevReportStatus(self, FaxHandle: object, /) -> FaxDevStatus:
+        """Tell what the operation does or how it ended; at any time from StartJob to EndJob, from any thread."""
+        ...
+
+    def FaxDevAbortOperation(self, FaxHandle: object, /) -> None:
+        """Ask for the end of the operation and return at once; latched when none runs yet; from any thread."""
+
+    async def FaxDevEndJob(self, FaxHandle: object, /) -> None:
+        """End the job: no status is posted any more and the handle is dead."""
+
+
+class VirtualDeviceProvider(FaxProvider, Protocol):
+    """A provider that presents virtual devices."""
+
+    async def FaxDevVirtualDeviceCreation(
+        self, CompletionPort: CompletionPort, CompletionKey: RingKey, /
+    ) -> VirtualDevices:
+        """Take the ring port and tell how many devices there are. May come before or after FaxDevInitialize."""
+        ...
+
+
+class StoppableProvider(FaxProvider, Protocol):
+    """A provider with something to release when it is unloaded."""
+
+    async def FaxDevShutdown(self) -> Hresult:
+        """Release what FaxDevInitialize acquired. Cannot veto: the provider is unloaded whatever the result."""
+        ...
+
+
+class FactsProvider(FaxProvider, Protocol):
+    """A provider with our own extension."""
+
+    def VfaxDevReportFacts(self, FaxHandle: object, /) -> CallFacts:
+        """As FaxDevReportStatus, with all that is known about the call."""
+        ...
+
+
+REQUIRED: Final = (
+    "FaxDevInitialize",
+    "FaxDevStartJob",
+    "FaxDevSend",
+    "FaxDevReceive",
+    "FaxDevReportStatus",
+    "FaxDevAbortOperation",
+    "FaxDevEndJob",
+)
+OPTIONAL: Final = (
+    "FaxDevVirtualDeviceCreation",
+    "FaxDevShutdown",
+    "FaxDevConfigure",
+    "FaxExtInitializeConfig",
+    "VfaxDevReportFacts",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Exports:
+    """The resolved exports of one provider; an optional one it does not offer is None."""
+
+    FaxDevInitialize: Callable[[object | None, Arena, FaxServiceCallback | None], Awaitable[FaxLineCallback]]
+    FaxDevStartJob: Callable[[object | None, int, CompletionPort, StatusKey], Awaitable[object]]
+    FaxDevSend: Callable[[object, FaxSend, FaxSendCallback | None], Awaitable[None]]
+    FaxDevReceive: Callable[[object, object | None, FaxReceive], Awaitable[FaxReceive]]
+    FaxDevReportStatus: Callable[[object], FaxDevStatus]
+    FaxDevAbortOperation: Callable[[object], None]
+    FaxDevEndJob: Callable[[object], Awaitable[None]]
+    FaxDevVirtualDeviceCreation: Callable[[CompletionPort, RingKey], Awaitable[VirtualDevices]] | None = None
+    FaxDevShutdown: Callable[[], Awaitable[Hresult]] | None = None
+    FaxDevConfigure: Callable[..., object] | None = None
+    FaxExtInitializeConfig: Callable[..., object] | None = None
+    VfaxDevReportFacts: Callable[[object], CallFacts] | None = None
+
+    @property
+    def virtual(self) -> bool:
+        """True when the provider presents virtual devices."""
+        return self.FaxDevVirtualDeviceCreation is not None
+
+
+def probe_exports(provider: object) -> Exports:
+    """Resolve the exports of a provider (an instance or a module) by name.
+
+    Raises ProviderLoadError with fpsCANT_LINK, naming the export, when a required one is missing or one that is there
+    cannot be called.
+    """
+    found: dict[str, object] = {}
+    for name in (*REQUIRED, *OPTIONAL):
+        export = getattr(provider, name, None)
+        if export is not None and not callable(export):
+            raise _cannot_link(f"{name} is not a function")
+        if export is None and name in REQUIRED:
+            raise _cannot_link(f"required export {name} is missing")
+        found[name] = export
+    return cast("Callable[..., Exports]", Exports)(**found)
+
+
+def _cannot_link(why: str) -> ProviderLoadError:
+    return ProviderLoadError(ProviderStatus.fpsCANT_LINK, why, Win32.ERROR_PROC_NOT_FOUND)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationRecord:
+    """How a provider is registered. `image_name` is its entry point, `package.module:attribute`.
+
+    The entry point is called with `configuration` and returns the provider. A wrong field raises ProviderLoadError,
+    which names it: fpsBAD_GUID, fpsBAD_VERSION, fpsCANT_LOAD (image_name) or fpsSERVER_ERROR.
+    """
+
+    guid: str
+    friendly_name: str
+    image_name: str
+    tsp_name: str = ""
+    fspi_version: int = FSPI_VERSION
+    capabilities: int = 0
+    configuration: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        status = ProviderStatus
+        _require(_is_guid(self.guid), status.fpsBAD_GUID, f"guid: {self.guid!r} is not a GUID")
+        version = f"fspi_version: {self.fspi_version!r} is not {FSPI_VERSION:#010x}"
+        _require(self.fspi_version == FSPI_VERSION, status.fpsBAD_VERSION, version)
+        named = isinstance(self.friendly_name, str) and bool(self.friendly_name.strip())
+        _require(named, status.fpsSERVER_ERROR, "friendly_name: must not be empty")
+        image = f"image_name: {self.image_name!r} is not of the form package.module:attribute"
+        _require(_is_entry_point(self.image_name), status.fpsCANT_LOAD, image)
+        tsp = f'tsp_name: {self.tsp_name!r}, where a virtual provider has ""'
+        _require(isinstance(self.tsp_name, str), status.fpsSERVER_ERROR, tsp)
+        capabilities = f"capabilities: {self.capabilities!r} is not 0"
+        _require(self.capabilities == 0, status.fpsSERVER_ERROR, capabilities)
+        _require(isinstance(self.configuration, Mapping), status.fpsSERVER_ERROR, "configuration: not a mapping")
+
+    @property
+    def canonical_guid(self) -> str:
+        """The GUID in its one spelling: braces, capitals."""
+        return f"{{{uuid.UUID(self.guid)}}}".upper()
+
+
+def _require(holds: bool, status: ProviderStatus, why: str) -> None:
+    if not holds:
+        raise ProviderLoadError(status, why)
+
+
+def _is_guid(text: object) -> bool:
+    try:
+        return isinstance(text, str) and uuid.UUID(text).int != 0
+    except ValueError:
+        return False
+
+
+def _is_entry_point(text: object) -> bool:
+    if not isinstance(text, str):
+        return False
+    module, _, attribute = text.partition(":")
+    return all(part.isidentifier() for name in (module, attribute) for part in name.split("."))
+
+
+def check_registrations(records: Iterable[RegistrationRecord]) -> None:
+    """Raise ProviderLoadError (fpsBAD_GUID) when two records have one GUID."""
+    seen: dict[str, str] = {}
+    for record in records:
+        other = seen.get(record.canonical_guid)
+        if other is not None:
+            why = f"guid: {record.canonical_guid} of {record.friendly_name!r} is registered for {other!r} already"
+            raise ProviderLoadError(ProviderStatus.fpsBAD_GUID, why)
+        seen[record.canonical_guid] = record.friendly_name
+
+
+_LOAD_FAILURES: Final = (
+    ImportError,
+    SyntaxError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    OSError,
+    FaxError,
+)
+
+
+def load_provider(record: RegistrationRecord) -> object:
+    """Import the entry point of `record`, call it with the configuration, and return the provider it makes.
+
+    Raises ProviderLoadError: fpsCANT_LOAD when it cannot be imported or made (the reason is the `__cause__`),
+    fpsCANT_LINK when a required export is missing.
+    """
+    module_name, _, attribute = record.image_name.partition(":")
+    try:
+        factory: object = importlib.import_module(module_name)
+        for name in attribute.split("."):
+            factory = getattr(factory, name)
+    except _LOAD_FAILURES as why:
+        raise _cannot_load(record, why, Win32.ERROR_MOD_NOT_FOUND) from why
+    if not callable(factory):
+        raise _cannot_load(record, "it is not a function", Win32.ERROR_PROC_NOT_FOUND)
+    try:
+        provider: object = factory(record.configuration)
+    except _LOAD_FAILURES as why:
+        raise _cannot_load(record, why, Win32.ERROR_GEN_FAILURE) from why
+    probe_exports(provider)
+    return provider
+
+
+def _cannot_load(record: RegistrationRecord, why: object, winerror: Win32) -> ProviderLoadError:
+    return ProviderLoadError(ProviderStatus.fpsCANT_LOAD, f"{record.image_name}: {why}", winerror)
