@@ -1,13 +1,15 @@
 """T.30 capabilities: DIS, DTC and DCS information fields to values and back.
 
-Owns      what the bits mean, and the values negotiated from them.
-Not here  frames around them (frames.py), which mode is chosen (t30/).
+Owns      what the bits mean, the values read from them, and the mode that two ends have in common.
+Not here  frames around them (frames.py), when a mode is chosen or given up (t30/).
 Source    T.30 (09/2005) Table 2 and its notes.
 """
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import Final, Self
 
+from vfax.errors import DecodeError
 from vfax.signals import Modem
 
 
@@ -49,3 +51,391 @@ class Agreement:
     width_px: int
     min_scan_ms: int
     max_rows: int = 0
+
+
+# --- bits ----------------------------------------------------------------------------------------
+
+_EXTENSIONS: Final = range(24, 129, 8)  # Table 2: the bit that says "another octet follows"
+MAX_FIF: Final = 16  # octets that the extension chain can reach; Limit: what lies beyond is not read
+
+
+def _numbered(fif: bytes) -> set[int]:
+    """Numbers of the bits set in a DIS, DTC or DCS field, as far as its extension bits reach.
+
+    Octets 1 to 3 always exist (missing ones read as zero). Octets beyond a clear extension bit are ignored: some
+    peers send them, and reading them as capabilities would be wrong.
+    """
+    length = 3
+    while length < MAX_FIF and length <= len(fif) and fif[length - 1] & 0x01:
+        length += 1
+    value = int.from_bytes(fif[:length].ljust(length, b"\0"), "big")
+    return {bit for bit in range(1, length * 8 + 1) if value >> (length * 8 - bit) & 1}
+
+
+def _packed(bits: set[int]) -> bytes:
+    """Octets of a field with these bits and the extension bits they need; trailing zero octets are left out."""
+    last = max(bits | {24 - 1})
+    length = max(3, -(-last // 8))
+    chained = bits | {bit for bit in _EXTENSIONS if bit < length * 8}
+    value = sum(1 << (length * 8 - bit) for bit in chained)
+    return value.to_bytes(length, "big")
+
+
+def _pattern(bits: set[int], first: int, last: int) -> str:
+    return "".join("1" if bit in bits else "0" for bit in range(first, last + 1))
+
+
+def _bits_of(pattern: str, first: int) -> set[int]:
+    return {first + at for at, char in enumerate(pattern) if char == "1"}
+
+
+# --- encoded values (Table 2, bits 11-14, 17-18, 19-20, 21-23) -----------------------------------
+
+FALL_BACK: Final = (
+    Modem.V17_14400,
+    Modem.V17_12000,
+    Modem.V17_9600,
+    Modem.V29_9600,
+    Modem.V17_7200,
+    Modem.V29_7200,
+    Modem.V27TER_4800,
+    Modem.V27TER_2400,
+)
+"""Fast modems in the order in which a failed training falls back."""
+
+_V27_FALLBACK: Final = frozenset({Modem.V27TER_2400})
+_V27: Final = frozenset({Modem.V27TER_4800, Modem.V27TER_2400})
+_V29: Final = frozenset({Modem.V29_9600, Modem.V29_7200})
+_V17: Final = frozenset({Modem.V17_14400, Modem.V17_12000, Modem.V17_9600, Modem.V17_7200})
+
+# What a DIS can say, largest set first: an unlisted pattern reads as the first of these contained in it.
+_ABILITIES: Final = (
+    ("1101", _V27 | _V29 | _V17),
+    ("1100", _V27 | _V29),
+    ("1000", _V29),
+    ("0100", _V27),
+)
+_OLD_V33: Final = "1110"  # V.27ter + V.29 + V.33: V.33 is obsolete, the rest counts
+
+_CHOSEN: Final[dict[str, Modem]] = {
+    "0000": Modem.V27TER_2400,
+    "0100": Modem.V27TER_4800,
+    "1000": Modem.V29_9600,
+    "1100": Modem.V29_7200,
+    "0001": Modem.V17_14400,
+    "0101": Modem.V17_12000,
+    "1001": Modem.V17_9600,
+    "1101": Modem.V17_7200,
+}
+_CHOOSES: Final = {modem: pattern for pattern, modem in _CHOSEN.items()}
+
+# Bits 21-23 of a DIS: milliseconds at 3.85 and at 7.7 lines/mm.
+_SCAN_TIMES: Final[dict[str, tuple[int, int]]] = {
+    "000": (20, 20),
+    "001": (40, 40),
+    "010": (10, 10),
+    "100": (5, 5),
+    "011": (10, 5),
+    "110": (20, 10),
+    "101": (40, 20),
+    "111": (0, 0),
+}
+_SCAN_PATTERNS: Final = {times: pattern for pattern, times in _SCAN_TIMES.items()}
+
+_WIDTHS: Final[dict[str, int]] = {"00": 1728, "10": 2048, "01": 2432, "11": 2432}  # 11 is invalid: read as 01
+_WIDTH_PATTERNS: Final[dict[int, str]] = {1728: "00", 2048: "10", 2432: "01"}
+_ROWS_MM: Final[dict[str, int]] = {"00": 297, "10": 364, "01": 0, "11": 0}  # 0: unlimited
+
+_RESOLUTION_BITS: Final[dict[Resolution, int]] = {Resolution.FINE: 15, Resolution.SUPERFINE: 41}
+_FOREIGN_DCS: Final[dict[int, str]] = {
+    36: "T.43",
+    38: "voice coding",
+    42: "300x300",
+    43: "R16 x 15.4",
+    53: "binary file transfer",
+    54: "document transfer",
+    55: "EDI",
+    57: "basic transfer",
+    60: "character mode",
+    62: "mixed mode",
+    65: "processable mode",
+    68: "JPEG",
+    78: "JBIG",
+    79: "JBIG",
+    105: "600x600",
+    106: "1200x1200",
+    107: "300x600",
+    108: "400x800",
+    109: "600x1200",
+    116: "T.45",
+    123: "internet-aware rates",
+}
+"""Bits of a DCS that choose what vfax never offers; a page under them could not be understood."""
+
+
+def _modems_of(pattern: str) -> frozenset[Modem]:
+    if pattern == "0000":
+        return _V27_FALLBACK
+    for known, modems in _ABILITIES:
+        if all(want == "0" or have == "1" for want, have in zip(known, pattern, strict=True)):
+            return modems
+    return _V27
+
+
+def _pattern_of(modems: frozenset[Modem]) -> str:
+    """The largest ability that claims no family we lack."""
+    for pattern, claimed in _ABILITIES:
+        if {modem.family for modem in claimed} <= {modem.family for modem in modems}:
+            return pattern
+    return "0000"
+
+
+# --- DIS and DTC ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a DIS or DTC says about its station.
+
+    `min_scan_ms` is the minimum scan-line time at 3.85 and at 7.7 lines/mm; `halved_scan` halves the latter at 15.4
+    (bit 46). `max_width_px` is at 204 dpi; `max_length_mm` 0 means unlimited.
+    """
+
+    receives: bool = True
+    has_document: bool = False  # bit 9: may be polled
+    modems: frozenset[Modem] = _V27
+    resolutions: frozenset[Resolution] = frozenset({Resolution.STANDARD})
+    codings: frozenset[Coding] = frozenset({Coding.MH})
+    ecm: bool = False
+    small_frames: bool = False  # bit 7: 64-octet ECM frames preferred
+    max_width_px: int = 1728
+    max_length_mm: int = 297
+    min_scan_ms: tuple[int, int] = (20, 20)
+    halved_scan: bool = False
+    subaddress: bool = False
+    password: bool = False
+    internet_aware: bool = False
+
+    @classmethod
+    def decode(cls, fif: bytes) -> Self:
+        """Read a DIS or DTC field, tolerant: missing octets are zero, invalid patterns read as the nearest valid one.
+
+        Raises DecodeError for an information field that has not even the rate bits.
+        """
+        if len(fif) < 2:
+            raise DecodeError("DIS shorter than 2 octets", offset=len(fif), source="T.30 Table 2")
+        bits = _numbered(fif)
+        ecm = 27 in bits
+        codings = {Coding.MH} | ({Coding.MR} if 16 in bits else set()) | ({Coding.MMR} if ecm and 31 in bits else set())
+        return cls(
+            receives=10 in bits,
+            has_document=9 in bits,
+            modems=_modems_of(_pattern(bits, 11, 14)),
+            resolutions=frozenset({Resolution.STANDARD, *(r for r, bit in _RESOLUTION_BITS.items() if bit in bits)}),
+            codings=frozenset(codings),
+            ecm=ecm,
+            small_frames=ecm and 7 in bits,
+            max_width_px=_WIDTHS[_pattern(bits, 17, 18)],
+            max_length_mm=_ROWS_MM[_pattern(bits, 19, 20)],
+            min_scan_ms=_SCAN_TIMES[_pattern(bits, 21, 23)],
+            halved_scan=46 in bits,
+            subaddress=49 in bits,
+            password=50 in bits,
+            internet_aware=123 in bits,
+        )
+
+    def encode(self) -> bytes:
+        """The information field of a DIS (or DTC) that says this."""
+        bits = _bits_of(_pattern_of(self.modems), 11) | _bits_of(_WIDTH_PATTERNS[self.max_width_px], 17)
+        bits |= _bits_of({297: "00", 364: "10"}.get(self.max_length_mm, "01"), 19)
+        bits |= _bits_of(_SCAN_PATTERNS.get(self.min_scan_ms, "000"), 21)
+        bits |= {bit for resolution, bit in _RESOLUTION_BITS.items() if resolution in self.resolutions}
+        flags = {
+            7: self.small_frames and self.ecm,
+            9: self.has_document,
+            10: self.receives,
+            16: Coding.MR in self.codings,
+            27: self.ecm,
+            31: self.ecm and Coding.MMR in self.codings,
+            46: self.halved_scan,
+            49: self.subaddress,
+            50: self.password,
+            123: self.internet_aware,
+        }
+        return _packed(bits | {bit for bit, said in flags.items() if said})
+
+    def scan_ms(self, resolution: Resolution) -> int:
+        """Minimum scan-line time in milliseconds at a resolution (without ECM)."""
+        low, high = self.min_scan_ms
+        if resolution is Resolution.STANDARD:
+            return low
+        return high // 2 if resolution is Resolution.SUPERFINE and self.halved_scan and high > 5 else high
+
+    def describe(self) -> str:
+        """One line of words for the journal."""
+        families = sorted({modem.family for modem in self.modems})
+        parts = [
+            "receives" if self.receives else "does not receive",
+            "has a document" if self.has_document else "",
+            "+".join(families),
+            "+".join(coding.value for coding in Coding if coding in self.codings),
+            "ECM" if self.ecm else "no ECM",
+            "+".join(resolution.title for resolution in Resolution if resolution in self.resolutions),
+            f"up to {self.max_width_px} px",
+            f"{self.max_length_mm} mm" if self.max_length_mm else "any length",
+            f"scan line {self.min_scan_ms[0]}/{self.min_scan_ms[1]} ms",
+        ]
+        return ", ".join(part for part in parts if part)
+
+
+# --- DCS and CTC ---------------------------------------------------------------------------------
+
+
+def encode_dcs(agreement: Agreement, *, subaddress: bool = False, password: bool = False) -> bytes:
+    """The information field of a DCS: every capability that was not chosen is clear."""
+    bits = {10} | _bits_of(_CHOOSES[agreement.modem], 11) | _bits_of(_WIDTH_PATTERNS[agreement.width_px], 17)
+    bits |= _bits_of("01" if agreement.max_rows == 0 else "00", 19)
+    bits |= _bits_of(_SCAN_PATTERNS[(agreement.min_scan_ms, agreement.min_scan_ms)], 21)
+    if agreement.resolution in _RESOLUTION_BITS:
+        bits.add(_RESOLUTION_BITS[agreement.resolution])
+    flags = {
+        16: agreement.coding is Coding.MR,
+        27: agreement.ecm,
+        28: agreement.ecm and agreement.frame_octets == 64,
+        31: agreement.coding is Coding.MMR,
+        49: subaddress,
+        50: password,
+    }
+    return _packed(bits | {bit for bit, said in flags.items() if said})
+
+
+def decode_dcs(fif: bytes) -> Agreement:
+    """What a DCS chose. Raises DecodeError for what no page could be received under.
+
+    Tolerant where the page can still be understood: MMR without the ECM bit reads as ECM (Table 2 ties the two), an
+    invalid width as the largest, a width nobody offered as it stands.
+    """
+    if len(fif) < 2:
+        raise DecodeError("DCS shorter than 2 octets", offset=len(fif), source="T.30 Table 2")
+    bits = _numbered(fif)
+    foreign = sorted(bit for bit in bits if bit in _FOREIGN_DCS)
+    if foreign:
+        names = ", ".join(_FOREIGN_DCS[bit] for bit in foreign)
+        raise DecodeError(f"DCS chooses what was never offered: {names}", source="T.30 Table 2")
+    modem = _chosen_modem(bits)
+    mmr = 31 in bits
+    ecm = 27 in bits or mmr
+    resolution = Resolution.SUPERFINE if 41 in bits else Resolution.FINE if 15 in bits else Resolution.STANDARD
+    length_mm = _ROWS_MM[_pattern(bits, 19, 20)]
+    return Agreement(
+        modem=modem,
+        coding=Coding.MMR if mmr else Coding.MR if 16 in bits else Coding.MH,
+        ecm=ecm,
+        frame_octets=(64 if 28 in bits else 256) if ecm else 0,
+        resolution=resolution,
+        width_px=_WIDTHS[_pattern(bits, 17, 18)],
+        min_scan_ms=0 if ecm else _SCAN_TIMES[_pattern(bits, 21, 23)][0],
+        max_rows=length_mm * resolution.rows_per_100_mm // 100,
+    )
+
+
+def _chosen_modem(bits: set[int]) -> Modem:
+    pattern = _pattern(bits, 11, 14)
+    if pattern not in _CHOSEN:
+        raise DecodeError(f"DCS rate {pattern} is not one of G3", offset=1, source="T.30 Table 2")
+    return _CHOSEN[pattern]
+
+
+def encode_ctc(modem: Modem) -> bytes:
+    """The information field of a CTC: bits 1 to 16 of a DCS, of which only the rate counts."""
+    return _packed(_bits_of(_CHOOSES[modem], 11))[:2]
+
+
+def decode_ctc(fif: bytes) -> Modem:
+    """The rate a CTC goes on with. Raises DecodeError."""
+    if len(fif) < 2:
+        raise DecodeError("CTC shorter than 2 octets", offset=len(fif), source="T.30 A.4.1")
+    return _chosen_modem(_numbered(fif[:2]))
+
+
+def describe_modem(modem: Modem) -> str:
+    """`V.17 14400`."""
+    return f"{modem.family} {modem.rate_bps}"
+
+
+def describe_dcs(fif: bytes) -> str:
+    """One line of words for the journal. Raises DecodeError."""
+    return describe_agreement(decode_dcs(fif))
+
+
+def describe_agreement(agreement: Agreement) -> str:
+    """`V.17 14400, MMR, ECM 256, fine, 1728 px, scan line 0 ms`."""
+    ecm = f"ECM {agreement.frame_octets}" if agreement.ecm else "no ECM"
+    mode = f"{agreement.coding.value}, {ecm}, {agreement.resolution.title}"
+    return f"{describe_modem(agreement.modem)}, {mode}, {agreement.width_px} px, scan line {agreement.min_scan_ms} ms"
+
+
+# --- negotiation ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preferences:
+    """What a sender is willing to use; `codings` best first. Rates in bit/s."""
+
+    modems: frozenset[Modem] = frozenset(FALL_BACK)
+    max_rate_bps: int = 14400
+    min_rate_bps: int = 2400
+    ecm: bool = True
+    codings: tuple[Coding, ...] = (Coding.MMR, Coding.MR, Coding.MH)
+    resolutions: frozenset[Resolution] = frozenset({Resolution.STANDARD, Resolution.FINE})
+    small_frames: bool = False
+
+
+def usable_modems(capabilities: Capabilities, preferences: Preferences) -> tuple[Modem, ...]:
+    """Modems both ends have, within the rate limits, best first.
+
+    Limit: a rate cap below 2400 bit/s (a nonsense T38MaxBitRate) leaves the slowest modem that both have.
+    """
+    shared = [modem for modem in FALL_BACK if modem in capabilities.modems and modem in preferences.modems]
+    allowed = [m for m in shared if preferences.min_rate_bps <= m.rate_bps <= preferences.max_rate_bps]
+    return tuple(allowed) or tuple(shared[-1:])
+
+
+def agree(
+    capabilities: Capabilities, preferences: Preferences, *, width_px: int, resolution: Resolution
+) -> Agreement | None:
+    """Choose the mode for a page; None when the peer cannot receive or no modem is common.
+
+    The page's own width and resolution are taken when the peer can print them, else the next smaller ones: the page
+    must then be scaled to `width_px` and `resolution` of the result. With ECM the order of codings is the caller's
+    (MMR first by default); without it MMR is left out (T.6 needs error-free data).
+    """
+    modems = usable_modems(capabilities, preferences)
+    if not capabilities.receives or not modems:
+        return None
+    ecm = capabilities.ecm and preferences.ecm
+    codings = [c for c in preferences.codings if c in capabilities.codings and (ecm or c is not Coding.MMR)]
+    common = _common_resolution(capabilities, preferences, resolution)
+    small = preferences.small_frames or capabilities.small_frames
+    return Agreement(
+        modem=modems[0],
+        coding=codings[0] if codings else Coding.MH,
+        ecm=ecm,
+        frame_octets=(64 if small else 256) if ecm else 0,
+        resolution=common,
+        width_px=_common_width(capabilities, width_px),
+        min_scan_ms=0 if ecm else capabilities.scan_ms(common),
+        max_rows=capabilities.max_length_mm * common.rows_per_100_mm // 100,
+    )
+
+
+def _common_resolution(capabilities: Capabilities, preferences: Preferences, wanted: Resolution) -> Resolution:
+    both = capabilities.resolutions & preferences.resolutions
+    fitting = [r for r in Resolution if r in both and r.rows_per_100_mm <= wanted.rows_per_100_mm]
+    return fitting[-1] if fitting else Resolution.STANDARD
+
+
+def _common_width(capabilities: Capabilities, wanted: int) -> int:
+    """The narrowest width that holds the page, as far as the peer's paper goes."""
+    printable = [width for width in _WIDTH_PATTERNS if width <= capabilities.max_width_px]
+    return next((width for width in printable if width >= wanted), printable[-1])
