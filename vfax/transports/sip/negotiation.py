@@ -1,0 +1,422 @@
+"""Offer and answer of one dialog: which media runs, where to, with which T.38 parameters.
+
+Owns      our side of the session: its slots, its versions, what is offered, accepted, declined and restored.
+Not here  SDP syntax (sdp.py); when to offer what (leg.py); the messages that carry it (agent.py).
+Source    RFC 3264; T.38 (09/2010) Annex D; RFC 5347 for the attributes' merging rules.
+
+One port serves audio and image, so a switch-over changes no socket. A slot (m= line) is never deleted or moved by us;
+a peer that does so is followed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Flag
+from typing import Final
+
+from vfax.errors import FaxError, MisuseError
+from vfax.transports.parameters import ErrorCorrection, T38Parameters
+from vfax.transports.sip.sdp import (
+    DEFAULT_LIMITS,
+    Description,
+    Line,
+    Media,
+    SdpLimits,
+    format_connection,
+    format_t38,
+    number,
+    parse_host,
+)
+from vfax.transports.sip.values import Address
+
+PCMU: Final = 0
+PCMA: Final = 8
+G711: Final[dict[int, str]] = {PCMU: "PCMU/8000", PCMA: "PCMA/8000"}
+"""Static payload types of RFC 3551 that we can send."""
+
+NOT_ACCEPTABLE_HERE: Final = 488
+
+
+class MediaKind(Flag):
+    """Kinds of media in an SDP, or wanted in an answer."""
+
+    NONE = 0
+    AUDIO = 1
+    T38 = 2
+    ANY = AUDIO | T38
+
+
+class Unacceptable(FaxError):
+    """Nothing in the peer's offer fits: refuse it with `status`; the session stays as it was."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class T38Media:
+    """T.38 over UDPTL to `remote`.
+
+    `parameters` are merged: what both ends can do; `max_datagram` and `max_buffer` are the peer's own limits.
+    When `held` (c=0.0.0.0) nothing may be sent and the port of `remote` is 0.
+    """
+
+    remote: Address
+    parameters: T38Parameters
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AudioMedia:
+    """G.711 over RTP to `remote`. When `held` nothing may be sent; after c=0.0.0.0 the port of `remote` is 0 too."""
+
+    remote: Address
+    payload_type: int
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """No media runs: the peer switched every stream off, or declined the one we offered."""
+
+    why: str
+
+
+AgreedMedia = T38Media | AudioMedia | Declined
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Our answer and what it agrees to."""
+
+    sdp: bytes
+    media: AgreedMedia
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """One m= line position; `formats` is what its next m= line will say."""
+
+    kind: str
+    proto: str
+    formats: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """Our half of the session as last said. `live` is the slot that carries the media, -1 for none."""
+
+    slots: tuple[_Slot, ...] = ()
+    live: int = -1
+    sdp: bytes = b""
+    lines: tuple[Line, ...] = ()
+    media: AgreedMedia = Declined("nothing was negotiated")
+
+
+IMAGE_SLOT: Final = _Slot("image", "udptl", ("t38",))
+AUDIO_SLOT: Final = _Slot("audio", "RTP/AVP", tuple(str(one) for one in G711))
+MIRRORED: Final[dict[str, str]] = {"sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
+"""How the answer writes the direction of the offer (RFC 3264 6.1); sendrecv needs no word."""
+
+STRENGTH: Final = (ErrorCorrection.NONE, ErrorCorrection.REDUNDANCY, ErrorCorrection.FEC)
+
+
+class MediaSession:
+    """Offers, answers and the state between them, for one dialog.
+
+    `host` is the numeric address the peer shall send to, `port` the one UDP port for audio and image alike.
+    Nothing here raises for what a peer wrote but DecodeError and Unacceptable; then the state is as it was.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        parameters: T38Parameters,
+        session_id: int,
+        username: str = "vfax",
+        explicit_flags: bool = False,
+        limits: SdpLimits = DEFAULT_LIMITS,
+    ) -> None:
+        own = parse_host(host)
+        if own is None or not 0 < port < 65536:
+            raise MisuseError(f"media address {host!r} port {port}: a numeric unicast address and a port are needed")
+        self._host = own
+        self._port = port
+        self._parameters = parameters
+        self._session_id = session_id
+        self._username = "".join(username.split()) or "-"
+        self._explicit_flags = explicit_flags
+        self._limits = limits
+        self._version = 0
+        self._now = _Session()
+        self._before: _Session | None = None  # what revert() restores while an offer of ours is open
+
+    @property
+    def media(self) -> AgreedMedia:
+        """What the last completed exchange agreed; an open offer changes nothing yet."""
+        return (self._before or self._now).media
+
+    # --- our offers -------------------------------------------------------------------------------
+
+    def offer_t38(self) -> bytes:
+        """An offer of T.38: the image line alone at first, else every other slot of the dialog with port 0."""
+        return self._offer(IMAGE_SLOT)
+
+    def offer_audio(self) -> bytes:
+        """An offer of G.711, any image slot of the dialog with port 0."""
+        return self._offer(AUDIO_SLOT)
+
+    def refresh(self) -> bytes:
+        """The current session once more, octet for octet with the same version; audio when there is none yet.
+
+        Quirk: some peers answer a refresh from a stale cache; a Declined then leaves `media` alone: ignore it too.
+        """
+        self.revert()
+        if not self._now.sdp:
+            return self.offer_audio()
+        self._before = self._now
+        return self._now.sdp
+
+    def revert(self) -> None:
+        """Our open offer was refused: the whole session is again what it was before. Without one: no effect.
+
+        Version numbers already spent are not used again, so no two different SDPs ever share one.
+        """
+        if self._before is not None:
+            self._now, self._before = self._before, None
+
+    def _offer(self, wanted: _Slot) -> bytes:
+        """A new offer replaces an open one; the slot of the wanted kind is used again where it is."""
+        self.revert()
+        before = self._now
+        slots = list(before.slots)
+        live = next((i for i, slot in enumerate(slots) if slot.kind.lower() == wanted.kind), len(slots))
+        slots[live : live + 1] = [wanted]
+        media_lines = self._image_lines(self._parameters) if wanted is IMAGE_SLOT else _audio_lines(tuple(G711))
+        self._say(slots, live, media_lines, before.media)
+        self._before = before
+        return self._now.sdp
+
+    # --- the peer's offers ------------------------------------------------------------------------
+
+    def answer(self, offer: bytes, *, want: MediaKind) -> Answer:
+        """Accept one stream of `offer`, decline the others by port 0; as many m= lines as the offer has.
+
+        `want` ANY takes T.38 where it is offered, else audio. An offer that switches every stream off is answered
+        alike and agrees to Declined, once media had been running. An open offer of ours gives way (glare).
+        Raises DecodeError for what is no SDP, Unacceptable when no stream fits.
+        """
+        sdp = Description.decode(offer, self._limits)
+        for index in _candidates(sdp, want):
+            if self._remote(sdp, sdp.media[index]) is not None:
+                return self._accept(sdp, index)
+        current = self._before or self._now
+        if current.slots and sdp.media and all(media.port == 0 for media in sdp.media):
+            return self._answer(_mirror(sdp), -1, (), Declined("the peer switched every stream off"))
+        raise Unacceptable(NOT_ACCEPTABLE_HERE, self._objection(sdp, want))
+
+    def _accept(self, sdp: Description, index: int) -> Answer:
+        media = sdp.media[index]
+        slots = _mirror(sdp)
+        if not media.is_audio:
+            slots[index] = replace(slots[index], formats=media.formats or IMAGE_SLOT.formats)
+            said = _answered(self._parameters, sdp.t38(media))
+            return self._answer(slots, index, self._image_lines(said), self._t38(sdp, media, offered_by_us=False))
+        agreed = self._audio(sdp, media)
+        slots[index] = replace(slots[index], formats=(str(agreed.payload_type),))
+        direction = MIRRORED.get(sdp.direction(media), "sendrecv")
+        return self._answer(slots, index, _audio_lines((agreed.payload_type,), direction), agreed)
+
+    def _answer(self, slots: Sequence[_Slot], live: int, lines: Sequence[Line], media: AgreedMedia) -> Answer:
+        self.revert()
+        self._say(slots, live, lines, media)
+        return Answer(self._now.sdp, media)
+
+    def _objection(self, sdp: Description, want: MediaKind) -> str:
+        """Why nothing fits, for people."""
+        if not sdp.media:
+            return "the offer has no media"
+        if _candidates(sdp, want):
+            return f"the offer names no address that {self._host} can reach"
+        if _candidates(sdp, MediaKind.ANY):
+            return f"the offer has no {'T.38' if want is MediaKind.T38 else 'audio'}"
+        lines = ", ".join(f"{m.kind} {m.port} {m.proto} {' '.join(m.formats[:4])}".strip() for m in sdp.media[:4])
+        return f"neither T.38 over UDPTL nor G.711 over RTP is offered ({lines})"
+
+    # --- the peer's answers -----------------------------------------------------------------------
+
+    def read_answer(self, sdp: bytes) -> AgreedMedia:
+        """What the peer's answer to our last offer (or refresh) agrees to; our offer is settled by it.
+
+        For the final answer only: provisional ones decide nothing. The stream is looked up by its slot, then by its
+        kind; surplus and missing m= lines do no harm. Raises DecodeError for what is no SDP (the offer stays open).
+        """
+        if not self._now.slots:
+            raise MisuseError("an answer was read before anything was offered")
+        media = self._agree(Description.decode(sdp, self._limits))
+        refreshed, self._before = self._before is self._now, None
+        if not (refreshed and isinstance(media, Declined)):
+            self._now = replace(self._now, media=media)
+        return media
+
+    def _agree(self, sdp: Description) -> AgreedMedia:
+        if self._now.live < 0:
+            return Declined("no stream was offered")
+        kind = self._now.slots[self._now.live].kind.lower()
+        wants_audio = kind == "audio"
+        media = _find(sdp.media, self._now.live, kind)
+        if media is None or media.port == 0:
+            return Declined(f"the peer declined the {'audio' if wants_audio else 'T.38'} stream")
+        if wants_audio and _g711(media) is None:
+            return Declined("the peer's answer names no G.711 payload type")
+        if not wants_audio and not (media.is_udptl or media.is_odd_t38):
+            return Declined(f"the peer answered T.38 with {media.proto} {' '.join(media.formats[:4])}")
+        if self._remote(sdp, media) is None:
+            return Declined(f"the peer's answer names no address that {self._host} can reach")
+        return self._audio(sdp, media) if wants_audio else self._t38(sdp, media, offered_by_us=True)
+
+    # --- shared -----------------------------------------------------------------------------------
+
+    def _remote(self, sdp: Description, media: Media) -> Address | None:
+        """Where to send; port 0 stands for "on hold" (c=0.0.0.0, RFC 3264 8.4). None when we cannot reach it."""
+        host = sdp.host(media)
+        if host is None or (":" in host) != (":" in self._host):
+            return None
+        return host, 0 if host in ("0.0.0.0", "::") else media.port
+
+    def _t38(self, sdp: Description, media: Media, *, offered_by_us: bool) -> T38Media:
+        remote = self._remote(sdp, media) or (self._host, 0)
+        merged = merge(self._parameters, sdp.t38(media), offered_by_us=offered_by_us)
+        return T38Media(remote, merged, held=remote[1] == 0)
+
+    def _audio(self, sdp: Description, media: Media) -> AudioMedia:
+        remote = self._remote(sdp, media) or (self._host, 0)
+        held = remote[1] == 0 or sdp.direction(media) in ("sendonly", "inactive")
+        return AudioMedia(remote, _g711(media) or PCMU, held=held)
+
+    def _say(self, slots: Sequence[_Slot], live: int, media_lines: Sequence[Line], media: AgreedMedia) -> None:
+        """Make this our half of the session; equal content keeps its version, new content gets a new one."""
+        lines: list[Line] = []
+        for index, slot in enumerate(slots):
+            port = self._port if index == live else 0
+            lines.append(("m", f"{slot.kind} {port} {slot.proto} {' '.join(slot.formats)}"))
+            if index == live:
+                lines.extend(media_lines)
+        said = tuple(lines)
+        sdp = self._now.sdp
+        if said != self._now.lines or not sdp:
+            self._version += 1
+            sdp = Description((*self._head(), *said), ()).encode()
+        self._now = _Session(tuple(slots), live, sdp, said, media)
+
+    def _head(self) -> tuple[Line, ...]:
+        connection = format_connection(self._host)
+        origin = f"{self._username} {self._session_id} {self._version} {connection}"
+        return (("v", "0"), ("o", origin), ("s", "-"), ("c", connection), ("t", "0 0"))
+
+    def _image_lines(self, parameters: T38Parameters) -> tuple[Line, ...]:
+        return format_t38(parameters, explicit_flags=self._explicit_flags)
+
+
+def offers(sdp: bytes, limits: SdpLimits = DEFAULT_LIMITS) -> MediaKind:
+    """What an SDP offers that we could take up; NONE for no SDP at all. Raises DecodeError for what is no SDP."""
+    if not sdp:
+        return MediaKind.NONE
+    description = Description.decode(sdp, limits)
+    found = MediaKind.NONE
+    for kind in (MediaKind.AUDIO, MediaKind.T38):
+        if _candidates(description, kind):
+            found |= kind
+    return found
+
+
+def merge(ours: T38Parameters, theirs: T38Parameters, *, offered_by_us: bool) -> T38Parameters:
+    """What both ends can do; Max* values are the peer's, for they limit what we send.
+
+    The offer decides the rate management. An answer that claims more than was offered is read as the offer: version
+    and error correction are the lesser of both.
+    """
+    offer = ours if offered_by_us else theirs
+    return T38Parameters(
+        version=min(ours.version, theirs.version),
+        max_bit_rate_bps=min(ours.max_bit_rate_bps, theirs.max_bit_rate_bps),
+        rate_management=offer.rate_management,
+        fill_bit_removal=ours.fill_bit_removal and theirs.fill_bit_removal,
+        transcoding_mmr=ours.transcoding_mmr and theirs.transcoding_mmr,
+        transcoding_jbig=ours.transcoding_jbig and theirs.transcoding_jbig,
+        max_buffer=theirs.max_buffer,
+        max_datagram=theirs.max_datagram,
+        error_correction=min(ours.error_correction, theirs.error_correction, key=STRENGTH.index),
+    )
+
+
+def _answered(ours: T38Parameters, offered: T38Parameters) -> T38Parameters:
+    """What our answer says: the merged values, but our own limits."""
+    return replace(
+        merge(ours, offered, offered_by_us=False),
+        max_bit_rate_bps=ours.max_bit_rate_bps,
+        max_buffer=ours.max_buffer,
+        max_datagram=ours.max_datagram,
+    )
+
+
+def _audio_lines(payload_types: Sequence[int], direction: str = "sendrecv") -> tuple[Line, ...]:
+    """Fax audio: 20 ms packets and no silence suppression (RFC 3108 5.6.4's attribute, which gateways know)."""
+    maps = [f"rtpmap:{one} {G711[one]}" for one in payload_types]
+    return tuple(("a", text) for text in (*maps, "ptime:20", "silenceSupp:off - - - -", direction))
+
+
+def _candidates(sdp: Description, want: MediaKind) -> list[int]:
+    """Indexes of the lines we could accept, the best first: T.38 as it should be, T.38 written oddly, audio."""
+    live = [(index, media) for index, media in enumerate(sdp.media) if media.port]
+    found: list[int] = []
+    if MediaKind.T38 in want:
+        found += [index for index, media in live if media.is_udptl]
+        found += [index for index, media in live if media.is_odd_t38]
+    if MediaKind.AUDIO in want:
+        found += [index for index, media in live if media.is_audio and _g711(media) is not None]
+    return found
+
+
+def _g711(media: Media) -> int | None:
+    """The peer's first G.711 payload type. Limit: static numbers only; 0 and 8 mean nothing else (RFC 3551)."""
+    for text in media.formats:
+        payload_type = number(text)
+        if payload_type in G711:
+            return payload_type
+    return None
+
+
+def _find(lines: Sequence[Media], index: int, kind: str) -> Media | None:
+    """The answer's line for our slot: at its place when the kind is right there, else the first live one of the kind.
+
+    An odd T.38 line may come under another kind than we offered, but only at its place.
+    """
+    if index < len(lines) and (lines[index].kind.lower() == kind or (kind == "image" and lines[index].is_odd_t38)):
+        return lines[index]
+    return next((media for media in lines if media.kind.lower() == kind and media.port), None)
+
+
+def _mirror(sdp: Description) -> list[_Slot]:
+    """The offer's slots as our answer will decline them: one format is enough (RFC 8866 5.14 wants one)."""
+    return [_Slot(media.kind, media.proto, media.formats[:1] or ("0",)) for media in sdp.media]
+
+
+__all__ = [
+    "G711",
+    "PCMA",
+    "PCMU",
+    "AgreedMedia",
+    "Answer",
+    "AudioMedia",
+    "Declined",
+    "MediaKind",
+    "MediaSession",
+    "T38Media",
+    "Unacceptable",
+    "merge",
+    "offers",
+]
