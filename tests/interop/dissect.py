@@ -23,6 +23,7 @@ FIELDS: Final = (
     "t30.FacsimileControl",
 )
 TSHARK_SECONDS: Final = 60
+REPEATED_END: Final = "END OF FRAGMENT W/OUT ANY FRAGMENT DATA"
 # T.30 facsimile control field values, X bit cleared, in transmission order (first bit is the highest).
 FRAME_NAMES: Final = {
     0x01: "DIS",
@@ -93,8 +94,9 @@ def dissect(capture: Path, *, udptl_ports: list[int]) -> list[Dissected]:
 def _packet(line: str) -> Dissected:
     number, source, target, protocols, info, malformed, expert, controls = (line.split("\t") + [""] * 8)[:8]
     names = tuple(_frame_name(int(value, 0)) for value in controls.split(",") if value)
-    # "[Malformed?]" in the text is tshark's remark on a repeated end of a burst (libspandsp says each three times).
-    broken = bool(malformed) or "_ws.malformed" in protocols or "[Malformed Packet" in info
+    broken = bool(malformed) or "_ws.malformed" in protocols or "Malformed" in info
+    # Quirk: tshark marks the second and third copy of the end of a burst (new number, same end) as malformed.
+    broken = broken and REPEATED_END not in info
     return Dissected(int(number), int(source or 0), int(target or 0), protocols, info, broken, expert, names)
 
 
