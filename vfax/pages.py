@@ -268,8 +268,8 @@ class PageFolder:
             self._remove_tree(done)
         if self.folder.is_dir():
             self._disk.rename(self.folder, done)
-            self._remove_tree(done)
             self._disk.fsync_dir(self.folder.parent)
+            self._remove_tree(done)
         self._opened = False
 
     def _remove_tree(self, folder: Path) -> None:
