@@ -1,0 +1,262 @@
+"""The journal: one JSON line per event of a call, written as it happens.
+
+Owns      the lines' shape, their safe text, the file and its limit, reading it back.
+Not here  which events are noted (call.py and below); the sentence of the outcome (verdict.py).
+
+Every line holds `at` (UTC wall time, ISO 8601 with milliseconds), `t` (seconds since the call began) and `kind`;
+the facts follow. A fact that is not known is left out.
+
+| kind       | when                                     | facts                                                        |
+|------------|------------------------------------------|--------------------------------------------------------------|
+| call       | first line                               | call (its id), direction (in, out), caller, dialled, version |
+| sip        | each SIP message                         | direction (in, out), peer, summary                           |
+| t38-first  | first UDPTL datagram each way            | direction, peer, octets, hex (of the beginning)              |
+| t38        | media agreed, again at each change       | peer, media (t38, audio, none), fields of T38Parameters      |
+| dis, dcs   | capabilities and command, each way       | direction, words (decoded), hex (of the frame)               |
+| frame      | any other T.30 control frame             | direction, name, words, hex                                  |
+| training   | CFR or FTT                               | ok, rate_bps                                                 |
+| page       | page begun, kept, confirmed, repeated    | number, what, rows, bad_rows, frames, why                    |
+| status     | each status given to the host            | status (FS_* name), and its fields                           |
+| counters   | at the end                               | what the roads counted: packets, lost, repaired, dropped     |
+| outcome    | last line                                | the fields of Outcome; lost, why_lost when lines were lost   |
+| lost       | only when lines were lost after that     | lost, why                                                    |
+| unreadable | never written; read_journal's word       | line (its number), for a line torn by a crash or a full disk |
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from io import FileIO
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_T = TypeVar("_T")
+
+JsonValue: TypeAlias = "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+"""What a fact may be. Enums that are strings are strings."""
+
+MAX_FILE_OCTETS: Final = 8 * 1024 * 1024
+"""Limit: size of one call's journal; after it only the outcome is still written. A page costs about 3 KB with ECM."""
+
+MAX_TEXT: Final = 2000
+"""Limit: characters of one text; the rest is cut and counted."""
+
+MAX_LINE_OCTETS: Final = 64 * 1024
+"""Limit: octets of one line; facts beyond it are replaced by their size."""
+
+MAX_ITEMS: Final = 200
+"""Limit: entries of one list or mapping among the facts."""
+
+MAX_DEPTH: Final = 4
+"""Limit: lists and mappings inside each other."""
+
+LAST_KINDS: Final = frozenset({"outcome", "lost"})
+"""Kinds that are written even when the file is full by our own limit."""
+
+
+class Journal:
+    """The journal of one call. Writes whole lines, unbuffered and appended; to nowhere when `path` is None.
+
+    `clock` gives monotonic seconds and starts the count of `t`; `wall` gives seconds since 1970. Nothing here raises
+    for what the disk does: lines that could not be written are counted in `lost`, and the outcome line says so.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        clock: Callable[[], float],
+        call: str,
+        wall: Callable[[], float] = time.time,
+        max_octets: int = MAX_FILE_OCTETS,
+    ) -> None:
+        self.lost = 0
+        self.trouble = ""
+        self._call = call
+        self._clock = clock
+        self._wall = wall
+        self._began_at = clock()
+        self._room = max_octets
+        self._torn = False  # a line was written in part: the next one must begin on a line of its own
+        self._unsaid = False
+        self._file = self._open(path) if path is not None else None
+        self._nowhere = path is None
+
+    def note(self, kind: str, /, **facts: JsonValue) -> None:
+        """Write one line now. Facts called like a field of every line get an underscore behind their name."""
+        if self._nowhere:
+            return
+        line: dict[str, JsonValue] = {
+            "at": _iso(self._wall()),
+            "t": round(self._clock() - self._began_at, 3),
+            "kind": kind,
+        }
+        if kind == "call":
+            line["call"] = self._call
+        for name, value in facts.items():
+            line[f"{name}_" if name in line else name] = value
+        if kind == "outcome" and self.lost:
+            line.update(lost=self.lost, why_lost=self.trouble)
+        self._write(_dump(line), last=kind in LAST_KINDS)
+
+    def close(self) -> None:
+        """Say what was lost since the outcome if that is possible, and close the file. May be called twice."""
+        if self._unsaid:
+            self.note("lost", lost=self.lost, why=self.trouble)
+        if self._file is not None:
+            try:
+                self._file.close()
+            except OSError as error:
+                self.trouble = _words(error)
+            self._file = None
+        self._nowhere = True
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self, path: Path) -> FileIO | None:
+        try:
+            self._torn = _is_torn(path)
+            return FileIO(path, "ab")
+        except OSError as error:
+            self.trouble = _words(error)
+            return None
+
+    def _write(self, text: bytes, *, last: bool) -> None:
+        if self._file is None:
+            self._lose(self.trouble)
+            return
+        if len(text) > self._room and not last:
+            self._room = 0  # from here on: a journal with holes would mislead more than a short one
+            self._lose("the journal has reached its size limit")
+            return
+        octets = b"\n" + text if self._torn else text
+        try:
+            written = self._file.write(octets) or 0
+        except OSError as error:
+            self._lose(_words(error))
+            return
+        self._room -= written
+        self._torn = written < len(octets) if written else self._torn
+        if written < len(octets):
+            self._lose("the disk took only a part of a line")
+        elif last:
+            self._unsaid = False
+
+    def _lose(self, why: str) -> None:
+        self.lost += 1
+        self.trouble = why
+        self._unsaid = True
+
+
+def facts_of(value: "DataclassInstance") -> dict[str, JsonValue]:
+    """The fields of a value (`Outcome`, `T38Parameters`, a counter) as facts; what is None is left out."""
+    pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
+    return {name: _safe(one, MAX_DEPTH) for name, one in pairs if one is not None}
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line read back; `facts` is everything but `at`, `t` and `kind`."""
+
+    at: str
+    t: float
+    kind: str
+    facts: Mapping[str, JsonValue]
+
+
+def read_journal(path: Path) -> list[Entry]:
+    """Every line of a journal, oldest first; a line that cannot be read is an entry of kind `unreadable`.
+
+    Raises OSError when the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return list(_entries(file))
+
+
+def _entries(lines: Iterable[bytes]) -> Iterator[Entry]:
+    for count, line in enumerate(lines, 1):
+        if line.strip():
+            yield _entry(line) or Entry("", 0.0, "unreadable", {"line": count})
+
+
+def _entry(line: bytes) -> Entry | None:
+    try:
+        facts = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(facts, dict):
+        return None
+    at, t, kind = facts.pop("at", None), facts.pop("t", None), facts.pop("kind", None)
+    if not isinstance(at, str) or not isinstance(t, int | float) or not isinstance(kind, str):
+        return None
+    return Entry(at, float(t), kind, facts)
+
+
+# --- safe text -----------------------------------------------------------------------------------
+
+
+def _dump(line: Mapping[str, JsonValue]) -> bytes:
+    text = json.dumps(_safe(line, MAX_DEPTH), separators=(",", ":")).encode("ascii") + b"\n"
+    if len(text) <= MAX_LINE_OCTETS:
+        return text
+    return _dump({"at": line["at"], "t": line["t"], "kind": line["kind"], "cut_octets": len(text)})
+
+
+def _safe(value: object, depth: int) -> JsonValue:
+    """Plain JSON and nothing else: text cut and without lone surrogates, no NaN, no depth, no strange objects."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes | bytearray):
+        return _safe_text(value.hex())
+    if depth and isinstance(value, Mapping):
+        return {_safe_text(str(name)): _safe(one, depth - 1) for name, one in _first(value.items())}
+    if depth and isinstance(value, Sequence) and not isinstance(value, str):
+        return [_safe(one, depth - 1) for one in _first(value)]
+    return _safe_text(str(value))
+
+
+def _first(items: Iterable[_T]) -> list[_T]:
+    return list(islice(items, MAX_ITEMS))
+
+
+def _safe_text(text: str) -> str:
+    """Octets of the peer that were no UTF-8 (lone surrogates) become visible escapes; JSON itself escapes the rest."""
+    if len(text) > MAX_TEXT:
+        text = f"{text[:MAX_TEXT]}... ({len(text) - MAX_TEXT} more)"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _iso(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _is_torn(path: Path) -> bool:
+    """True when the file exists and its last line has no end: an earlier run died while writing it."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) != b"\n"
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or type(error).__name__
