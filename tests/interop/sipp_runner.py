@@ -1,0 +1,113 @@
+"""sipp as a SIP peer that nobody here wrote: one scenario, bounded time, errors shown.
+
+Owns      running sipp with a scenario of tests/interop/sipp, free ports, the report.
+Not here  what a scenario says (the XML files), the side under test.
+Source    sipp 3.6.1 -h.
+"""
+
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+SCENARIOS: Final = Path(__file__).parent / "sipp"
+SIPP_SECONDS: Final = 25
+GRACE: Final = 5
+
+
+def free_port() -> int:
+    """A UDP port of 127.0.0.1 that was free a moment ago (as was the one after it, which sipp takes for RTCP)."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as two,
+        ):
+            one.bind(("127.0.0.1", 0))
+            port = int(one.getsockname()[1])
+            try:
+                two.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+@dataclass(frozen=True, slots=True)
+class SippReport:
+    """How sipp ended. `ok`: every call went exactly as the scenario says."""
+
+    ok: bool
+    code: int
+    errors: str
+    messages: str
+
+    def __str__(self) -> str:
+        return f"sipp ended with {self.code}\n{self.errors[-3000:]}\n{self.messages[-6000:]}"
+
+
+class Sipp:
+    """One run of sipp, started on entering the block; `port` is its SIP port."""
+
+    def __init__(
+        self,
+        program: str,
+        scenario: str,
+        folder: Path,
+        target: tuple[str, int] | None = None,
+        *,
+        calls: int = 1,
+        at_once: int = 1,
+    ) -> None:
+        self.port = free_port()
+        self._errors = folder / f"{scenario}-{self.port}.errors"
+        self._messages = folder / f"{scenario}-{self.port}.messages"
+        command = [program, *([f"{target[0]}:{target[1]}"] if target else [])]
+        command += ["-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", "127.0.0.1", "-p", str(self.port)]
+        command += ["-mi", "127.0.0.1", "-mp", str(free_port()), "-m", str(calls), "-l", str(at_once), "-r", "20"]
+        command += ["-nostdin", "-timeout", f"{SIPP_SECONDS}s", "-timeout_error", "-recv_timeout", "15000"]
+        command += ["-trace_err", "-error_file", str(self._errors), "-trace_msg", "-message_file", str(self._messages)]
+        self._command, self._folder = command, folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
+    def wait_until_listening(self) -> None:
+        """Return when sipp holds its port (called sides only)."""
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                try:
+                    probe.bind(("127.0.0.1", self.port))
+                except OSError:
+                    return
+            time.sleep(0.02)
+        raise AssertionError("sipp did not open its port")
+
+    def report(self) -> SippReport:
+        """Wait for the end of the scenario."""
+        assert self._process is not None
+        screen, _ = self._process.communicate(timeout=SIPP_SECONDS + GRACE)
+        errors = self._errors.read_text("utf-8", "replace") if self._errors.exists() else ""
+        messages = self._messages.read_text("utf-8", "replace") if self._messages.exists() else ""
+        if not errors and self._process.returncode:
+            errors = screen.decode("utf-8", "replace")[-2000:]
+        return SippReport(self._process.returncode == 0, self._process.returncode, errors, messages)
+
+
+def run_sipp(program: str, scenario: str, folder: Path, target: tuple[str, int], *, calls: int = 1) -> SippReport:
+    """Run a calling scenario against `target` to its end."""
+    with Sipp(program, scenario, folder, target, calls=calls, at_once=calls) as run:
+        return run.report()
