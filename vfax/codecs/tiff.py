@@ -1,0 +1,511 @@
+"""Documents: received pages to TIFF Class F, files of any kind to pages that can be sent.
+
+Owns      writing, joining, reading, converting and inspecting documents; all use of Pillow.
+Not here  the container (tiff_file.py), what a fax page's fields mean (tiff_page.py), when a page is stored (pages.py).
+Source    RFC 2306 (TIFF Class F); the traps of Pillow and libtiff were measured and have their tests.
+
+All functions block; call them from a worker thread. They raise DocumentError, whose sentence names the file, what is
+wrong and what would be right.
+
+What becomes of a file that is to be sent:
+- A TIFF page 1728 pixels wide at 204 x 98 or 204 x 196 dpi (5 % either way: 200 x 100 and 200 x 200 too) that is
+  bilevel, upright and undamaged goes pixel for pixel, whatever resolution was asked for.
+- Everything else is an image: turned as its EXIF data says, laid on white, scaled to 1728 pixels wide (never more than
+  `MAX_ENLARGEMENT` times, then centred), its height following its physical shape. Line art is cut at half grey,
+  anything with real greys is dithered (Floyd-Steinberg). Images longer than A4 stay one page: receivers announce
+  unlimited length as a rule. Of animations the first picture counts; only TIFF files have pages.
+"""
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vfax.codecs.dis import Resolution
+from vfax.codecs.t4 import MAX_WIDTH_PX
+from vfax.codecs.tiff_file import (
+    Directory,
+    Field,
+    FileLimits,
+    Tag,
+    is_tiff,
+    read_directories,
+    read_strips,
+    write_file,
+)
+from vfax.codecs.tiff_page import (
+    PageHeader,
+    PageImage,
+    Reading,
+    class_f_fields,
+    faults_of,
+    fax_resolution,
+    header_of,
+    inverted,
+    read_rows,
+    readable,
+)
+from vfax.errors import DecodeError, DocumentError, MisuseError
+
+__all__ = [
+    "DocumentLimits",
+    "DocumentReport",
+    "PageHeader",
+    "PageImage",
+    "PageReport",
+    "inspect",
+    "join_pages",
+    "load_page",
+    "prepare_document",
+    "read_headers",
+    "write_page",
+]
+
+A4_WIDTH_PX: Final = 1728
+MAX_ENLARGEMENT: Final = 4
+SENDABLE: Final = (Resolution.STANDARD, Resolution.FINE)
+# Share of pixels that are neither near black nor near white, above which an image has real greys.
+GREY_SHARE: Final = 0.06
+DARK, LIGHT = 64, 192
+# EPS and WMF are programs, not pictures: reading them runs a program on this machine.
+REFUSED_FORMATS: Final = frozenset({"EPS", "WMF"})
+
+# Everything Pillow's readers are known to raise for broken files.
+_PILLOW_FAULTS: Final = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    MemoryError,
+    Warning,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentLimits:
+    """Limit: what a document may be. `max_length_mm` bounds one page, `max_octets` its coded data."""
+
+    max_pages: int = 1_000
+    max_pixels: int = 100_000_000
+    max_length_mm: int = 1_200
+    max_octets: int = 64 * 1024 * 1024
+
+
+DEFAULT_LIMITS: Final = DocumentLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class PageReport:
+    """One page: its header, what decoding it gave (None: not a kind we decode here), and what is not Class F."""
+
+    header: PageHeader
+    decoded_rows: int | None
+    decoded_bad_rows: int
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentReport:
+    """A TIFF file page by page; `findings` are sentences, each naming its page."""
+
+    path: Path
+    octets: int
+    pages: tuple[PageReport, ...]
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """All that is not Class F, in page order."""
+        return tuple(
+            f"Page {index}: {sentence}" for index, page in enumerate(self.pages, 1) for sentence in page.findings
+        )
+
+    @property
+    def class_f(self) -> bool:
+        """True when nothing was found."""
+        return not self.findings
+
+
+# --- received pages -----------------------------------------------------------------------------------
+
+
+def write_page(
+    raster: bytes,
+    width_px: int,
+    rows: int,
+    *,
+    x_dpi: float,
+    y_dpi: float,
+    number: int = 0,
+    total: int = 0,
+    bad_rows: int = 0,
+    longest_bad_run: int = 0,
+    clean: int | None = None,
+    description: str = "",
+    make: str = "",
+    model: str = "",
+    received: str = "",
+) -> bytes:
+    """One page as a TIFF Class F file of its own.
+
+    `raster` is packed, 1 = black; `number` counts from 0 and `total` 0 means unknown. `clean` is CleanFaxData; None
+    says 0 without bad rows and 1 (repaired by the row above) with them. `received` is a TIFF DateTime. Raises
+    MisuseError when the raster is not `rows` rows.
+    """
+    texts = {Tag.IMAGE_DESCRIPTION: description, Tag.MAKE: make, Tag.MODEL: model, Tag.DATE_TIME: received}
+    fields = class_f_fields(
+        width_px,
+        rows,
+        x_dpi=x_dpi,
+        y_dpi=y_dpi,
+        number=number,
+        total=total,
+        bad_rows=bad_rows,
+        longest_bad_run=longest_bad_run,
+        clean=(1 if bad_rows else 0) if clean is None else clean,
+        texts=texts,
+    )
+    file = io.BytesIO()
+    write_file(file, [(fields, [_code_mmr(raster, width_px, rows)])])
+    return file.getvalue()
+
+
+def _code_mmr(raster: bytes, width_px: int, rows: int) -> bytes:
+    """MMR of a raster by libtiff.
+
+    Pillow writes mode "1" as black-is-zero and, asked for white-is-zero, turns every pixel over in a Python loop (a
+    second for a page). libtiff codes ones as black runs whatever the field says: so the raster goes in as it is
+    and only the strip is taken out.
+    """
+    if rows < 1 or len(raster) != rows * ((width_px + 7) // 8):
+        raise MisuseError(f"raster has {len(raster)} octets, expected {rows} rows of {(width_px + 7) // 8}")
+    file = io.BytesIO()
+    Image.frombytes("1", (width_px, rows), raster).save(
+        file, "TIFF", compression="group4", tiffinfo={int(Tag.ROWS_PER_STRIP): rows}
+    )
+    (directory,) = read_directories(file)
+    return b"".join(read_strips(file, directory, 2**32))
+
+
+def join_pages(pages: Sequence[Path], target: BinaryIO | Path) -> None:
+    """Join TIFF files into one document in the given order; every page keeps its fields but gets its PageNumber.
+
+    Coded data is copied, one page at a time. `target` is created anew, or an empty file open for writing and reading.
+    """
+    total = 0
+    for path in pages:
+        total += len(_directories(path))
+    if not total:
+        raise DocumentError("a document of no pages cannot be written; give at least one page")
+    if isinstance(target, Path):
+        with _tiff_faults(target), target.open("w+b") as file:
+            write_file(file, _numbered(pages, total))
+    else:
+        write_file(target, _numbered(pages, total))
+
+
+def _numbered(pages: Iterable[Path], total: int) -> Iterator[tuple[Directory, list[bytes]]]:
+    index = 0
+    for path in pages:
+        with _tiff_faults(path), path.open("rb") as file:
+            for directory in read_directories(file):
+                strips = read_strips(file, directory, DEFAULT_LIMITS.max_octets)
+                directory[Tag.PAGE_NUMBER] = Field.short(min(index, 0xFFFF), min(total, 0xFFFF))
+                yield directory, strips
+                index += 1
+
+
+# --- reading ------------------------------------------------------------------------------------------
+
+
+def read_headers(path: Path) -> tuple[PageHeader, ...]:
+    """The facts of every page of a TIFF file, in order."""
+    return tuple(header_of(directory) for directory in _directories(path))
+
+
+def load_page(path: Path, index: int, limits: DocumentLimits = DEFAULT_LIMITS) -> PageImage:
+    """Page `index` (from 0) of a TIFF file as pixels, 1 = black, whatever the file has; it must be bilevel."""
+    directories = _directories(path)
+    if not 0 <= index < len(directories):
+        raise DocumentError(f"{path}: there is no page {index + 1}, the file has {len(directories)}")
+    directory = directories[index]
+    header = header_of(directory)
+    if not header.bilevel:
+        raise DocumentError(
+            f"{path}: page {index + 1} has {header.bits * header.samples} bits a pixel and a fax page has 1; "
+            "prepare the document first"
+        )
+    _check_size(path, index, header.width_px, header.rows, limits)
+    if not readable(directory):
+        return _bilevel_page(path, index, header)
+    raster = _sound_rows(path, index, directory, header, limits)
+    return PageImage(raster, header.width_px, header.rows, header.x_dpi, header.y_dpi)
+
+
+def _sound_rows(path: Path, index: int, directory: Directory, header: PageHeader, limits: DocumentLimits) -> bytes:
+    reading = _read(path, directory, limits)
+    if reading.cut:
+        raise DocumentError(
+            f"{path}: page {index + 1} is damaged, {reading.rows} of its {header.rows} rows can be read; "
+            "store the document again"
+        )
+    return reading.raster
+
+
+def _read(path: Path, directory: Directory, limits: DocumentLimits) -> Reading:
+    with _tiff_faults(path), path.open("rb") as file:
+        return read_rows(file, directory, limits.max_octets)
+
+
+def _bilevel_page(path: Path, index: int, header: PageHeader) -> PageImage:
+    with _image(path, index) as image:
+        raster = inverted(image.convert("1").tobytes(), image.width)
+        return PageImage(raster, image.width, image.height, header.x_dpi, header.y_dpi)
+
+
+def _directories(path: Path) -> list[dict[int, Field]]:
+    with _tiff_faults(path), path.open("rb") as file:
+        if not file.read(1):
+            raise DocumentError(f"{path}: the file is empty")
+        directories = read_directories(file, FileLimits())
+    if not directories:
+        raise DocumentError(f"{path}: the TIFF file has no page")
+    return directories
+
+
+def _check_size(path: Path, index: int, width_px: int, rows: int, limits: DocumentLimits) -> None:
+    where = f"{path}: page {index + 1}"
+    if width_px < 1 or rows < 1:
+        raise DocumentError(f"{where} is {width_px} pixels by {rows} rows: there is nothing to send")
+    if width_px > MAX_WIDTH_PX or width_px * rows > limits.max_pixels:
+        raise DocumentError(
+            f"{where} is {width_px} x {rows} pixels, more than {MAX_WIDTH_PX} wide or {limits.max_pixels} in all; "
+            "store it smaller"
+        )
+
+
+# --- documents to send --------------------------------------------------------------------------------
+
+
+def prepare_document(
+    sources: Sequence[Path],
+    target: Path,
+    *,
+    resolution: Resolution = Resolution.FINE,
+    limits: DocumentLimits = DEFAULT_LIMITS,
+) -> tuple[PageHeader, ...]:
+    """Turn files into one TIFF Class F document at `target`: all of them are one fax, in the given order.
+
+    Pages of fax geometry are kept pixel for pixel; other images are scaled to `resolution` (STANDARD or FINE); see
+    the module's docstring. Returns the headers of the pages written. When a file cannot be used, nothing is left at
+    `target`.
+    """
+    if resolution not in SENDABLE:
+        raise MisuseError(f"resolution is {resolution.title}, expected standard or fine")
+    parts = [part for source in sources for part in _parts(source)]
+    if not parts:
+        raise DocumentError("there is no file to send; name at least one")
+    if len(parts) > limits.max_pages:
+        raise DocumentError(f"the document has {len(parts)} pages, at most {limits.max_pages} can be sent as one fax")
+    try:
+        with _tiff_faults(target), target.open("w+b") as file:
+            write_file(file, _coded_pages(parts, resolution, limits))
+    except DocumentError:
+        target.unlink(missing_ok=True)
+        raise
+    return read_headers(target)
+
+
+def _parts(source: Path) -> list[tuple[Path, int, Directory | None]]:
+    """The pages of a file: a TIFF file has directories, anything else is one image."""
+    with _tiff_faults(source), source.open("rb") as file:
+        head = file.read(8)
+    if not head:
+        raise DocumentError(f"{source}: the file is empty")
+    if head.startswith(b"%PDF"):
+        raise DocumentError(f"{source}: PDF files cannot be sent yet; store the document as TIFF or as images")
+    if not is_tiff(head):
+        return [(source, 0, None)]
+    return [(source, index, directory) for index, directory in enumerate(_directories(source))]
+
+
+def _coded_pages(
+    parts: list[tuple[Path, int, Directory | None]], resolution: Resolution, limits: DocumentLimits
+) -> Iterator[tuple[Directory, list[bytes]]]:
+    for number, (path, index, directory) in enumerate(parts):
+        page = _page(path, index, directory, resolution, limits)
+        fields = class_f_fields(
+            page.width_px, page.rows, x_dpi=page.x_dpi, y_dpi=page.y_dpi, number=number, total=len(parts)
+        )
+        yield fields, [_code_mmr(page.raster, page.width_px, page.rows)]
+
+
+def _page(
+    path: Path, index: int, directory: Directory | None, resolution: Resolution, limits: DocumentLimits
+) -> PageImage:
+    if directory is not None:
+        header = header_of(directory)
+        _check_size(path, index, header.width_px, header.rows, limits)
+        kept = _kept_resolution(header)
+        if kept is not None:
+            page = load_page(path, index, limits)
+            return PageImage(page.raster, page.width_px, page.rows, kept.x_dpi, kept.y_dpi)
+    with _image(path, index) as image:
+        return _fax_page(path, index, image, resolution, limits)
+
+
+def _kept_resolution(header: PageHeader) -> Resolution | None:
+    """The resolution under which a page goes pixel for pixel; None when it must be scaled."""
+    if not header.bilevel or header.width_px != A4_WIDTH_PX or header.orientation != 1:
+        return None
+    resolution = fax_resolution(header.x_dpi, header.y_dpi)
+    return resolution if resolution in SENDABLE else None
+
+
+def _fax_page(path: Path, index: int, image: Image.Image, resolution: Resolution, limits: DocumentLimits) -> PageImage:
+    _check_size(path, index, image.width, image.height, limits)
+    image.load()
+    shape = _pixel_shape(image)
+    upright = ImageOps.exif_transpose(image)
+    if (upright.width, upright.height) != (image.width, image.height):
+        shape = 1 / shape
+    width = min(A4_WIDTH_PX, upright.width * MAX_ENLARGEMENT)
+    rows = max(1, round(upright.height * width / upright.width * shape * resolution.y_dpi / resolution.x_dpi))
+    longest = limits.max_length_mm * resolution.rows_per_100_mm // 100
+    if rows > longest:
+        raise DocumentError(
+            f"{path}: page {index + 1} would be {rows * 100 // resolution.rows_per_100_mm} mm long on paper, "
+            f"at most {limits.max_length_mm} mm can be sent; split it"
+        )
+    raster = _rasterize(upright, width, rows)
+    return PageImage(raster, A4_WIDTH_PX, rows, resolution.x_dpi, resolution.y_dpi)
+
+
+def _pixel_shape(image: Image.Image) -> float:
+    """Height of a pixel over its width; 1.0 when the file says nothing sensible."""
+    dpi = image.info.get("dpi")
+    if not isinstance(dpi, tuple) or len(dpi) != 2 or min(dpi) <= 0:
+        return 1.0
+    shape = float(dpi[0]) / float(dpi[1])
+    return shape if 0.2 <= shape <= 5 else 1.0
+
+
+def _rasterize(image: Image.Image, width: int, rows: int) -> bytes:
+    grey = _on_white(image)
+    line_art = image.mode == "1" or _is_line_art(grey)
+    scaled = grey.resize((width, rows), Image.Resampling.LANCZOS)
+    if width < A4_WIDTH_PX:
+        page = Image.new("L", (A4_WIDTH_PX, rows), 255)
+        page.paste(scaled, ((A4_WIDTH_PX - width) // 2, 0))
+        scaled = page
+    if line_art:
+        scaled = scaled.point([0] * 128 + [255] * 128)
+    return inverted(scaled.convert("1").tobytes(), A4_WIDTH_PX)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """The image as 8-bit grey, transparent parts white, 16-bit samples scaled down."""
+    if image.mode.startswith("I;16"):
+        return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        white = Image.new("RGBA", coloured.size, (255, 255, 255, 255))
+        white.alpha_composite(coloured)
+        return white.convert("L")
+    return (image if image.mode in ("1", "L", "RGB", "I", "F") else image.convert("RGB")).convert("L")
+
+
+def _is_line_art(grey: Image.Image) -> bool:
+    histogram = grey.histogram()
+    return sum(histogram[DARK:LIGHT]) <= GREY_SHARE * grey.width * grey.height
+
+
+# --- inspection ---------------------------------------------------------------------------------------
+
+
+def inspect(path: Path, limits: DocumentLimits = DEFAULT_LIMITS) -> DocumentReport:
+    """The facts of a TIFF file and what about it is not Class F; fax-coded pages are decoded to see that they hold."""
+    directories = _directories(path)
+    total = len(directories)
+    pages = tuple(_inspect_page(path, index, total, page, limits) for index, page in enumerate(directories))
+    return DocumentReport(path, path.stat().st_size, pages)
+
+
+def _inspect_page(path: Path, index: int, total: int, directory: Directory, limits: DocumentLimits) -> PageReport:
+    header = header_of(directory)
+    findings = faults_of(header)
+    if header.page >= 0 and (header.page != index or header.total not in (0, total)):
+        findings.append(f"PageNumber says {header.page + 1} of {header.total or '?'}; it is {index + 1} of {total}.")
+    reading = None
+    if 0 < header.width_px <= MAX_WIDTH_PX and 0 < header.width_px * header.rows <= limits.max_pixels:
+        reading = _try_reading(path, directory, limits, findings)
+    if reading is None:
+        return PageReport(header, None, 0, tuple(findings))
+    if reading.cut:
+        findings.append(f"Its data ends or is damaged after {reading.rows} of {header.rows} rows.")
+    if reading.bad_rows:
+        findings.append(f"{reading.bad_rows} of its rows are coded wrongly.")
+    return PageReport(header, reading.rows, reading.bad_rows, tuple(findings))
+
+
+def _try_reading(path: Path, directory: Directory, limits: DocumentLimits, findings: list[str]) -> Reading | None:
+    if not readable(directory):
+        return None
+    try:
+        with path.open("rb") as file:
+            return read_rows(file, directory, limits.max_octets)
+    except DecodeError as why:
+        findings.append(f"Its data cannot be read: {why.what}.")
+        return None
+
+
+# --- faults -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _system_faults(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as why:
+        raise DocumentError(f"{path}: {why.strerror or why}") from why
+
+
+@contextmanager
+def _tiff_faults(path: Path) -> Iterator[None]:
+    with _system_faults(path):
+        try:
+            yield
+        except DecodeError as why:
+            raise DocumentError(f"{path}: {why.what}; store the document as TIFF again") from why
+
+
+@contextmanager
+def _image(path: Path, index: int) -> Iterator[Image.Image]:
+    """Frame `index` of an image; whatever Pillow raises or warns about becomes one DocumentError or nothing."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            Image.init()
+            with Image.open(path, formats=[name for name in Image.OPEN if name not in REFUSED_FORMATS]) as image:
+                if index:
+                    image.seek(index)
+                yield image
+    except UnidentifiedImageError as why:
+        raise DocumentError(f"{path}: this is not an image; send TIFF, PNG, JPEG or another image file") from why
+    except _PILLOW_FAULTS as why:
+        raise DocumentError(f"{path}: the image cannot be read ({why}); store it again") from why
