@@ -62,12 +62,12 @@ def test_environment_needs_no_quotes_and_takes_lists_with_commas() -> None:
         "VFAX_SIP__ALLOW": "10.0.0.0/8, 192.0.2.7",
         "VFAX_FAX__LOCAL_ID": "49891234",
         "VFAX_FAX__ECM": "false",
-        "VFAX_FAX__CODINGS": '["MH"]',
+        "VFAX_FAX__SEND_CODINGS": '["MH"]',
         "VFAX_HOST__SPOOL": "/var/spool/vfax",
     }
     settings = load(environ=environ)
     assert settings.sip.allow == ("10.0.0.0/8", "192.0.2.7")
-    assert (settings.fax.local_id, settings.fax.ecm, settings.fax.codings) == ("49891234", False, ("MH",))
+    assert (settings.fax.local_id, settings.fax.ecm, settings.fax.send_codings) == ("49891234", False, ("MH",))
     assert settings.host.spool == Path("/var/spool/vfax")
 
 
@@ -81,6 +81,7 @@ def test_other_programs_variables_are_left_alone() -> None:
         ("[sip]\nlistn = 'x'", "[sip] listn: unknown key; did you mean listen?"),
         ("[sipp]\nlisten = 'x'", "[sipp]: unknown section; did you mean sip?"),
         ("[host]\nlisten = 'x'", "[host] listen: unknown key; did you mean [sip] listen?"),
+        ("[fax]\nt1 = 3", "[fax] t1: unknown key; did you mean [sip] or [timers] t1?"),
         ("[host]\nqqqqqq = 'x'", "[host] qqqqqq: unknown key; keys here are spool, lines,"),
         ("[sip]\nlisten = 'localhost'", '[sip] listen = "localhost": expected a numeric address and a port'),
         ("[sip]\nallow = ['10.0.0.1/8']", '[sip] allow = "10.0.0.1/8": expected networks, such as'),
@@ -89,10 +90,10 @@ def test_other_programs_variables_are_left_alone() -> None:
         ("[host]\nlines = true", "[host] lines = true: expected a valid integer"),
         ("[fax]\necm = 1", "[fax] ecm = 1: expected a valid boolean"),
         ("[fax]\nmax_rate = 33600", "[fax] max_rate = 33600: expected 2400, 4800, 7200, 9600, 12000 or 14400"),
-        ("[fax]\nt1 = inf", "[fax] t1 = inf: expected"),
+        ("[timers]\nt1 = inf", "[timers] t1 = inf: expected"),
         ("[fax]\nlocal_id = 'more than twenty characters'", "expected at most 20 printable ASCII characters"),
-        ("[fax]\ncodings = []", "[fax] codings = []: expected at least one entry"),
-        ("[fax]\ncodings = ['MH', 'MH']", "each of them once"),
+        ("[fax]\nsend_codings = []", "[fax] send_codings = []: expected at least one entry"),
+        ("[fax]\nsend_codings = ['MH', 'MH']", "each of them once"),
         ("[media]\nport_min = 20001", "[media] port_min = 20001: expected an even port"),
         ("[media]\nport_min = 30000", "[media] port_min = 30000: expected at most port_max = 20998"),
         ("sip = 3", "sip = 3: expected a table, written [sip]"),

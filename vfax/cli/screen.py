@@ -16,6 +16,7 @@ from vfax.host.events import (
     FaxEnded,
     FaxRecovered,
     HostEvent,
+    HostFaulted,
     JobMoved,
     ProviderFaulted,
     ProviderRefused,
@@ -173,13 +174,15 @@ def sentence(event: HostEvent) -> str:
             return f"The provider {provider} broke its contract in {call}: {why}"
         case StorageFailed(_, words):
             return words
+        case HostFaulted(what, _):
+            return f"A fault inside vfax ended a fax: {what}"
         case _:
             return ""
 
 
 def ended(record: FaxRecord, document: str) -> str:
     """A fax in one line: when, from whom, how many pages, how well, where it is."""
-    who = record.caller or record.remote_id or "an unknown caller"
+    who = (record.caller if record.received else record.dialled) or record.remote_id or "an unknown caller"
     if record.remote_id and record.remote_id != who:
         who += f" ({record.remote_id})"
     pages = f"{record.pages} page{'' if record.pages == 1 else 's'}"

@@ -97,6 +97,14 @@ class ProviderFaulted:
 
 
 @dataclass(frozen=True, slots=True)
+class HostFaulted:
+    """A fault of the host itself ended one job; the others go on. `trace` is for the people who mend it."""
+
+    what: str
+    trace: str
+
+
+@dataclass(frozen=True, slots=True)
 class StorageFailed:
     """The spool could not be written; the fax stays where it is and is found at the next start."""
 
@@ -118,6 +126,7 @@ HostEvent = (
     | FaxEnded
     | FaxRecovered
     | ProviderFaulted
+    | HostFaulted
     | StorageFailed
     | ServiceStopped
 )

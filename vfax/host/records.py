@@ -48,6 +48,7 @@ class FaxRecord:
     retry: str = ""
     sip_status: int | None = None
     document: str | None = None
+    journal: str = ""
 
     @property
     def ok(self) -> bool:
@@ -97,7 +98,7 @@ class FaxRecord:
                 "retry": self.retry,
                 "sip_status": self.sip_status,
             },
-            "files": {"document": self.document},
+            "files": {"document": self.document, "journal": self.journal},
         }
 
 

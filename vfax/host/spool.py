@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Final
 
 from vfax.errors import StoreError
+from vfax.pages import DONE, UNFINISHED, pages_folder
 
 MAX_CALLER_NAME: Final = 40
 """Limit: characters of the caller that go into a file name."""
@@ -70,11 +71,11 @@ class Spool:
     """One spool folder. `job_ids` is the source of job numbers, replaceable where a test wants known ones."""
 
     def __init__(self, root: Path, *, job_ids: Callable[[], str] = new_job_id) -> None:
-        self.root = root
-        self.incoming = root / "incoming"
-        self.inbox = root / "inbox"
-        self.failed = root / "failed"
-        self.unreadable = root / "unreadable"
+        self.root = root.absolute()  # a provider is given full paths
+        self.incoming = self.root / "incoming"
+        self.inbox = self.root / "inbox"
+        self.failed = self.root / "failed"
+        self.unreadable = self.root / "unreadable"
         self._job_ids = job_ids
 
     def prepare(self) -> None:
@@ -107,7 +108,7 @@ class Spool:
 
     def pages_folder(self, job: str) -> Path:
         """Where the provider keeps single pages until the whole document has replaced the job file."""
-        return self.incoming / f"{job}.tif{PAGES_SUFFIX}"
+        return pages_folder(self.job_file(job))
 
     def deliver(self, job: str, name: str, record: Mapping[str, object]) -> Kept:
         """Move the job's document to the inbox: record first, then the document, each durable before the next step."""
@@ -119,7 +120,7 @@ class Spool:
             os.rename(source, document)
             sync_folder(self.inbox)
             sync_folder(self.incoming)
-        self._remove_pages(job)
+            self._remove_pages(job)
         return Kept(beside, document)
 
     def record_failure(self, job: str, name: str, record: Mapping[str, object]) -> Kept:
@@ -176,7 +177,7 @@ class Spool:
             os.rename(self.job_file(job), document)
             sync_folder(self.inbox)
             sync_folder(self.incoming)
-        self._remove_pages(job)
+            self._remove_pages(job)
         return Kept(document.with_suffix(".json"), document)
 
     def changed_at(self, job: str) -> datetime:
@@ -186,9 +187,12 @@ class Spool:
         return datetime.fromtimestamp(max(times, default=0.0), UTC)
 
     def _remove_pages(self, job: str) -> None:
-        folder = self.pages_folder(job)
-        if folder.exists():
-            shutil.rmtree(folder)
+        """Remove what pages.py keeps beside a document; the document holds it by now, or nobody wants it."""
+        for ending in (PAGES_SUFFIX, f"{PAGES_SUFFIX}{DONE}"):
+            folder = self.incoming / f"{job}.tif{ending}"
+            if folder.exists():
+                shutil.rmtree(folder)
+        (self.incoming / f"{job}.tif{UNFINISHED}").unlink(missing_ok=True)
 
     def _remove_half_written(self) -> None:
         for folder in (self.inbox, self.failed):

@@ -1,0 +1,278 @@
+"""All settings with their defaults, bounds and explanations.
+
+Owns      the sections. The explanation of a field is its comment in config/vfax.example.toml.
+Not here  reading them (reading.py), what each becomes (wiring.py), what the values do.
+"""
+
+import ipaddress
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from vfax.settings.words import (
+    AddressOrEmpty,
+    Codings,
+    Count,
+    HostPort,
+    Identity,
+    Line,
+    Networks,
+    Pause,
+    Port,
+    Rate,
+    Resolutions,
+    Seconds,
+    Share,
+    is_loopback,
+    parse_host_port,
+)
+
+LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
+VFAX_GUID: Final = "{6f1d9c0e-7a53-4a0b-9b0e-38f5f2a4c1d7}"
+
+
+class Section(BaseModel):
+    """What all sections share: frozen, strict about types, no unknown keys, defaults checked as well."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", validate_default=True)
+
+
+class SipSettings(Section):
+    """Signalling: where calls come in, from whom, and how long each side may take. Times in seconds."""
+
+    listen: HostPort = Field(
+        default="127.0.0.1:5060",
+        description="Numeric address and UDP port to listen on; other than loopback, `allow` must say who may call.",
+    )
+    allow: Networks = Field(
+        default=LOOPBACK_NETWORKS,
+        description="Networks whose calls are taken; datagrams from others are dropped and counted.",
+    )
+    public_address: AddressOrEmpty = Field(
+        default="",
+        description="Address to announce in SIP and SDP where it is not the socket's (behind NAT). \"\": the socket's.",
+    )
+    user_agent: Line = Field(default="vfax", description="What we call ourselves in User-Agent and Server.")
+    contact_user: Line = Field(default="fax", description="User part of our Contact where the call gives none.")
+    domain: Line = Field(default="", description='Host part of our From. "": the address of the Contact.')
+    symmetric: bool = Field(
+        default=False, description="Answer where datagrams come from, whatever Via and Contact say (peers behind NAT)."
+    )
+    answer_timeout: Seconds = Field(default=30.0, description="How long a call may ring here before it hears 480.")
+    unanswered_limit: Seconds = Field(default=180.0, description="The same, should nothing here notice the call.")
+    ring_limit: Seconds = Field(default=180.0, description="How long our call may ring there before it is cancelled.")
+    offer_limit: Seconds = Field(default=40.0, description="How long our re-INVITE may stay without a final answer.")
+    reoffer_limit: Seconds = Field(default=25.0, description="How long a re-INVITE of theirs may wait for ours.")
+    t1: Seconds = Field(default=0.5, description="SIP timer T1: estimate of the round trip.")
+    t2: Seconds = Field(default=4.0, description="SIP timer T2: longest pause between repeats.")
+    t4: Seconds = Field(default=5.0, description="SIP timer T4: how long a message may stay in the network.")
+    max_calls: Count = Field(default=400, description="Calls at once; the next one hears 503.")
+    max_calls_per_source: Count = Field(default=100, description="Calls at once from one host; the next one hears 503.")
+    max_transactions: Count = Field(default=4_000, description="SIP transactions at once; the next one hears 503.")
+    retry_after: int = Field(default=10, ge=0, le=3_600, description="What a 503 asks the caller to wait.")
+    max_message: int = Field(default=65_535, ge=1_500, le=65_535, description="Octets of one SIP message.")
+    max_head: int = Field(default=32_768, ge=1_024, le=65_535, description="Octets of start line and header fields.")
+    max_header_line: int = Field(default=8_192, ge=256, le=65_535, description="Octets of one header field, unfolded.")
+    max_headers: int = Field(default=256, ge=20, le=10_000, description="Header fields of one message.")
+
+    @model_validator(mode="after")
+    def _open_only_on_purpose(self) -> Self:
+        host, _ = parse_host_port(self.listen)
+        if not ipaddress.ip_address(host).is_loopback and all(is_loopback(network) for network in self.allow):
+            raise ValueError(
+                f"listen = {toml_value(self.listen)} opens vfax to a network, but allow names loopback only: "
+                'expected who may call, as in allow = ["192.0.2.0/24"] (--allow 192.0.2.0/24)'
+            )
+        return self
+
+
+class MediaSettings(Section):
+    """How a call gets its ports and becomes a T.38 call. Times in seconds."""
+
+    port_min: Port = Field(default=20_000, description="First UDP port for audio and T.38; even.")
+    port_max: Port = Field(default=20_998, description="Last UDP port for audio and T.38; even.")
+    learn_source: bool = Field(
+        default=False, description="Take media from a host the SDP does not name (peers behind NAT), learned once."
+    )
+    caller_offer: Literal["t38", "audio"] = Field(
+        default="t38", description='Calling: "t38" offers T.38 at once, "audio" begins with G.711.'
+    )
+    caller_retries_audio: bool = Field(
+        default=True, description="Calling: dial again with audio where the direct offer of T.38 was refused."
+    )
+    called_switch_after: Seconds = Field(default=1.5, description="Called with audio: until we offer T.38 ourselves.")
+    caller_switch_after: Seconds = Field(
+        default=6.0, description="Calling with audio: how long their offer is awaited."
+    )
+    refused_grace: Seconds = Field(default=10.0, description="After a refused offer of T.38: how long theirs may come.")
+    audio_limit: Seconds = Field(default=45.0, description="Audio without T.38, whatever happens; then the call ends.")
+    answer_limit: Seconds = Field(default=60.0, description="T0: how long our INVITE may stay unanswered.")
+    abort_limit: Seconds = Field(default=0.9, description="An aborted fax is over by then.")
+
+    @model_validator(mode="after")
+    def _ports_in_order(self) -> Self:
+        if self.port_min > self.port_max:
+            raise ValueError(f"port_min = {self.port_min}: expected at most port_max = {self.port_max}")
+        return self
+
+
+class T38Settings(Section):
+    """T.38 over UDPTL: what we offer and how we send. Times in seconds."""
+
+    version: int = Field(default=0, ge=0, le=3, description="T38FaxVersion to offer.")
+    max_bit_rate: Rate = Field(default=14_400, description="T38MaxBitRate to offer, bit/s.")
+    max_datagram: int = Field(
+        default=400, ge=0, le=4_096, description="T38FaxMaxDatagram to announce, octets; 0: leave it out."
+    )
+    error_correction: Literal["redundancy", "fec", "none"] = Field(
+        default="redundancy", description="T38FaxUdpEC to offer. FEC is understood, never sent."
+    )
+    packet_ms: int = Field(default=30, ge=10, le=60, description="Page data in one packet, milliseconds.")
+    control_redundancy: int = Field(default=3, ge=0, le=7, description="Earlier packets repeated with V.21 signals.")
+    image_redundancy: int = Field(default=1, ge=0, le=7, description="Earlier packets repeated with page data.")
+    repeats: int = Field(default=3, ge=1, le=10, description="Times an indicator or the end of a burst is sent.")
+    opening: int = Field(default=3, ge=0, le=20, description="no-signal packets at the start, to open NAT bindings.")
+    keep_alive: Seconds = Field(default=15.0, description="After so much silence of ours, one no-signal more.")
+    silence: Pause = Field(default=0.075, description="Between two bursts (T.30: 75 ms).")
+    preamble: Pause = Field(default=1.0, description="Flags before V.21 frames; less fails with many adapters.")
+    ecm_flags: Pause = Field(default=0.2, description="Flags before the first frame of an ECM burst.")
+    hdlc_end: Pause = Field(default=0.1, description="From the end of an HDLC burst to no-signal.")
+    image_end: Pause = Field(default=0.08, description="From the end of TCF or a page to no-signal.")
+    image_pad: Pause = Field(default=0.06, description="Zeros after the last octet of a page, in time.")
+    ced_delay: Pause = Field(default=0.2, description="Silence before CED.")
+    ced: Seconds = Field(default=3.0, description="Length of CED (2.6 to 4.0 are legal).")
+    cng: Seconds = Field(default=0.5, description="Length of CNG.")
+    turn_wait: Pause = Field(default=0.5, description="How long the end of the peer's burst is waited for.")
+    catch_up: Pause = Field(default=0.2, description="How late page data may become before the schedule moves.")
+    pace: float = Field(
+        default=1.0, gt=0, le=1, description="Line time by this factor; below 1 only where no modem is behind the peer."
+    )
+    mid_burst_silence: Seconds = Field(default=15.0, description="Silence of the peer that ends its burst.")
+    final_frame_silence: Seconds = Field(default=0.2, description="The same after a final frame.")
+    max_datagram_received: int = Field(
+        default=4_096, ge=400, le=65_535, description="Octets of a datagram that is looked at."
+    )
+    max_field_octets: int = Field(default=1_500, ge=64, le=65_535, description="Octets of one IFP.")
+    max_fields: int = Field(default=127, ge=1, le=127, description="Fields of one IFP.")
+
+
+class FaxSettings(Section):
+    """The fax terminal: who we are, what we can do, what counts as a good page."""
+
+    local_id: Identity = Field(default="", description="Our number as CSI and TSI, at most 20 characters.")
+    name: Line = Field(default="vfax", description="Name of this station: the display name of its calls.")
+    ecm: bool = Field(default=True, description="Offer and use error correction mode.")
+    max_rate: Rate = Field(default=14_400, description="Fastest modulation, bit/s.")
+    min_rate: Rate = Field(default=2_400, description="Slowest modulation to fall back to, bit/s.")
+    receive_codings: Codings = Field(default=("MMR", "MR", "MH"), description="Page codings we take (MH always).")
+    send_codings: Codings = Field(default=("MMR", "MR", "MH"), description="Page codings to send with, best first.")
+    resolutions: Resolutions = Field(default=("standard", "fine"), description="Resolutions (standard always).")
+    max_width: Literal[1728, 2048, 2432] = Field(default=2_432, description="Widest page, pixels (A4, B4, A3).")
+    ced: bool = Field(default=True, description="Called: say CED first.")
+    tries: int = Field(default=3, ge=1, le=10, description="Times a command is said before we give up.")
+    rtp_from: Share = Field(default=0.05, description="Share of bad rows from which a page is confirmed with RTP.")
+    rtn_from: Share = Field(default=0.15, description="Share of bad rows from which a page is refused with RTN.")
+    rtn_limit: int = Field(default=3, ge=1, le=20, description="Refusals of one page before the fax ends.")
+    ppr_limit: int = Field(default=4, ge=1, le=20, description="PPR for one block before its rate is given up.")
+    progress_rows: Count = Field(default=64, description="Rows between two reports of progress.")
+    slice_octets: Count = Field(default=512, description="Octets decoded at once from a backlog.")
+
+
+class TimerSettings(Section):
+    """Timers of T.30 and their relatives, in seconds; the defaults include the tolerances and a second of network."""
+
+    t1: Seconds = Field(default=35.0, description="T1: identifying the other side.")
+    t2: Seconds = Field(default=7.0, description="T2: a receiver waits for a command.")
+    t4: Seconds = Field(default=4.45, description="T4: a sender waits for a response.")
+    t5: Seconds = Field(default=60.0, description="T5: a sender waits for a receiver that is not ready (RNR).")
+    repeat_dis: Seconds = Field(default=3.0, description="Silence after each DIS.")
+    frame: Seconds = Field(default=5.0, description="V.21 flags without a frame.")
+    turn: Seconds = Field(default=0.2, description="After a final frame whose burst never ends, we speak.")
+    first_data: Seconds = Field(default=35.0, description="A fast carrier may idle that long before data.")
+    silence: Seconds = Field(default=15.0, description="A page burst without data that never ended.")
+    training: Seconds = Field(default=8.0, description="Training and TCF; then TCF is judged as it is.")
+    ready: Seconds = Field(default=1.5, description="An ECM page not kept by then is answered RNR.")
+    ask_ready: Seconds = Field(default=1.0, description="Pause between RNR and our RR.")
+    cng: Seconds = Field(default=3.5, description="From one CNG to the next.")
+    coding: Seconds = Field(default=30.0, description="Coding one page to send.")
+    goodbye: Seconds = Field(default=3.0, description="DCN has left by then, whatever the line does.")
+    linger: Seconds = Field(default=1.0, description="From the end of DCN to hanging up.")
+    abort: Seconds = Field(default=0.7, description="An aborted fax is over by then.")
+    page: Seconds = Field(default=2_400.0, description="One page, from its first data to its answer.")
+    call: Seconds = Field(default=3_600.0, description="A whole fax.")
+
+
+class LimitSettings(Section):
+    """What a peer may make us keep; reaching one ends the fax, keeping the pages that are whole."""
+
+    pages: Count = Field(default=1_000, description="Pages of one fax.")
+    rows: Count = Field(default=20_000, description="Rows of one page.")
+    page_octets: int = Field(default=16_777_216, ge=65_536, le=1 << 30, description="Coded octets of one page.")
+
+
+class HostSettings(Section):
+    """The fax service: where faxes go, how many lines, how long a provider may take. Times in seconds."""
+
+    spool: Annotated[Path, Field(strict=False)] = Field(
+        default=Path("spool"), description="Folder of the faxes: received ones appear in its inbox."
+    )
+    lines: int = Field(default=4, ge=1, le=10_000, description="Lines (devices): faxes at once, both directions.")
+    device_name_prefix: Line = Field(default="vfax ", min_length=1, description="Name of a device before its number.")
+    device_id_prefix: int = Field(default=1, ge=1, le=0xFFFF_0000, description="Number of the first device.")
+    max_devices: Count = Field(default=10_000, description="Devices of all providers together.")
+    call_timeout: Seconds = Field(default=10.0, description="What a provider may take for all but Send and Receive.")
+    operation_timeout: Seconds = Field(default=14_400.0, description="One Send or Receive; then it is aborted.")
+    abort_grace: Seconds = Field(default=5.0, description="An aborted fax has that long before it is cancelled.")
+    shutdown_grace: Seconds = Field(default=2.0, description="The same for faxes that run when the provider stops.")
+    poll_interval: Seconds = Field(default=0.5, description="How often a running fax is asked how far it is.")
+
+
+class ProviderSettings(Section):
+    """The registration record of the provider; any provider with the exports of the contract will do."""
+
+    guid: str = Field(default=VFAX_GUID, description="Unique name of the provider.")
+    friendly_name: Line = Field(default="vfax SIP/T.38", description="Name to show.")
+    image_name: str = Field(default="vfax.device:create_provider", description="Entry point, package.module:attribute.")
+    tsp_name: Literal[""] = Field(default="", description="Telephony provider; empty for virtual devices.")
+    fspi_version: int = Field(default=0x00010000, description="Interface version; 65536 is the only one there is.")
+    capabilities: int = Field(default=0, description="Always 0.")
+    configuration: dict[str, Any] = Field(
+        default={}, description="What the entry point is given besides all of the above; for providers of your own."
+    )
+
+
+class JournalSettings(Section):
+    """The journal: one JSON line for each event of a call, in a file for each call."""
+
+    enabled: bool = Field(default=True, description="Write a journal for every call.")
+    folder: str = Field(default="", description='Folder of the journals. "": the folder journal in the spool.')
+
+
+class Settings(Section):
+    """All settings; immutable. `Settings()` is the defaults."""
+
+    sip: SipSettings = SipSettings()
+    media: MediaSettings = MediaSettings()
+    t38: T38Settings = T38Settings()
+    fax: FaxSettings = FaxSettings()
+    timers: TimerSettings = TimerSettings()
+    limits: LimitSettings = LimitSettings()
+    host: HostSettings = HostSettings()
+    provider: ProviderSettings = ProviderSettings()
+    journal: JournalSettings = JournalSettings()
+
+
+def toml_value(value: object) -> str:
+    """Write one value as TOML does."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(toml_value(item) for item in value)}]"
+    if isinstance(value, dict):
+        inner = ", ".join(f"{json.dumps(str(key))} = {toml_value(item)}" for key, item in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    return json.dumps(str(value), ensure_ascii=False)

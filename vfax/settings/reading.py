@@ -1,0 +1,197 @@
+"""Settings from files, the environment and the command line; one line of refusal; the example file's text.
+
+Owns      the order of sources, the nearest name for an unknown key, TOML as written. Not here: the settings (model.py).
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from vfax.errors import SettingsError
+from vfax.settings.model import Section, Settings, toml_value
+
+ENV_PREFIX: Final = "VFAX_"
+ENV_SEPARATOR: Final = "__"
+ENVIRONMENT: Final = "environment"
+MAX_FILE_OCTETS: Final = 1 << 20
+"""Limit: a settings file is small; a larger one is another file by mistake."""
+
+
+def load(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[tuple[str, str], object] | None = None,
+) -> Settings:
+    """Read settings: defaults, then the file, then the environment, then `overrides` (section, key).
+
+    Raises SettingsError, always one line: which source, which key, its value, what is expected.
+    """
+    merged: dict[str, Any] = {}
+    sources: dict[tuple[str, str], str] = {}
+    file_name = str(path) if path is not None else "settings"
+    if path is not None:
+        _merge(merged, sources, _read_file(path), file_name)
+    _merge(merged, sources, _read_environment(os.environ if environ is None else environ), ENVIRONMENT)
+    for (section, key), value in (overrides or {}).items():
+        _merge(merged, sources, {section: {key: value}}, "command line")
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as why:
+        raise SettingsError(_one_sentence(why, sources, file_name)) from None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            octets = file.read(MAX_FILE_OCTETS + 1)
+    except OSError as why:
+        raise SettingsError(f"{path}: cannot read the settings: {why.strerror or why}") from why
+    if len(octets) > MAX_FILE_OCTETS:
+        raise SettingsError(f"{path}: larger than {MAX_FILE_OCTETS} octets; expected a settings file in TOML")
+    try:
+        tables = tomllib.loads(octets.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as why:
+        raise SettingsError(f"{path}: not TOML: {why}") from why
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            _known_section(name, str(path))
+            raise SettingsError(f"{path}: {name} = {_shown(table)}: expected a table, written [{name}]")
+    return tables
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, dict[str, object]]:
+    """Collect VFAX_SECTION__KEY; VFAX_SECTION_KEY, the usual slip, is refused so that it does not pass unseen."""
+    tables: dict[str, dict[str, object]] = {}
+    for name in sorted(environ):
+        if not name.startswith(ENV_PREFIX):
+            continue
+        section, separator, key = name.removeprefix(ENV_PREFIX).lower().partition(ENV_SEPARATOR)
+        if not separator:
+            _refuse_single_underscore(name, section)
+            continue
+        tables.setdefault(section, {})[key] = _from_environment(_field(section, key), environ[name])
+    return tables
+
+
+def _refuse_single_underscore(name: str, words: str) -> None:
+    section, _, key = words.partition("_")
+    if _field(section, key) is not None:
+        meant = f"{ENV_PREFIX}{section}{ENV_SEPARATOR}{key}".upper()
+        raise SettingsError(f"environment: {name}: unknown name; did you mean {meant} (two underscores)?")
+
+
+def _from_environment(field: FieldInfo | None, text: str) -> object:
+    """Read a value as TOML would, except that plain words need no quotes and lists may be words with commas."""
+    if field is None:
+        return text
+    kind = get_origin(field.annotation) or field.annotation
+    if kind in (str, Path):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return [word.strip() for word in text.split(",") if word.strip()] if kind is tuple else text
+
+
+def _merge(
+    merged: dict[str, Any], sources: dict[tuple[str, str], str], tables: Mapping[str, Mapping[str, object]], source: str
+) -> None:
+    for section, table in tables.items():
+        _known_section(section, source)
+        for key, value in table.items():
+            _known_key(section, key, source)
+            merged.setdefault(section, {})[key] = value
+            sources[section, key] = source
+
+
+# --- saying what is wrong --------------------------------------------------------------------------
+
+
+def _sections() -> dict[str, type[Section]]:
+    found: dict[str, type[Section]] = {}
+    for name, field in Settings.model_fields.items():
+        assert isinstance(field.annotation, type)
+        assert issubclass(field.annotation, Section)
+        found[name] = field.annotation
+    return found
+
+
+def _field(section: str, key: str) -> FieldInfo | None:
+    model = _sections().get(section)
+    return model.model_fields.get(key) if model is not None else None
+
+
+def _known_section(name: str, source: str) -> None:
+    known = _sections()
+    if name not in known:
+        label = _label(name, "", source)
+        raise SettingsError(f"{source}: {label}: unknown section; {_nearest(name, known, 'sections are')}")
+
+
+def _known_key(section: str, key: str, source: str) -> None:
+    known = _sections()[section].model_fields
+    if key in known:
+        return
+    elsewhere = [name for name, model in _sections().items() if key in model.model_fields]
+    if elsewhere:
+        hint = f"did you mean {' or '.join(f'[{name}]' for name in elsewhere)} {key}?"
+    else:
+        hint = _nearest(key, known, "keys here are")
+    raise SettingsError(f"{source}: {_label(section, key, source)}: unknown key; {hint}")
+
+
+def _nearest(name: str, known: Mapping[str, object], otherwise: str) -> str:
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"{otherwise} {', '.join(known)}"
+
+
+def _one_sentence(why: ValidationError, sources: Mapping[tuple[str, str], str], file_name: str) -> str:
+    first = why.errors(include_url=False)[0]
+    words = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    section = str(first["loc"][0]) if first["loc"] else ""
+    if len(first["loc"]) < 2:
+        given = [source for (named, _), source in sources.items() if named == section]
+        return f"{given[-1] if given else file_name}: [{section}] {words}"
+    key = str(first["loc"][1])
+    source = sources.get((section, key), file_name)
+    return f"{source}: {_label(section, key, source)} = {_shown(first['input'])}: {words}"
+
+
+def _label(section: str, key: str, source: str) -> str:
+    """Name a setting as its writer wrote it."""
+    if source == ENVIRONMENT:
+        return f"{ENV_PREFIX}{section}{ENV_SEPARATOR}{key}".upper()
+    return f"[{section}] {key}".rstrip()
+
+
+def _shown(value: object) -> str:
+    text = toml_value(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+# --- writing the example ---------------------------------------------------------------------------
+
+
+def example_text() -> str:
+    """The text of config/vfax.example.toml: every setting with its default and what it is for."""
+    return "\n".join(_example_lines()) + "\n"
+
+
+def _example_lines() -> Iterator[str]:
+    yield "# Every setting of vfax with its default. Keep what you change; what is left out keeps its default."
+    yield "# Each may also come from the environment: VFAX_SECTION__KEY, as in VFAX_SIP__LISTEN=127.0.0.1:5062."
+    defaults = Settings()
+    for name, model in _sections().items():
+        yield ""
+        yield f"[{name}]  # {(model.__doc__ or '').splitlines()[0]}"
+        values = getattr(defaults, name)
+        for key, field in model.model_fields.items():
+            yield f"# {field.description}"
+            yield f"{key} = {toml_value(getattr(values, key))}"

@@ -1,0 +1,142 @@
+"""From settings to the options of each room.
+
+Owns      which setting becomes which option. Not here: defaults and bounds (model.py).
+
+A field that has the same name in a section and in an options class is the same thing; the rest is written out.
+"""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from vfax.codecs.dis import Coding, Resolution
+from vfax.endpoint import EndpointOptions
+from vfax.errors import SettingsError
+from vfax.fsp.errors import ProviderLoadError
+from vfax.fsp.provider import RegistrationRecord
+from vfax.host.jobs import JobOptions
+from vfax.host.service import HostOptions
+from vfax.leg import CallerOffer, LegOptions
+from vfax.settings.model import Section, Settings
+from vfax.settings.words import parse_host_port
+from vfax.t30.options import Limits, T30Options, Timers
+from vfax.transports.parameters import ErrorCorrection, T38Parameters
+from vfax.transports.sip.options import SipOptions
+from vfax.transports.t38 import T38Options
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+CORRECTIONS: Final = {
+    "redundancy": ErrorCorrection.REDUNDANCY,
+    "fec": ErrorCorrection.FEC,
+    "none": ErrorCorrection.NONE,
+}
+RESOLUTIONS: Final = {resolution.title: resolution for resolution in Resolution}
+
+
+def same_names(options: "type[DataclassInstance]", section: Section) -> dict[str, Any]:
+    """The section's values for the fields that both have."""
+    return {field.name: getattr(section, field.name) for field in fields(options) if hasattr(section, field.name)}
+
+
+def t30_options(settings: Settings) -> T30Options:
+    """What the T.30 engine works with."""
+    fax = settings.fax
+    given = same_names(T30Options, fax) | {
+        "max_rate_bps": fax.max_rate,
+        "min_rate_bps": min(fax.min_rate, fax.max_rate),
+        "max_width_px": fax.max_width,
+        "receive_codings": frozenset(Coding(word) for word in fax.receive_codings),
+        "send_codings": tuple(Coding(word) for word in fax.send_codings),
+        "resolutions": frozenset(RESOLUTIONS[word] for word in fax.resolutions),
+        "timers": Timers(**same_names(Timers, settings.timers)),
+        "limits": Limits(**same_names(Limits, settings.limits)),
+    }
+    return T30Options(**given)
+
+
+def t38_parameters(settings: Settings) -> T38Parameters:
+    """What SDP says of us."""
+    t38 = settings.t38
+    return T38Parameters(
+        version=t38.version,
+        max_bit_rate_bps=t38.max_bit_rate,
+        max_datagram=t38.max_datagram or None,
+        error_correction=CORRECTIONS[t38.error_correction],
+    )
+
+
+def leg_options(settings: Settings) -> LegOptions:
+    """Policy of one call, with the line and the terminal under it."""
+    given = same_names(LegOptions, settings.media) | {
+        "caller_offer": CallerOffer(settings.media.caller_offer),
+        "t38": t38_parameters(settings),
+        "line": T38Options(**same_names(T38Options, settings.t38)),
+        "fax": t30_options(settings),
+    }
+    return LegOptions(**given)
+
+
+def endpoint_options(settings: Settings) -> EndpointOptions:
+    """The SIP endpoint."""
+    return EndpointOptions(
+        listen=parse_host_port(settings.sip.listen),
+        allow=settings.sip.allow,
+        public_address=settings.sip.public_address or None,
+        media_ports=(settings.media.port_min, settings.media.port_max),
+        journal=journal_folder(settings),
+        sip=SipOptions(**same_names(SipOptions, settings.sip)),
+        leg=leg_options(settings),
+    )
+
+
+def journal_folder(settings: Settings) -> Path | None:
+    """Where journals go; None when none are written."""
+    if not settings.journal.enabled:
+        return None
+    return Path(settings.journal.folder) if settings.journal.folder else settings.host.spool.absolute() / "journal"
+
+
+def host_options(settings: Settings) -> HostOptions:
+    """The fax service."""
+    host = settings.host
+    return HostOptions(
+        spool=host.spool,
+        local_id=settings.fax.local_id,
+        name=settings.fax.name,
+        call_timeout=host.call_timeout,
+        max_devices=host.max_devices,
+        jobs=JobOptions(**same_names(JobOptions, host)),
+    )
+
+
+def registration(settings: Settings) -> RegistrationRecord:
+    """The provider's registration record, with the devices and the endpoint as its configuration.
+
+    Raises SettingsError where the record is not one (a GUID, a version that is none).
+    """
+    host, provider = settings.host, settings.provider
+    configuration = {
+        "lines": host.lines,
+        "device_name_prefix": host.device_name_prefix,
+        "device_id_prefix": host.device_id_prefix,
+        "local_id": settings.fax.local_id,
+        "receiver_name": settings.fax.name,
+        "host_answer_timeout": settings.sip.answer_timeout,
+        "shutdown_grace": host.shutdown_grace,
+        "journal_folder": journal_folder(settings),
+        "endpoint": endpoint_options(settings),
+    }
+    try:
+        return RegistrationRecord(
+            guid=provider.guid,
+            friendly_name=provider.friendly_name,
+            image_name=provider.image_name,
+            tsp_name=provider.tsp_name,
+            fspi_version=provider.fspi_version,
+            capabilities=provider.capabilities,
+            configuration=configuration | provider.configuration,
+        )
+    except ProviderLoadError as why:
+        raise SettingsError(f"[provider] {why}") from why

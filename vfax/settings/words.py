@@ -1,0 +1,97 @@
+"""Kinds of values that settings are made of: addresses, networks, names, rates, each with its own refusal.
+
+Owns      the validators; each message says what is expected. Not here: the settings (model.py).
+"""
+
+import ipaddress
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field
+
+LONGEST_T30_ID: Final = 20
+"""T.30 identities (CSI, TSI) have 20 characters."""
+
+
+def parse_host_port(text: str) -> tuple[str, int]:
+    """Split `HOST:PORT` or `[IPV6]:PORT`; the host is a numeric address. Raises ValueError saying what is expected."""
+    host, colon, port = text.rpartition(":")
+    expected = ValueError('expected a numeric address and a port, such as "127.0.0.1:5060" or "[::1]:5060"')
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 0xFFFF:
+        raise expected
+    bracketed = host.startswith("[") and host.endswith("]")
+    if bracketed != (":" in host):
+        raise expected
+    host = host[1:-1] if bracketed else host
+    try:
+        return str(ipaddress.ip_address(host)), int(port)
+    except ValueError:
+        raise expected from None
+
+
+def _host_port(text: str) -> str:
+    parse_host_port(text)
+    return text
+
+
+def _network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError('expected networks, such as "192.0.2.0/24", "192.0.2.7" or "2001:db8::/32"') from None
+    return text
+
+
+def _address_or_empty(text: str) -> str:
+    if text:
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            raise ValueError('expected a numeric IP address, or "" for the address of the socket') from None
+    return text
+
+
+def _identity(text: str) -> str:
+    if len(text) > LONGEST_T30_ID or not text.isascii() or not text.isprintable():
+        raise ValueError(f"expected at most {LONGEST_T30_ID} printable ASCII characters (T.30 has room for no more)")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("expected one line of printable characters")
+    return text
+
+
+def _even(port: int) -> int:
+    if port % 2:
+        raise ValueError("expected an even port (the odd one above it is its RTCP neighbour)")
+    return port
+
+
+def _no_doubles(items: tuple[str, ...]) -> tuple[str, ...]:
+    if not items or len(set(items)) != len(items):
+        raise ValueError("expected at least one entry, each of them once")
+    return items
+
+
+HostPort = Annotated[str, AfterValidator(_host_port)]
+Network = Annotated[str, AfterValidator(_network)]
+Identity = Annotated[str, AfterValidator(_identity)]
+Line = Annotated[str, Field(max_length=128), AfterValidator(_one_line)]
+Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
+Pause = Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)]
+AddressOrEmpty = Annotated[str, AfterValidator(_address_or_empty)]
+Port = Annotated[int, Field(ge=1_024, le=65_534), AfterValidator(_even)]
+Networks = Annotated[tuple[Network, ...], Field(strict=False)]
+Rate = Literal[2400, 4800, 7200, 9600, 12000, 14400]
+Codings = Annotated[tuple[Literal["MMR", "MR", "MH"], ...], Field(strict=False), AfterValidator(_no_doubles)]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Resolutions = Annotated[
+    tuple[Literal["standard", "fine", "superfine"], ...], Field(strict=False), AfterValidator(_no_doubles)
+]
+
+
+def is_loopback(network: str) -> bool:
+    """True when every address of the network is this machine's own."""
+    return ipaddress.ip_network(network).is_loopback
