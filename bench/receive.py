@@ -2,10 +2,10 @@
 
     python bench/receive.py [--at-once 1,10,50,100] [--rounds 1] [-- COMMAND ...]
 
-For each N a fresh server is started, its idle memory is read, N libspandsp callers (bench/peer.py, a process of its own)
-send one standard page each (1728 x 1100, 19 KB of MMR, ECM, V.17 14400, redundancy 3) in real time, and the server's whole
-process tree is read from /proc. Figures are printed, never asserted. A COMMAND may stand for the server; {port}, {spool}
-and {lines} are filled in, so that another fax server can be measured the same way.
+For each N a fresh server is started, its idle memory is read, N libspandsp callers (bench/peer.py, a process of its
+own) send one standard page each (1728 x 1100, 19 KB of MMR, ECM, V.17 14400, redundancy 3) in real time, and the
+server's whole process tree is read from /proc. Figures are printed, never asserted. A COMMAND may stand for the
+server; {port}, {spool} and {lines} are filled in, so that another fax server can be measured the same way.
 """
 
 import argparse
