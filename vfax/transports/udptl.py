@@ -127,10 +127,10 @@ class Sender:
         self._limit = DEFAULT_MAX_DATAGRAM if tiny else usable
         self.max_ifp = max(usable, 8) if tiny else usable - 5
 
-    def fits(self, size: int, depth: int) -> bool:
-        """Whether an IFP of `size` octets goes with `depth` more of its size behind it, or one at least."""
-        entry = size + (1 if size < 128 else 2)
-        return size <= self.max_ifp and 4 + entry * (1 + min(depth, 1)) <= self._limit
+    def capacity(self, depth: int) -> int:
+        """Octets of the largest IFP that can be sent with one more of its size behind it (`depth` 0: alone)."""
+        entry = (self._limit - 4) // (1 + min(depth, 1))
+        return min(self.max_ifp, entry - 1 if entry <= 128 else entry - 2)
 
     def send(self, ifp: bytes, depth: int) -> bytes:
         """The datagram for the next number, with at most `depth` (0 to 15) earlier IFPs that exist and fit.

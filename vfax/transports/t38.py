@@ -1,0 +1,132 @@
+"""A fax line over T.38: line signals on one side, UDPTL datagrams on the other.
+
+Owns      the line as an engine: datagrams in and out, signals out, orders in; whose turn it is; limits on packets.
+Not here  packets and recovery (udptl.py, codecs/ifp.py), bursts being sent (t38_voice.py) and heard (t38_ear.py),
+          what frames and pages mean (t30/).
+Source    T.38 (09/2010).
+
+`receive`, `transmit` and `handle_timeout` in; `take_output`, `take_signals` and `next_timeout` out.
+"""
+
+import math
+from typing import Final
+
+from vfax import signals as line
+from vfax.codecs import ifp
+from vfax.errors import DecodeError
+from vfax.signals import LineSignal, Transmission
+from vfax.transports.parameters import T38Parameters
+from vfax.transports.t38_ear import Ear
+from vfax.transports.t38_options import LineCounters, T38Options
+from vfax.transports.t38_voice import Voice, Wire, refuse_nonsense
+from vfax.transports.udptl import Missing, Packet, Recovery, Repaired
+
+__all__ = ["LineCounters", "T38Line", "T38Options"]
+
+_DEFAULTS: Final = T38Options()
+
+
+class T38Line:
+    """One T.38 stream as a fax line. `parameters` is what was agreed; its `max_datagram` is the peer's.
+
+    The opening no-signal packets are in the output at once. All times are seconds on one monotonic clock.
+    """
+
+    __slots__ = ("_ear", "_options", "_recovery", "_voice", "_wire", "counters", "quiet_since")
+
+    def __init__(self, parameters: T38Parameters, options: T38Options = _DEFAULTS, *, now: float) -> None:
+        self._options = options
+        self.counters = LineCounters()
+        self._wire = Wire(parameters, options)
+        self._recovery = Recovery(self.counters)
+        self._ear = Ear(options, self.counters)
+        self._voice = Voice(self._wire, now)
+        self.quiet_since = now
+        """When the last valid datagram was heard, or the line began."""
+
+    # in
+
+    def receive(self, datagram: bytes, now: float) -> None:
+        """Take one datagram of the peer. Whatever it holds, this returns; rubbish is counted."""
+        if len(datagram) > self._options.max_datagram_received:
+            self.counters.refused += 1
+            return
+        try:
+            packet = Packet.decode(datagram)
+        except DecodeError:
+            self.counters.refused += 1
+            return
+        self.quiet_since = now
+        for delivery in self._recovery.receive(packet):
+            if isinstance(delivery, bytes):
+                if delivery:
+                    self._hear(delivery, now, padded=False)
+            elif isinstance(delivery, Missing):
+                self._ear.miss(delivery.packets)
+            elif isinstance(delivery, Repaired) and delivery.ifp:
+                self._hear(delivery.ifp, now, padded=True)
+        if self._voice.waiting:
+            self._pump(now)
+
+    def transmit(self, order: Transmission, now: float) -> None:
+        """Queue one burst, or stop at once. Raises MisuseError for an order that cannot be a burst."""
+        if isinstance(order, line.StopSending):
+            self._voice.stop(now)
+            return
+        refuse_nonsense(order)
+        self._voice.say(order, now)
+        self._pump(now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Send what is due by `now`, and notice what did not come."""
+        self._ear.handle_timeout(now)
+        self._pump(now)
+
+    def renegotiate(self, parameters: T38Parameters, now: float) -> None:
+        """Take a new agreement in the middle of the call: numbers, orders and the burst under way go on."""
+        self._wire.apply(parameters)
+        self._pump(now)
+
+    # out
+
+    def take_output(self) -> list[bytes]:
+        """The datagrams to send now, in order."""
+        output, self._voice.output = self._voice.output, []
+        self.counters.sent += len(output)
+        return output
+
+    def take_signals(self) -> list[LineSignal]:
+        """What was heard since the last time, in order."""
+        signals, self._ear.signals = self._ear.signals, []
+        return signals
+
+    def next_timeout(self) -> float:
+        """When handle_timeout is due."""
+        return min(self._ear.deadline, self._voice.next_timeout(self._free_at()))
+
+    def understands(self, datagram: bytes) -> bool:
+        """Whether the octets are UDPTL with an IFP in it; changes nothing."""
+        if len(datagram) > self._options.max_datagram_received:
+            return False
+        try:
+            packet = Packet.decode(datagram)
+            if packet.primary:
+                ifp.decode(packet.primary, self._wire.version)
+        except DecodeError:
+            return False
+        return True
+
+    def _hear(self, packet: bytes, now: float, *, padded: bool) -> None:
+        try:
+            self._ear.hear(packet, self._wire.version, now, padded=padded)
+        except DecodeError:
+            self.counters.undecodable += 1
+            self._ear.miss(1)  # something was there, and it is lost
+
+    def _free_at(self) -> float:
+        ear = self._ear
+        return math.inf if ear.modem is not None else ear.ended_at + self._options.silence * self._options.pace
+
+    def _pump(self, now: float) -> None:
+        if self._voice.pump(now, self._free_at()):
+            self._ear.signals.append(line.TransmissionDone())
