@@ -1,0 +1,146 @@
+"""Building messages from messages: responses, the ACK to a failure, CANCEL.
+
+Owns      which header fields are copied and which are added; reason phrases; where a response goes.
+Not here  requests inside a dialog (dialog.py), when anything is sent.
+Source    RFC 3261 (June 2002) 8.2.6, 9.1, 17.1.1.3, 18.2.2, 21; RFC 3581 4.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from vfax.errors import DecodeError
+from vfax.transports.sip.headers import SIP_PORT, Via
+from vfax.transports.sip.message import Headers, Request, Response, canonical
+from vfax.transports.sip.syntax import split_outside
+from vfax.transports.sip.values import Address
+
+Fields = Iterable[tuple[str, str]]
+
+REASONS: Final[dict[int, str]] = {
+    100: "Trying",
+    180: "Ringing",
+    181: "Call Is Being Forwarded",
+    182: "Queued",
+    183: "Session Progress",
+    200: "OK",
+    202: "Accepted",
+    300: "Multiple Choices",
+    301: "Moved Permanently",
+    302: "Moved Temporarily",
+    305: "Use Proxy",
+    380: "Alternative Service",
+    400: "Bad Request",
+    401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    407: "Proxy Authentication Required",
+    408: "Request Timeout",
+    410: "Gone",
+    413: "Request Entity Too Large",
+    414: "Request-URI Too Long",
+    415: "Unsupported Media Type",
+    416: "Unsupported URI Scheme",
+    420: "Bad Extension",
+    421: "Extension Required",
+    423: "Interval Too Brief",
+    480: "Temporarily Unavailable",
+    481: "Call/Transaction Does Not Exist",
+    482: "Loop Detected",
+    483: "Too Many Hops",
+    484: "Address Incomplete",
+    485: "Ambiguous",
+    486: "Busy Here",
+    487: "Request Terminated",
+    488: "Not Acceptable Here",
+    491: "Request Pending",
+    493: "Undecipherable",
+    500: "Server Internal Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Server Time-out",
+    505: "Version Not Supported",
+    513: "Message Too Large",
+    600: "Busy Everywhere",
+    603: "Decline",
+    604: "Does Not Exist Anywhere",
+    606: "Not Acceptable",
+}
+"""Reason phrases as RFC 3261 21 prints them (202: RFC 6665)."""
+
+_COPIED: Final = ("via", "from", "to", "call-id", "cseq")
+
+
+def respond(
+    request: Request, status: int, *, to_tag: str = "", reason: str = "", fields: Fields = (), body: bytes = b""
+) -> Response:
+    """A response with everything copied that RFC 3261 8.2.6.2 wants copied, as the octets that came.
+
+    Works on a request that could only be read in part: what is not there is not copied. `to_tag` goes into a To that
+    has none.
+    """
+    headers = Headers()
+    for name, value in request.headers:
+        key = canonical(name)
+        if key in _COPIED or (key == "timestamp" and status == 100):
+            headers.keep(name, _with_tag(request, value, to_tag) if key == "to" else value)
+    for name, value in fields:
+        headers.add(name, value)
+    return Response(status, reason or REASONS.get(status, ""), headers, body)
+
+
+def _with_tag(request: Request, value: str, to_tag: str) -> str:
+    try:
+        tagged = not to_tag or bool(request.to.tag)
+    except DecodeError:
+        return value  # an unreadable To goes back as it came
+    return value if tagged else f"{value};tag={to_tag}"
+
+
+def stamp(request: Request, source: Address) -> None:
+    """Write received and rport into the topmost Via of a request that came from `source`. Needs a readable Via."""
+    field = request.headers.all("via")[0]
+    _, *others = split_outside(field, ",")
+    values = [request.via.stamped(source), *others]
+    request.headers.replace_first("via", values)
+    request.via = Via.parse(values[0])
+
+
+def response_address(request: Request, source: Address, *, symmetric: bool) -> Address:
+    """Where responses to a request from `source` go over UDP (RFC 3261 18.2.2, RFC 3581 4).
+
+    Deviation: maddr is not obeyed; it would let a stranger aim our answers at a third host.
+    """
+    via = request.via
+    if symmetric or "rport" in via.parameters:
+        return source
+    return source[0], via.port or SIP_PORT
+
+
+def ack_to_failure(invite: Request, response: Response) -> Request:
+    """The ACK of the transaction itself (RFC 3261 17.1.1.3): same branch, same Request-URI, To of the response."""
+    headers = _same_hop(invite, "ACK")
+    headers.keep("To", response.headers.first("to") or "")
+    return Request("ACK", invite.uri, headers)
+
+
+def cancel_of(invite: Request) -> Request:
+    """The CANCEL of an INVITE (RFC 3261 9.1): same branch, To without the tag of any answer."""
+    headers = _same_hop(invite, "CANCEL")
+    headers.keep("To", invite.headers.first("to") or "")
+    return Request("CANCEL", invite.uri, headers)
+
+
+def _same_hop(invite: Request, method: str) -> Headers:
+    headers = Headers()
+    headers.keep("Via", invite.headers.all("via")[0])
+    headers.keep("Max-Forwards", "70")
+    for route in invite.headers.all("route"):
+        headers.keep("Route", route)
+    headers.keep("From", invite.headers.first("from") or "")
+    headers.keep("Call-ID", invite.call_id)
+    headers.keep("CSeq", f"{invite.cseq.number} {method}")
+    return headers

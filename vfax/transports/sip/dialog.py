@@ -1,0 +1,189 @@
+"""A dialog: who talks to whom, by which way, with which numbers.
+
+Owns      dialog identity, route set, remote target and its refresh, CSeq both ways, requests inside the dialog; our
+          2xx that is repeated until its ACK comes; the ACKs kept for repeated 2xx.
+Not here  offers and glare (exchange.py), when a call begins and ends (calls.py).
+Source    RFC 3261 (June 2002) 12, 13.2.2.4, 13.3.1.4.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from vfax.errors import DecodeError
+from vfax.transports.sip.headers import NameAddr, Uri
+from vfax.transports.sip.message import Headers, Message, Request, Response
+from vfax.transports.sip.outbox import Wire
+from vfax.transports.sip.values import Address
+
+DialogId = tuple[str, str, str]
+"""Call-ID, local tag, remote tag (RFC 3261 12). The remote tag of an RFC 2543 peer is empty."""
+
+FIRST_CSEQ: Final = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Dialog:
+    """One dialog. `local` and `remote` are whole From/To values; `peer` is where the peer's datagrams came from."""
+
+    call_id: str
+    local: str
+    remote: str
+    local_tag: str
+    remote_tag: str
+    target: str
+    routes: tuple[str, ...]
+    local_cseq: int
+    remote_cseq: int | None
+    owner: bool  # whether the Call-ID is ours: decides who waits longer after glare
+    peer: Address
+    symmetric: bool = False
+
+    @property
+    def id(self) -> DialogId:
+        """Under which a request for this dialog is found."""
+        return self.call_id, self.local_tag, self.remote_tag
+
+    @classmethod
+    def of_callee(cls, invite: Request, local_tag: str, source: Address, *, symmetric: bool) -> "Dialog":
+        """The dialog an INVITE from `source` leads to (RFC 3261 12.1.1). `invite` has been checked."""
+        local = invite.headers.first("to") or ""
+        return cls(
+            call_id=invite.call_id,
+            local=f"{local};tag={local_tag}",
+            remote=invite.headers.first("from") or "",
+            local_tag=local_tag,
+            remote_tag=invite.from_.tag,
+            target=_contact_of(invite, invite.from_.uri.text),
+            routes=tuple(invite.record_routes),
+            local_cseq=FIRST_CSEQ - 1,
+            remote_cseq=invite.cseq.number,
+            owner=False,
+            peer=source,
+            symmetric=symmetric,
+        )
+
+    @classmethod
+    def of_caller(cls, invite: Request, response: Response, peer: Address, *, symmetric: bool) -> "Dialog":
+        """The dialog a response to our `invite` leads to (RFC 3261 12.1.2): the route set is reversed."""
+        return cls(
+            call_id=invite.call_id,
+            local=invite.headers.first("from") or "",
+            remote=response.headers.first("to") or "",
+            local_tag=invite.from_.tag,
+            remote_tag=response.to.tag,
+            # Quirk: some gateways leave Contact out of their 200; the INVITE's own target is the best guess.
+            target=_contact_of(response, invite.uri),
+            routes=tuple(reversed(response.record_routes)),
+            local_cseq=invite.cseq.number,
+            remote_cseq=None,
+            owner=True,
+            peer=peer,
+            symmetric=symmetric,
+        )
+
+    def refresh(self, message: Message) -> None:
+        """Take the Contact of a re-INVITE, an UPDATE or a 2xx to one as the new remote target (RFC 3261 12.2)."""
+        self.target = _contact_of(message, self.target)
+
+    def is_stale(self, request: Request) -> bool:
+        """Whether the request's CSeq is not above the last one; else it becomes the last (RFC 3261 12.2.2)."""
+        number = request.cseq.number
+        if self.remote_cseq is not None and number <= self.remote_cseq:
+            return True
+        self.remote_cseq = number
+        return False
+
+    def request(self, method: str, via: str, *, cseq: int | None = None, body: bytes = b"") -> Request:
+        """A request inside the dialog (RFC 3261 12.2.1.1). `cseq` is given for ACK only; else the next is taken."""
+        if cseq is None:
+            self.local_cseq += 1
+            cseq = self.local_cseq
+        uri, routes = self._way()
+        headers = Headers()
+        headers.keep("Via", via)
+        headers.keep("Max-Forwards", "70")
+        for route in routes:
+            headers.keep("Route", route)
+        headers.keep("From", self.local)
+        headers.keep("To", self.remote)
+        headers.keep("Call-ID", self.call_id)
+        headers.keep("CSeq", f"{cseq} {method}")
+        if body:
+            headers.keep("Content-Type", "application/sdp")
+        return Request(method, uri, headers, body)
+
+    def _way(self) -> tuple[str, tuple[str, ...]]:
+        """Request-URI and Route values; a first route without lr is an old strict router."""
+        if not self.routes or NameAddr.parse(self.routes[0]).uri.loose:
+            return self.target, self.routes
+        return NameAddr.parse(self.routes[0]).uri.text, (*self.routes[1:], f"<{self.target}>")
+
+    def next_hop(self) -> Address:
+        """Where the next request goes: first route, else remote target; `peer` when that is no number.
+
+        Names are left to the peer's own address: this release does not ask the DNS inside a dialog.
+        """
+        if self.symmetric:
+            return self.peer
+        uri = NameAddr.parse(self.routes[0]).uri if self.routes else Uri.parse(self.target)
+        return uri.numeric_address() or self.peer
+
+
+def _contact_of(message: Message, otherwise: str) -> str:
+    """The Contact URI if it is one that a request can be sent to, without its ?headers (RFC 3261 19.1.5)."""
+    try:
+        contacts = message.contacts
+    except DecodeError:
+        return otherwise
+    if not contacts or contacts[0].uri.scheme not in ("sip", "sips"):
+        return otherwise
+    uri = contacts[0].uri
+    return uri.text.removesuffix(f"?{uri.headers}")
+
+
+@dataclass(slots=True)
+class OkWait:
+    """Our 2xx that waits for its ACK: repeated after T1, doubling up to T2 (RFC 3261 13.3.1.4)."""
+
+    cseq: int
+    sent: Wire
+    late_offer: bool  # the 2xx carried our offer: the ACK carries the answer
+    pause: float
+
+    def next_pause(self, t2: float) -> float:
+        """The pause before the next repeat."""
+        pause = self.pause
+        self.pause = min(2 * pause, t2)
+        return pause
+
+
+class AckStore:
+    """ACKs to 2xx by client transaction and To tag, kept as long as the transaction: a repeated 2xx gets its own again.
+
+    Limit: 16 forks of one INVITE; a 2xx beyond them is dropped.
+    """
+
+    LIMIT: Final = 16
+
+    def __init__(self) -> None:
+        self._kept: dict[int, dict[str, tuple[Wire, Address]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def keep(self, serial: int, tag: str, sent: Wire, peer: Address) -> None:
+        """Remember the ACK sent for the 2xx with this To tag."""
+        self._kept.setdefault(serial, {})[tag] = (sent, peer)
+
+    def find(self, serial: int, tag: str) -> tuple[Wire, Address] | None:
+        """The ACK to send once more, None when this 2xx is new."""
+        return self._kept.get(serial, {}).get(tag)
+
+    def is_full(self, serial: int) -> bool:
+        """Whether this INVITE has had as many 2xx as we bear."""
+        return len(self._kept.get(serial, ())) >= self.LIMIT
+
+    def forget(self, serials: list[int]) -> None:
+        """Drop the ACKs of transactions that are over."""
+        for serial in serials:
+            self._kept.pop(serial, None)
