@@ -332,3 +332,15 @@ def test_t38_attributes_at_session_level_count_where_the_media_is_silent() -> No
 def test_attributes_are_named_in_lower_case_and_trimmed() -> None:
     found = list(attributes([("a", "Fmtp : 101 0-15 "), ("b", "AS:64"), ("a", "SendRecv")]))
     assert found == [("fmtp", "101 0-15"), ("sendrecv", None)]
+
+
+def test_only_the_first_formats_of_a_line_are_looked_at_but_all_are_kept() -> None:
+    description, found = media(f"image 4000 udptl {'x ' * 1000}t38")
+    assert len(found.formats) == 32
+    assert not found.is_udptl
+    assert description.encode().endswith(b"x t38\r\n")
+
+
+def test_of_several_addresses_at_one_level_the_first_counts() -> None:
+    description, found = media("image 4000 udptl t38", more="c=IN IP4 192.0.2.3\r\nc=IN IP4 192.0.2.4\r\n")
+    assert description.host(found) == "192.0.2.3"

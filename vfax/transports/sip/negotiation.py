@@ -223,8 +223,9 @@ class MediaSession:
         slots = _mirror(sdp)
         if not media.is_audio:
             slots[index] = replace(slots[index], formats=media.formats or IMAGE_SLOT.formats)
-            said = _answered(self._parameters, sdp.t38(media))
-            return self._answer(slots, index, self._image_lines(said), self._t38(sdp, media, offered_by_us=False))
+            theirs = sdp.t38(media)
+            said = self._image_lines(_answered(self._parameters, theirs))
+            return self._answer(slots, index, said, self._t38(sdp, media, theirs, offered_by_us=False))
         agreed = self._audio(sdp, media)
         slots[index] = replace(slots[index], formats=(str(agreed.payload_type),))
         direction = MIRRORED.get(sdp.direction(media), "sendrecv")
@@ -276,7 +277,7 @@ class MediaSession:
             return Declined(f"the peer answered T.38 with {media.proto} {' '.join(media.formats[:4])}")
         if self._remote(sdp, media) is None:
             return Declined(f"the peer's answer names no address that {self._host} can reach")
-        return self._audio(sdp, media) if wants_audio else self._t38(sdp, media, offered_by_us=True)
+        return self._audio(sdp, media) if wants_audio else self._t38(sdp, media, sdp.t38(media), offered_by_us=True)
 
     # --- shared -----------------------------------------------------------------------------------
 
@@ -287,9 +288,9 @@ class MediaSession:
             return None
         return host, 0 if host in ("0.0.0.0", "::") else media.port
 
-    def _t38(self, sdp: Description, media: Media, *, offered_by_us: bool) -> T38Media:
+    def _t38(self, sdp: Description, media: Media, theirs: T38Parameters, *, offered_by_us: bool) -> T38Media:
         remote = self._remote(sdp, media) or (self._host, 0)
-        merged = merge(self._parameters, sdp.t38(media), offered_by_us=offered_by_us)
+        merged = merge(self._parameters, theirs, offered_by_us=offered_by_us)
         return T38Media(remote, merged, held=remote[1] == 0)
 
     def _audio(self, sdp: Description, media: Media) -> AudioMedia:

@@ -23,17 +23,19 @@ BIT_RATES: Final = (2400, 4800, 7200, 9600, 12000, 14400, 33600)
 MAX_NUMBER_DIGITS: Final = 5
 LARGEST_NUMBER: Final = 65535
 LARGEST_DATAGRAM: Final = 1400
+MAX_FORMATS: Final = 32
+"""Limit: formats of one m= line that are looked at; the line itself is kept whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SdpLimits:
     """What we refuse to read.
 
-    Limit: 16384 octets, 500 lines, 16 media lines; a T.38 offer has about 400 octets, 16 lines and 2 media lines.
+    Limit: 8192 octets, 300 lines, 16 media lines; a T.38 offer has about 400 octets, 16 lines and 2 media lines.
     """
 
-    octets: int = 16384
-    lines: int = 500
+    octets: int = 8192
+    lines: int = 300
     media: int = 16
 
 
@@ -58,7 +60,7 @@ class Media:
     @classmethod
     def of(cls, lines: Sequence[Line], *, offset: int = 0) -> "Media":
         """Read the m= line, split on any blanks. Raises DecodeError when media, port or protocol is missing."""
-        fields = lines[0][1].split()
+        fields = lines[0][1].split(None, 3 + MAX_FORMATS)
         if len(fields) < 3:
             raise DecodeError("m= line without media, port and protocol", offset=offset, source=f"{RFC} 5.14")
         port, _, count = fields[1].partition("/")
@@ -68,7 +70,7 @@ class Media:
             number(port) or 0,
             (number(count) or 1) if count else 1,
             fields[2],
-            tuple(fields[3:]),
+            tuple(fields[3 : 3 + MAX_FORMATS]),
         )
 
     @property
@@ -124,13 +126,14 @@ class Description:
     def host(self, media: Media) -> str | None:
         """The numeric address of `media`: its own c= line, else the session's; None when there is none we can use.
 
-        Limit: host names are not resolved, zone identifiers and multicast are refused. An IPv4-mapped IPv6 address
-        comes back as IPv4. The unspecified address (0.0.0.0 or ::), which means "on hold", is returned as it is.
+        Limit: of several c= lines at one level the first counts; host names are not resolved, zone identifiers and
+        multicast are refused. An IPv4-mapped IPv6 address comes back as IPv4. The unspecified address (0.0.0.0 or
+        ::), which means "on hold", is returned as it is.
         """
         for lines in (media.lines, self.session):
-            values = [value for kind, value in lines if kind == "c"]
-            if values:
-                return next((host for host in map(parse_connection, values) if host is not None), None)
+            for kind, value in lines:
+                if kind == "c":
+                    return parse_connection(value)
         return None
 
     def direction(self, media: Media) -> str:
