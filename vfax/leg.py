@@ -11,17 +11,38 @@ Out: `take_sip`, `take_datagrams`, `take_events`, `next_timeout`.
 """
 
 import math
-from dataclasses import dataclass, field, replace
-from enum import Enum, StrEnum, auto
+from dataclasses import replace
+from enum import Enum, auto
 from typing import Final
 
 from vfax import verdict
 from vfax.errors import DecodeError
+from vfax.leg_values import (
+    Accept,
+    AcceptOffer,
+    Answer,
+    CallerOffer,
+    CallUp,
+    Decline,
+    Dial,
+    Finished,
+    HangUp,
+    Invite,
+    LegEvent,
+    LegOptions,
+    LegOrder,
+    Offer,
+    Rang,
+    Refuse,
+    RefuseOffer,
+    Ring,
+    SipOrder,
+    Switched,
+)
 from vfax.outcome import Cause, Outcome, Phase, Retry
 from vfax.t30 import values as t30
 from vfax.t30.engine import T30Engine
-from vfax.t30.options import T30Options
-from vfax.transports.parameters import RateManagement, T38Parameters
+from vfax.transports.parameters import RateManagement
 from vfax.transports.rtp import AudioSender
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.negotiation import (
@@ -32,161 +53,33 @@ from vfax.transports.sip.negotiation import (
     MediaSession,
     T38Media,
     Unacceptable,
-    offers,
 )
 from vfax.transports.sip.values import Address
-from vfax.transports.t38 import T38Line, T38Options
+from vfax.transports.t38 import T38Line
 
-
-class CallerOffer(StrEnum):
-    """What a calling leg offers first."""
-
-    T38 = "t38"
-    AUDIO = "audio"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LegOptions:
-    """Policy and limits of one call; times in seconds."""
-
-    t38: T38Parameters = field(default_factory=T38Parameters)
-    line: T38Options = field(default_factory=T38Options)
-    fax: T30Options = field(default_factory=T30Options)
-    caller_offer: CallerOffer = CallerOffer.T38
-    caller_retries_audio: bool = True  # a refused direct T.38 offer is dialled again with audio
-    called_switch_after: float = 1.5  # called side: from the ACK to our re-INVITE, CED sounding
-    caller_switch_after: float = 6.0  # calling side: how long their re-INVITE is awaited
-    refused_grace: float = 10.0  # after a refused switch-over: a T.38 offer of theirs may still come
-    audio_limit: float = 45.0  # Limit: audio without T.38, whatever happens
-    answer_limit: float = 60.0  # T0: an INVITE nobody answers
-    abort_limit: float = 0.9  # an aborted fax is over by then
-    learn_source: bool = False  # media may come from a host that the SDP does not name (NAT)
-
-
-# --- orders to the SIP agent ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Invite:
-    """Dial with this offer. Said again for a second try over audio: a new call of the agent."""
-
-    sdp: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """180."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """200 with this SDP."""
-
-    sdp: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """Final refusal of the incoming call."""
-
-    status: int
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """re-INVITE."""
-
-    sdp: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptOffer:
-    """200 to their re-INVITE."""
-
-    sdp: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class RefuseOffer:
-    """Refuse their re-INVITE; the session stays as it was."""
-
-    status: int
-
-
-@dataclass(frozen=True, slots=True)
-class HangUp:
-    """BYE, CANCEL or a refusal, as the dialog's state asks."""
-
-    reason: str
-
-
-SipOrder = Invite | Ring | Answer | Refuse | Offer | AcceptOffer | RefuseOffer | HangUp
-
-
-# --- orders to the leg ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Dial:
-    """Calling leg: begin."""
-
-
-@dataclass(frozen=True, slots=True)
-class Accept:
-    """Called leg: answer now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decline:
-    """Called leg: refuse with this status."""
-
-    status: int
-
-
-LegOrder = (
-    Dial
-    | Accept
-    | Decline
-    | t30.PageCoded
-    | t30.PageUnavailable
-    | t30.PageKept
-    | t30.PageLost
-    | t30.Abort
-    | t30.LineDown
-)
-
-
-# --- events --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Rang:
-    """The other side rings."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallUp:
-    """The call is answered; `media` is what it began with, in a word."""
-
-    media: str
-
-
-@dataclass(frozen=True, slots=True)
-class Switched:
-    """T.38 runs with these merged parameters towards `remote`."""
-
-    remote: Address
-    parameters: T38Parameters
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The leg is done; the orders taken with this event release the dialog."""
-
-    outcome: Outcome
-
-
-LegEvent = t30.Event | Rang | CallUp | Switched | Finished
+__all__ = [
+    "Accept",
+    "AcceptOffer",
+    "Answer",
+    "CallUp",
+    "CallerOffer",
+    "Decline",
+    "Dial",
+    "Finished",
+    "HangUp",
+    "Invite",
+    "Leg",
+    "LegEvent",
+    "LegOptions",
+    "LegOrder",
+    "Offer",
+    "Rang",
+    "Refuse",
+    "RefuseOffer",
+    "Ring",
+    "SipOrder",
+    "Switched",
+]
 
 
 class S(Enum):
@@ -539,8 +432,8 @@ class Leg:
                 self._begin_fax(media, now)
             case AudioMedia():
                 self._offer_refused(sip.OfferRefused(0, 200, "the answer holds audio only"), now)
-            case Declined(why):
-                self._offer_refused(sip.OfferRefused(0, 200, why), now)
+            case Declined(reason):
+                self._offer_refused(sip.OfferRefused(0, 200, reason), now)
 
     def _offer_refused(self, event: sip.OfferRefused, now: float) -> None:
         if self._state is not S.AWAIT_SWITCH:
@@ -653,8 +546,3 @@ class Leg:
 def _cut_cause(outcome: Outcome) -> Cause:
     """An abort that came too late does not undo a fax that was complete."""
     return Cause.COMPLETE if outcome.ok else Cause.ABORTED
-
-
-def wants_fax(sdp: bytes) -> bool:
-    """True when an offer can be answered by a fax device: it holds T.38, audio, or nothing yet (late offer)."""
-    return not sdp or offers(sdp) is not MediaKind.NONE

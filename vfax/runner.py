@@ -16,18 +16,16 @@ import trio
 
 from vfax import call
 from vfax.codecs import tiff
-from vfax.codecs.dis import Agreement, Resolution
-from vfax.codecs.encode import encode_page
+from vfax.codecs.dis import Agreement
 from vfax.errors import DocumentError, MisuseError, StoreError
-from vfax.journal import Journal
+from vfax.journal import Journal, facts_of
 from vfax.leg import CallUp, Finished, Leg, LegEvent, LegOrder, Rang, SipOrder, Switched
 from vfax.outcome import Outcome
 from vfax.pages import PageFolder
 from vfax.t30 import values as t30
+from vfax.t30.coding import code_page
 from vfax.transports.sip import values as sip
-from vfax.transports.udp import UdpSocket
-
-K_OF: dict[Resolution, int] = {Resolution.STANDARD: 2, Resolution.FINE: 4, Resolution.SUPERFINE: 8}  # T.4 4.2
+from vfax.transports.udp import UdpSocket, format_address
 
 
 class Runner:
@@ -58,6 +56,7 @@ class Runner:
         self._wake = trio.Event()
         self._armed = math.inf
         self._nursery: trio.Nursery
+        self._one_page = trio.Lock()  # pages are kept in order, one thread at a time
         self._first_heard = self._first_sent = False
 
     async def run(self, first: LegOrder) -> Outcome:
@@ -133,8 +132,9 @@ class Runner:
             case t30.PageProgress(number, done, total):
                 self._publish(call.PageMoving(number, done, total))
             case t30.FrameSeen(sent, name, octets, words):
-                direction = "sent" if sent else "heard"
-                self._journal.note("frame", direction=direction, name=name, words=words, octets=octets.hex())
+                kind = name.lower() if name in ("DIS", "DCS") else "frame"
+                direction = "out" if sent else "in"
+                self._journal.note(kind, direction=direction, name=name, words=words, hex=octets.hex())
             case t30.PageReceived():
                 self._nursery.start_soon(self._keep_page, event)
             case t30.PageNeeded():
@@ -171,30 +171,22 @@ class Runner:
                     )
                 )
             case t30.Trained(ok, rate_bps):
-                note("trained", ok=ok, rate_bps=rate_bps)
+                note("training", ok=ok, rate_bps=rate_bps)
             case t30.PageStarted(number):
-                note("page", number=number, step="started")
+                note("page", number=number, what="started")
                 self._publish(call.PageBegun(number))
             case t30.PageConfirmed(number):
-                note("page", number=number, step="confirmed")
+                note("page", number=number, what="confirmed")
                 self._publish(call.PageDone(number))
             case t30.PageRepeated(number, frames, why):
-                note("page", number=number, step="repeated", frames=frames, why=why)
+                note("page", number=number, what="repeated", frames=frames, why=why)
             case Rang():
                 self._publish(call.Ringing())
             case CallUp(media):
                 note("answered", media=media)
                 self._publish(call.Answered())
             case Switched(remote, parameters):
-                note(
-                    "t38",
-                    remote=f"{remote[0]}:{remote[1]}",
-                    version=parameters.version,
-                    max_datagram=parameters.max_datagram,
-                    max_bit_rate_bps=parameters.max_bit_rate_bps,
-                    error_correction=parameters.error_correction.value,
-                    rate_management=parameters.rate_management.value,
-                )
+                note("t38", peer=format_address(remote), **facts_of(parameters))
             case t30.Ended():
                 raise MisuseError("the leg turns Ended into Finished")
             case _:
@@ -207,17 +199,18 @@ class Runner:
         self._journal.note(
             "page",
             number=page.number,
-            step="received" if page.complete else "cut off",
+            what="received" if page.complete else "cut off",
             rows=page.rows,
             bad_rows=page.bad_rows,
         )
         try:
-            await trio.to_thread.run_sync(self._store, page)
+            async with self._one_page:
+                await trio.to_thread.run_sync(self._store, page)
         except StoreError as why:
-            self._journal.note("page", number=page.number, step="lost", why=str(why))
+            self._journal.note("page", number=page.number, what="lost", why=str(why))
             self.command(t30.PageLost(page.number, str(why)))
         else:
-            self._journal.note("page", number=page.number, step="kept")
+            self._journal.note("page", number=page.number, what="kept")
             self.command(t30.PageKept(page.number))
 
     def _store(self, page: t30.PageReceived) -> None:
@@ -248,16 +241,7 @@ class Runner:
         if self._document is None:
             raise DocumentError("no document to send")
         page = tiff.load_page(self._document, needed.number - 1)
-        agreed = needed.agreement
-        return encode_page(
-            page.raster,
-            page.width_px,
-            page.rows,
-            agreed.coding,
-            k=K_OF[agreed.resolution],
-            min_row_octets=-(-agreed.modem.rate_bps * agreed.min_scan_ms // 8000),
-            ecm=agreed.ecm,
-        )
+        return code_page(page.raster, page.width_px, page.rows, needed.agreement)
 
     # --- journal ---------------------------------------------------------------------------------
 
@@ -268,7 +252,9 @@ class Runner:
             self._first_sent = True
         else:
             self._first_heard = True
-        self._journal.note("t38-first", direction="sent" if sent else "heard", octets=datagram[:64].hex())
+        self._journal.note(
+            "t38-first", direction="out" if sent else "in", octets=len(datagram), hex=datagram[:64].hex()
+        )
 
     def _note_counters(self) -> None:
         line = self._leg.line

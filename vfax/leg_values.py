@@ -1,0 +1,166 @@
+"""The vocabulary of a leg: its options, its orders to SIP, what it is told and what it tells.
+
+Owns      `LegOptions` and the values that go into and come out of `leg.Leg`.
+Not here  what is done with them (leg.py).
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vfax.outcome import Outcome
+from vfax.t30 import values as t30
+from vfax.t30.options import T30Options
+from vfax.transports.parameters import T38Parameters
+from vfax.transports.sip.values import Address
+from vfax.transports.t38 import T38Options
+
+
+class CallerOffer(StrEnum):
+    """What a calling leg offers first."""
+
+    T38 = "t38"
+    AUDIO = "audio"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegOptions:
+    """Policy and limits of one call; times in seconds."""
+
+    t38: T38Parameters = field(default_factory=T38Parameters)
+    line: T38Options = field(default_factory=T38Options)
+    fax: T30Options = field(default_factory=T30Options)
+    caller_offer: CallerOffer = CallerOffer.T38
+    caller_retries_audio: bool = True  # a refused direct T.38 offer is dialled again with audio
+    called_switch_after: float = 1.5  # called side: from the ACK to our re-INVITE, CED sounding
+    caller_switch_after: float = 6.0  # calling side: how long their re-INVITE is awaited
+    refused_grace: float = 10.0  # after a refused switch-over: a T.38 offer of theirs may still come
+    audio_limit: float = 45.0  # Limit: audio without T.38, whatever happens
+    answer_limit: float = 60.0  # T0: an INVITE nobody answers
+    abort_limit: float = 0.9  # an aborted fax is over by then
+    learn_source: bool = False  # media may come from a host that the SDP does not name (NAT)
+
+
+# --- orders to the SIP agent ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """Dial with this offer. Said again for a second try over audio: a new call of the agent."""
+
+    sdp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """180."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """200 with this SDP."""
+
+    sdp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Final refusal of the incoming call."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """re-INVITE."""
+
+    sdp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptOffer:
+    """200 to their re-INVITE."""
+
+    sdp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseOffer:
+    """Refuse their re-INVITE; the session stays as it was."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """BYE, CANCEL or a refusal, as the dialog's state asks."""
+
+    reason: str
+
+
+SipOrder = Invite | Ring | Answer | Refuse | Offer | AcceptOffer | RefuseOffer | HangUp
+
+
+# --- orders to the leg ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Calling leg: begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Called leg: answer now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """Called leg: refuse with this status."""
+
+    status: int
+
+
+LegOrder = (
+    Dial
+    | Accept
+    | Decline
+    | t30.PageCoded
+    | t30.PageUnavailable
+    | t30.PageKept
+    | t30.PageLost
+    | t30.Abort
+    | t30.LineDown
+)
+
+
+# --- events --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rang:
+    """The other side rings."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallUp:
+    """The call is answered; `media` is what it began with, in a word."""
+
+    media: str
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """T.38 runs with these merged parameters towards `remote`."""
+
+    remote: Address
+    parameters: T38Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The leg is done; the orders taken with this event release the dialog."""
+
+    outcome: Outcome
+
+
+LegEvent = t30.Event | Rang | CallUp | Switched | Finished
