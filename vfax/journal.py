@@ -6,21 +6,28 @@ Not here  which events are noted (call.py and below); the sentence of the outcom
 Every line holds `at` (UTC wall time, ISO 8601 with milliseconds), `t` (seconds since the call began) and `kind`;
 the facts follow. A fact that is not known is left out.
 
-| kind       | when                                     | facts                                                        |
-|------------|------------------------------------------|--------------------------------------------------------------|
-| call       | first line                               | call (its id), direction (in, out), caller, dialled, version |
-| sip        | each SIP message                         | direction (in, out), peer, summary                           |
-| t38-first  | first UDPTL datagram each way            | direction, peer, octets, hex (of the beginning)              |
-| t38        | media agreed, again at each change       | peer, media (t38, audio, none), fields of T38Parameters      |
-| dis, dcs   | capabilities and command, each way       | direction, words (decoded), hex (of the frame)               |
-| frame      | any other T.30 control frame             | direction, name, words, hex                                  |
-| training   | CFR or FTT                               | ok, rate_bps                                                 |
-| page       | page begun, kept, confirmed, repeated    | number, what, rows, bad_rows, frames, why                    |
-| status     | each status given to the host            | status (FS_* name), and its fields                           |
-| counters   | at the end                               | what the roads counted: packets, lost, repaired, dropped     |
-| outcome    | last line                                | the fields of Outcome; lost, why_lost when lines were lost   |
-| lost       | only when lines were lost after that     | lost, why                                                    |
-| unreadable | never written; read_journal's word       | line (its number), for a line torn by a crash or a full disk |
+| kind       | when                                 | facts                                                      |
+|------------|--------------------------------------|------------------------------------------------------------|
+| call       | first line                           | call (its id), direction (in, out), caller, dialled or     |
+|            |                                      | destination, pages (when sending)                          |
+| sip        | each SIP message                     | direction (in, out), peer, summary                         |
+| answered   | the call is up                       | media (t38, audio)                                         |
+| t38        | T.38 agreed, again at each change    | remote and the fields of T38Parameters                     |
+| t38-first  | first UDPTL datagram each way        | direction (sent, heard), octets (hex of the beginning)     |
+| frame      | each T.30 control frame              | direction (sent, heard), name (DIS, DCS, MCF ...), words   |
+|            |                                      | (what it says, decoded), octets (hex)                      |
+| identity   | CSI or TSI of the peer               | frame, text                                                |
+| agreed     | a DCS was sent or accepted           | the fields of Agreement                                    |
+| trained    | CFR or FTT                           | ok, rate_bps                                               |
+| page       | each step of a page                  | number, step (started, received, cut off, kept, lost,      |
+|            |                                      | confirmed, repeated), rows, bad_rows, frames, why          |
+| status     | each status given to the host        | status (FS_* name) and its fields                          |
+| storage    | the document could not be kept       | why                                                        |
+| fault      | a fault of vfax ended the call       | what, trace                                                |
+| counters   | at the end                           | what the roads counted: packets, lost, repaired, dropped   |
+| outcome    | the verdict; SIP lines may follow    | the fields of Outcome; lost, why_lost when lines were lost |
+| lost       | lines were lost after that           | lost, why                                                  |
+| unreadable | never written: read_journal says it  | line (number) that a crash or a full disk tore             |
 """
 
 import json

@@ -394,6 +394,19 @@ def test_a_declined_switch_over_can_go_back_to_audio_in_the_same_slots() -> None
     assert m_lines(ours.offer_audio()) == ["audio 4000 RTP/AVP 0 8", "image 0 udptl t38"]
 
 
+def test_after_a_declined_switch_over_a_late_offer_is_audio_again() -> None:
+    ours = offering_t38()
+    ours.read_answer(sdp(OFF, "m=image 0 udptl t38\r\n"))
+    assert m_lines(ours.refresh()) == ["audio 4000 RTP/AVP 0 8", "image 0 udptl t38"]
+
+
+def test_a_late_offer_takes_t38_off_hold() -> None:
+    ours = offering_t38()
+    ours.read_answer(sdp(OFF, IMAGE))
+    ours.answer(sdp(OFF, "m=image 0 udptl t38\r\n"), want=MediaKind.T38)
+    assert m_lines(ours.refresh()) == ["audio 0 RTP/AVP 8", "image 4000 udptl t38"]
+
+
 def test_a_stale_answer_to_a_refresh_does_not_end_t38() -> None:
     ours = offering_t38()
     agreed = ours.read_answer(sdp(OFF, IMAGE))

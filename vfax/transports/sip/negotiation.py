@@ -152,6 +152,7 @@ class MediaSession:
         self._limits = limits
         self._version = 0
         self._now = _Session()
+        self._ran_last = AUDIO_SLOT  # what refresh() offers when nothing runs
         self._before: _Session | None = None  # what revert() restores while an offer of ours is open
 
     @property
@@ -170,13 +171,14 @@ class MediaSession:
         return self._offer(AUDIO_SLOT)
 
     def refresh(self) -> bytes:
-        """The current session once more, octet for octet with the same version; audio when there is none yet.
+        """The current session once more, octet for octet with the same version (session refresh, late offer).
 
+        Where nothing runs it is a new offer: of what ran last, of audio when nothing ever did.
         Quirk: some peers answer a refresh from a stale cache; a Declined then leaves `media` alone: ignore it too.
         """
         self.revert()
-        if not self._now.sdp:
-            return self.offer_audio()
+        if self._now.live < 0:
+            return self._offer(self._ran_last)
         self._before = self._now
         return self._now.sdp
 
@@ -196,7 +198,7 @@ class MediaSession:
         live = next((i for i, slot in enumerate(slots) if slot.kind.lower() == wanted.kind), len(slots))
         slots[live : live + 1] = [wanted]
         media_lines = self._image_lines(self._parameters) if wanted is IMAGE_SLOT else _audio_lines(tuple(G711))
-        self._say(slots, live, media_lines, before.media)
+        self._say(slots, live, media_lines)
         self._before = before
         return self._now.sdp
 
@@ -233,7 +235,8 @@ class MediaSession:
 
     def _answer(self, slots: Sequence[_Slot], live: int, lines: Sequence[Line], media: AgreedMedia) -> Answer:
         self.revert()
-        self._say(slots, live, lines, media)
+        self._say(slots, live, lines)
+        self._agreed(media)
         return Answer(self._now.sdp, media)
 
     def _objection(self, sdp: Description, want: MediaKind) -> str:
@@ -259,9 +262,16 @@ class MediaSession:
             raise MisuseError("an answer was read before anything was offered")
         media = self._agree(Description.decode(sdp, self._limits))
         refreshed, self._before = self._before is self._now, None
-        if not (refreshed and isinstance(media, Declined)):
-            self._now = replace(self._now, media=media)
+        if not isinstance(media, Declined):
+            self._agreed(media)
+        elif not refreshed:
+            self._now = replace(self._now, media=media, live=-1)
         return media
+
+    def _agreed(self, media: AgreedMedia) -> None:
+        self._now = replace(self._now, media=media)
+        if not isinstance(media, Declined):
+            self._ran_last = AUDIO_SLOT if isinstance(media, AudioMedia) else IMAGE_SLOT
 
     def _agree(self, sdp: Description) -> AgreedMedia:
         if self._now.live < 0:
@@ -298,7 +308,7 @@ class MediaSession:
         held = remote[1] == 0 or sdp.direction(media) in ("sendonly", "inactive")
         return AudioMedia(remote, _g711(media) or PCMU, held=held)
 
-    def _say(self, slots: Sequence[_Slot], live: int, media_lines: Sequence[Line], media: AgreedMedia) -> None:
+    def _say(self, slots: Sequence[_Slot], live: int, media_lines: Sequence[Line]) -> None:
         """Make this our half of the session; equal content keeps its version, new content gets a new one."""
         lines: list[Line] = []
         for index, slot in enumerate(slots):
@@ -311,7 +321,7 @@ class MediaSession:
         if said != self._now.lines or not sdp:
             self._version += 1
             sdp = Description((*self._head(), *said), ()).encode()
-        self._now = _Session(tuple(slots), live, sdp, said, media)
+        self._now = _Session(tuple(slots), live, sdp, said, self._now.media)
 
     def _head(self) -> tuple[Line, ...]:
         connection = format_connection(self._host)
