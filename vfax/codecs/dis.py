@@ -318,10 +318,9 @@ def decode_dcs(fif: bytes) -> Agreement:
     if len(fif) < 2:
         raise DecodeError("DCS shorter than 2 octets", offset=len(fif), source="T.30 Table 2")
     bits = _numbered(fif)
-    foreign = sorted(bit for bit in bits if bit in _FOREIGN_DCS)
+    foreign = foreign_modes(fif)
     if foreign:
-        names = ", ".join(_FOREIGN_DCS[bit] for bit in foreign)
-        raise DecodeError(f"DCS chooses what was never offered: {names}", source="T.30 Table 2")
+        raise DecodeError(f"DCS chooses what was never offered: {', '.join(foreign)}", source="T.30 Table 2")
     modem = _chosen_modem(bits)
     mmr = 31 in bits
     ecm = 27 in bits or mmr
@@ -337,6 +336,11 @@ def decode_dcs(fif: bytes) -> Agreement:
         min_scan_ms=0 if ecm else _SCAN_TIMES[_pattern(bits, 21, 23)][0],
         max_rows=length_mm * resolution.rows_per_100_mm // 100,
     )
+
+
+def foreign_modes(fif: bytes) -> list[str]:
+    """Names of what a DCS chooses although vfax never offers it; such a page could not be understood at any rate."""
+    return [_FOREIGN_DCS[bit] for bit in sorted(_numbered(fif)) if bit in _FOREIGN_DCS]
 
 
 def _chosen_modem(bits: set[int]) -> Modem:

@@ -128,7 +128,7 @@ WITHOUT_OPERATOR: Final[dict[Fcf, Fcf]] = {Fcf.PRI_MPS: Fcf.MPS, Fcf.PRI_EOM: Fc
 class Frame:
     """One frame without its FCS: T.38 carries the verdict, not the bits.
 
-    `x` is the first FCF bit: 1 from the station that received a valid DIS; receivers ignore it (T.30 (09/2005) 5.3.6.1).
+    `x` is the first FCF bit: 1 from the station that received a valid DIS; receivers ignore it.
     """
 
     fcf: Fcf

@@ -52,7 +52,7 @@ class LineDown:
 
 @dataclass(frozen=True, slots=True)
 class PageCoded:
-    """Answer to `PageNeeded`: the coded octets of page `number` (from 1), first code bit in the most significant bit."""
+    """Answer to `PageNeeded`: coded octets of page `number` (from 1), first code bit in the most significant bit."""
 
     number: int
     data: bytes

@@ -1,0 +1,193 @@
+"""A page as it comes in: octets to rows in slices, ECM frames to blocks.
+
+Owns      the order of frames, what is missing, what may be decoded already, the backlog.
+Not here  code words (codecs/t4.py); what is answered (receiver.py).
+Source    T.4 (07/2003) Annex A for frames and blocks; what deployed senders do is marked.
+"""
+
+from collections import deque
+from typing import Final
+
+from vfax.codecs.dis import Agreement
+from vfax.codecs.frames import MAX_BLOCK, REVERSED, PartialPage
+from vfax.codecs.t4 import DecodeLimits, RowDecoder
+
+FRAME_SIZES: Final = (256, 64)
+
+
+class Block:
+    """Frames of one ECM block by their number.
+
+    Limit: 256 frames of at most 256 octets. `differs` tells that some frame is not what the block before had in its
+    place: only then is it certain that the sender is not saying that block again.
+    """
+
+    def __init__(self, frame_octets: int, before: "Block | None" = None) -> None:
+        self.frames: dict[int, bytes] = {}
+        self.expected = 0
+        self.fed = 0
+        self.differs = before is None
+        self._size = 0
+        self._agreed = frame_octets
+        self._before = before.frames if before is not None else {}
+
+    def add(self, octets: bytes) -> bool:
+        """Take an FCD frame (from the address octet on); False when it brings nothing new."""
+        number = REVERSED[octets[3]]
+        data = octets[4:]
+        if not data or len(data) > FRAME_SIZES[0] or number in self.frames:
+            return False
+        self.frames[number] = data
+        if not self._size and len(data) == self._agreed:
+            self._size = len(data)
+        if not self.differs and self._before.get(number) != data:
+            self.differs = True
+            self._before = {}
+        return True
+
+    def ready(self) -> list[bytes]:
+        """Frames that can be decoded now: next in order, of full size, and surely not a repetition."""
+        ready: list[bytes] = []
+        if not self.differs or not self._size:
+            return ready
+        while len(self.frames.get(self.fed, b"")) == self._size:
+            ready.append(self.frames[self.fed])
+            self.fed += 1
+        return ready
+
+    def expect(self, pps: PartialPage) -> None:
+        """Learn the number of frames from a PPS: the largest one counts, later ones may belong to a repetition.
+
+        Quirk: 255 may be 0 - 1; it is believed only as the first word about a block.
+        """
+        if not (pps.doubtful and self.expected):
+            self.expected = max(self.expected, pps.frames)
+        self.expected = max(self.expected, max(self.frames, default=-1) + 1)
+
+    def missing(self) -> list[int]:
+        """Numbers to ask for again. A frame of another length than the rest is missing too, unless it is the last.
+
+        Quirk: T.38 gateways make up such frames with a good FCS; the repetition is usually right.
+        """
+        if not self._size:
+            self._size = max((len(data) for data in self.frames.values()), default=0)
+        torn = [n for n, data in self.frames.items() if len(data) != self._size and n != self.expected - 1]
+        for number in torn:
+            del self.frames[number]
+        return [number for number in range(self.expected) if number not in self.frames]
+
+    def rest(self, *, gaps: bool) -> list[bytes]:
+        """Frames not decoded yet, in order; stops at the first missing one unless `gaps` may be skipped."""
+        rest: list[bytes] = []
+        for number in range(self.fed, MAX_BLOCK):
+            data = self.frames.get(number)
+            if data is not None:
+                rest.append(data)
+            elif not gaps:
+                break
+        self.fed = MAX_BLOCK
+        return rest
+
+    def whole(self) -> bool:
+        """True when nothing between the decoded frames and the last one is missing."""
+        return all(number in self.frames for number in range(self.expected))
+
+
+class IncomingPage:
+    """One page being received: a decoder and the octets that wait for it.
+
+    `ecm` is what the page turned out to be on the line, whatever DCS said.
+    """
+
+    def __init__(self, agreement: Agreement, limits: DecodeLimits, *, ecm: bool, before: Block | None = None) -> None:
+        self.agreement = agreement
+        self.ecm = ecm
+        self.blocks = 0  # confirmed blocks of this page
+        self.torn = False  # a block was given up: rows are missing
+        self.sealed = False  # no more octets will come
+        self.octets = 0
+        self.block = Block(agreement.frame_octets or FRAME_SIZES[0], before)
+        self.decoder = RowDecoder(agreement.coding, agreement.width_px, limits, ecm=ecm)
+        self._backlog: deque[bytes] = deque()
+        self._cut = False  # MMR after a gap: what follows cannot be decoded
+
+    @property
+    def pending(self) -> bool:
+        """True while octets wait for the decoder."""
+        return bool(self._backlog)
+
+    @property
+    def over_limit(self) -> str:
+        """Name of the limit that the page broke; a single endless row is damage, not a limit."""
+        return self.decoder.limit if self.decoder.limit in ("rows", "octets") else ""
+
+    @property
+    def bad_rows(self) -> int:
+        """Bad rows, at least one where the page was cut short."""
+        cut = self._cut or self.decoder.damaged or bool(self.decoder.limit)
+        return max(self.decoder.bad_rows, 1) if cut else self.decoder.bad_rows
+
+    def add_data(self, octets: bytes) -> None:
+        """Take non-ECM octets."""
+        self.octets += len(octets)
+        self._backlog.append(octets)
+
+    def add_frame(self, octets: bytes) -> bool:
+        """Take an FCD frame; False when it brings nothing new."""
+        if not self.block.add(octets):
+            return False
+        self.octets += len(octets) - 4
+        self._feed(self.block.ready())
+        return True
+
+    def close_block(self) -> Block:
+        """The block is whole: decode the rest of it and begin the next one."""
+        return self._next_block(self.block.rest(gaps=False))
+
+    def give_up_block(self) -> Block:
+        """The sender gives the block up (EOR): MH and MR go on after the gap, MMR cannot."""
+        block = self.block
+        self.torn = True
+        skips = self.agreement.coding.value != "MMR"
+        whole = block.whole() and bool(block.frames)
+        rest = block.rest(gaps=skips)
+        done = self._next_block(rest)
+        self._cut = self._cut or not (skips or whole)
+        return done
+
+    def salvage(self) -> None:
+        """The fax ends here: decode what follows without a gap."""
+        if self.ecm:
+            self._feed(self.block.rest(gaps=False))
+
+    def decode(self, octets: int) -> None:
+        """Decode about that many octets of the backlog; once it is empty and the page sealed, end the page."""
+        while self._backlog and octets > 0:
+            chunk = self._backlog.popleft()
+            if len(chunk) > octets:
+                self._backlog.appendleft(chunk[octets:])
+                chunk = chunk[:octets]
+            octets -= len(chunk)
+            self.decoder.feed(chunk)
+        if self.sealed and not self._backlog:
+            self.decoder.finish()
+
+    def restarted(self, limits: DecodeLimits) -> "IncomingPage":
+        """The same page from its first block, which is the block at hand."""
+        page = IncomingPage(self.agreement, limits, ecm=True)
+        page.block = self.block
+        page.block.fed = 0
+        page.block.differs = True
+        page._feed(page.block.ready())
+        return page
+
+    def _next_block(self, rest: list[bytes]) -> Block:
+        self._feed(rest)
+        block = self.block
+        self.blocks += 1
+        self.block = Block(self.agreement.frame_octets or FRAME_SIZES[0], block)
+        return block
+
+    def _feed(self, chunks: list[bytes]) -> None:
+        if not self._cut:
+            self._backlog.extend(chunks)

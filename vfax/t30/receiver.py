@@ -1,0 +1,564 @@
+"""The receiving end: from DIS to the last confirmation.
+
+Owns      what a receiver does at each step of `tables.RECEIVE`: training, pages, blocks, answers, the store.
+Not here  turns, timers and the end (terminal.py); frames to rows (incoming.py).
+Source    T.30 (09/2005) 5.2 and Annex A; field rules are marked.
+
+Never     is a page confirmed that the store has not kept, nor one without a row.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from vfax.codecs.dis import Agreement, decode_ctc, decode_dcs, foreign_modes
+from vfax.codecs.frames import (
+    MAX_BLOCK,
+    WITHOUT_OPERATOR,
+    Fcf,
+    Frame,
+    PartialPage,
+    decode_rest,
+    encode_identity,
+    encode_request,
+)
+from vfax.errors import DecodeError
+from vfax.outcome import Cause, Outcome, Retry
+from vfax.signals import Modem, SendFrames, SendTone, Tone
+from vfax.t30.incoming import Block, IncomingPage
+from vfax.t30.options import T30Options
+from vfax.t30.tables import RECEIVE, Do, Line, S, Timer
+from vfax.t30.terminal import Action, Terminal
+from vfax.t30.values import (
+    Agreed,
+    Order,
+    PageConfirmed,
+    PageKept,
+    PageLost,
+    PageProgress,
+    PageReceived,
+    PageRepeated,
+    PageStarted,
+    Trained,
+)
+
+_FCD: Final = Fcf.FCD.value
+_TCF_SECONDS: Final = 1.0  # of zeros in a row are training enough; 1.5 s are sent
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """A command that has had its answer: heard again, it has the same one again."""
+
+    fcf: Fcf
+    detail: tuple[Fcf | None, int, int] = (None, 0, 0)
+
+
+class Receiver(Terminal):
+    """Receives the pages of one fax."""
+
+    def __init__(self, options: T30Options, *, now: float) -> None:
+        super().__init__(RECEIVE, options, now=now)
+        self._number = 1  # of the page that is coming
+        self._confirmed = 0
+        self._torn = 0  # pages stored with blocks missing
+        self._shelved = 0  # pages stored whose confirmation never went out
+        self._partial = 0
+        self._bad_rows = 0
+        self._page: IncomingPage | None = None
+        self._last_block: Block | None = None
+        self._started = 0  # number of the last page that PageStarted told of
+        self._told_rows = 0
+        self._fresh = False  # a carrier was heard since our last answer
+        self._heard_at = now
+        self._unfit = ""
+        # training
+        self._zeros = 0
+        self._longest_zeros = 0
+        self._trained_modem = Modem.V27TER_2400
+        # phase D
+        self._post: Fcf | None = None  # what follows the page at hand
+        self._verdict = Fcf.MCF  # its answer, once it is kept
+        self._refusals = 0
+        self._handed_over = False
+        self._commanded_at = now
+        self._answered: _Answered | None = None
+        self._pending = _Answered(Fcf.EOP)  # the command that the page at hand was given with
+        self._answer_said: tuple[bytes, ...] = ()
+        self._actions: dict[Do, Action] = {
+            Do.ANSWER_CALL: self._answer_call,
+            Do.SAY_DIS: self._say_dis,
+            Do.ACCEPT_DCS: self._accept_dcs,
+            Do.JUDGE_TCF: self._judge_tcf,
+            Do.ACCEPT_CTC: self._accept_ctc,
+            Do.OPEN_PAGE: self._open_page,
+            Do.JUDGE_POST: self._judge_post,
+            Do.JUDGE_BLOCK: self._judge_block,
+            Do.JUDGE_REST: self._judge_rest,
+            Do.FINISH_PAGE: self._finish_page,
+            Do.SAY_PPR: self._say_ppr,
+            Do.SAY_AGAIN: self._say_again,
+            Do.NOTE_REPEAT: self._note_repeat,
+            Do.START_T5: self._start_t5,
+            Do.WEIGH_ANSWER: self._weigh_answer,
+            Do.CONFIRM: self._confirm,
+        }
+
+    def _action(self, do: Do) -> Action:
+        return self._actions[do]
+
+    # --- phase B ----------------------------------------------------------------------------------
+
+    def _answer_call(self) -> Line | None:
+        if self._options.ced:
+            self._say(SendTone(Tone.CED))
+        return self._say_dis()
+
+    def _say_dis(self) -> Line | None:
+        self._due.setdefault(Timer.T1, self._now + self._timers.t1)
+        frames = [Frame(Fcf.DIS, self._options.capabilities().encode())]
+        if self._options.local_id:
+            frames.insert(0, Frame(Fcf.CSI, encode_identity(self._options.local_id), final=False))
+        self._say(SendFrames(self._note_said(tuple(frames))))
+        return None
+
+    def _accept_dcs(self) -> Line | None:
+        """Take the mode of the pages that follow. One that cannot be read fails its training instead."""
+        self._hush()
+        self._due.pop(Timer.T1, None)
+        self._due.pop(Timer.T5, None)
+        self._shelve()
+        info = self._frame.info
+        self._unfit = ", ".join(foreign_modes(info))
+        self._answered = None
+        before = self._agreement
+        try:
+            agreement = decode_dcs(info)
+        except DecodeError:
+            self._agreement = None
+        else:
+            self._agreement = agreement
+            self._events.append(Agreed(agreement))
+        if not _same_format(before, self._agreement) or (self._page is not None and not self._page.ecm):
+            self._drop_page()
+        return None
+
+    def _judge_tcf(self) -> Line | None:
+        if self._unfit:
+            self._evidence = f"DCS chose what was never offered: {self._unfit}"
+            return Line.UNFIT
+        modem = self._trained_modem
+        enough = self._longest_zeros * 8 >= _TCF_SECONDS * modem.rate_bps
+        ok = self._agreement is not None and (enough or self._options.local_tcf)
+        rate_bps = self._agreement.modem.rate_bps if self._agreement else modem.rate_bps
+        self._events.append(Trained(ok, rate_bps))
+        if ok:
+            self._progress()
+            self._fresh = False
+        return Line.TRAINED if ok else Line.UNTRAINED
+
+    def _accept_ctc(self) -> Line | None:
+        try:
+            modem = decode_ctc(self._frame.info)
+        except DecodeError:
+            return None
+        if self._agreement is not None:
+            self._agreement = replace(self._agreement, modem=modem)
+            self._events.append(Agreed(self._agreement))
+        self._answer(Fcf.CTR)
+        return None
+
+    # --- fast carriers ----------------------------------------------------------------------------
+
+    def _begin_carrier(self, modem: Modem) -> None:
+        self._zeros = self._longest_zeros = 0
+        self._trained_modem = modem
+        self._heard_at = self._now
+        super()._begin_carrier(modem)
+
+    def _open_page(self) -> Line | None:
+        self._shelve()
+        self._fresh = True
+        self._heard_at = self._now
+        self._due.setdefault(Timer.PAGE, self._now + self._timers.page)
+        self._start(Timer.SILENCE, self._timers.first_data)
+        return None
+
+    def _on_silence(self) -> None:
+        """The burst may be over without having said so."""
+        patience = self._timers.silence if self._page is not None and self._page.octets else self._timers.first_data
+        if self._heard_at + patience > self._now:
+            self._due[Timer.SILENCE] = self._heard_at + patience
+        else:
+            self._end_of_carrier()
+
+    def _on_data(self, octets: bytes) -> None:
+        if self.state is S.IN_TCF:
+            self._count_zeros(octets)
+        elif self.state is S.IN_PAGE:
+            page = self._page_at_hand(ecm=False)
+            if page is not None and not page.ecm:
+                page.add_data(octets)
+                self._moved(page)
+
+    def _on_fast_frame(self, octets: bytes) -> None:
+        if self.state is not S.IN_PAGE or len(octets) < 4 or octets[2] != _FCD:
+            return
+        page = self._page_at_hand(ecm=True)
+        if page is not None and page.ecm and page.add_frame(octets):
+            self._moved(page)
+
+    def _on_missing(self, packets: int) -> None:
+        """A hole in the data: the row it falls into is damaged anyway; in TCF it ends a run of zeros."""
+        self._zeros = 0
+
+    def _count_zeros(self, octets: bytes) -> None:
+        if octets.count(0) == len(octets):
+            self._zeros += len(octets)
+        else:
+            for octet in octets:
+                self._zeros = 0 if octet else self._zeros + 1
+                self._longest_zeros = max(self._longest_zeros, self._zeros)
+        self._longest_zeros = max(self._longest_zeros, self._zeros)
+
+    def _page_at_hand(self, *, ecm: bool) -> IncomingPage | None:
+        """The page that data belongs to; what the line carries decides about ECM, not DCS.
+
+        Quirk: some senders agree on ECM and then send plain pages.
+        """
+        if self._agreement is None:
+            return None
+        if self._page is None:
+            limits = self._options.decode_limits()
+            self._page = IncomingPage(self._agreement, limits, ecm=ecm, before=self._last_block if ecm else None)
+        return self._page
+
+    def _moved(self, page: IncomingPage) -> None:
+        """New octets of a page: decode a slice, come back for the rest."""
+        self._heard_at = self._progress_at = self._now
+        if page.pending:
+            self._decode_slice()
+
+    def _decode_slice(self) -> None:
+        page = self._page
+        if page is None:
+            return
+        page.decode(self._options.slice_octets)
+        if page.pending:
+            self._due[Timer.DECODE] = self._now
+        else:
+            self._due.pop(Timer.DECODE, None)
+        self._tell_rows(page)
+        if page.over_limit and self.state is not S.CLOSING:
+            self._evidence = f"page {self._number} has too many {page.over_limit}"
+            self._advance(Line.OVER_LIMIT)
+        elif self.state in (S.HOLDING, S.BUSY) and not self._handed_over and not page.pending:
+            verdict = self._judge_page(page)
+            if verdict is not None:
+                self._advance(verdict)
+
+    def _tell_rows(self, page: IncomingPage) -> None:
+        rows = page.decoder.rows
+        if self._started < self._number and (rows or page.ecm):
+            self._started = self._number
+            self._told_rows = 0
+            self._events.append(PageStarted(self._number))
+        if rows >= self._told_rows + self._options.progress_rows:
+            self._told_rows = rows
+            self._events.append(PageProgress(self._number, rows, 0))
+
+    def _drop_page(self) -> None:
+        self._page = None
+        self._handed_over = False
+        self._told_rows = 0
+        self._due.pop(Timer.DECODE, None)
+        self._due.pop(Timer.PAGE, None)
+
+    # --- phase D: what the command asks -----------------------------------------------------------
+
+    def _judge_post(self) -> Line | None:
+        """MPS, EOM, EOP: the page that came without ECM is whole."""
+        post = WITHOUT_OPERATOR.get(self._frame.fcf, self._frame.fcf)
+        command = _Answered(post)
+        if self._answered == command and not self._fresh:
+            return Line.REPEATED
+        page = self._page
+        if page is None or page.ecm or not page.octets:
+            return Line.EMPTY
+        self._command_page(post, command, Fcf.MCF)
+        return Line.PAGE_WHOLE
+
+    def _judge_block(self) -> Line | None:
+        """PPS: confirm the block, ask for what is missing, or take the page as whole."""
+        try:
+            pps = PartialPage.decode(self._frame.info)
+        except DecodeError:
+            return None
+        post = _plain(pps.post)
+        command = _Answered(Fcf.PPS, (post, pps.page, pps.block))
+        page = self._page
+        if self._answered == command and (page is None or not page.ecm or not page.block.differs):
+            self._forget_repetition()
+            return Line.REPEATED
+        page = self._page_at_hand(ecm=True)
+        if page is None or not page.ecm:
+            return None
+        if pps.block == 0 and page.blocks and page.block.frames:
+            page = self._page = page.restarted(self._options.decode_limits())
+        page.block.expect(pps)
+        if not page.block.frames or page.block.missing():
+            return Line.BLOCK_TORN
+        self._last_block = page.close_block()
+        self._moved(page)
+        if post is None:
+            self._answered = command
+            self._fresh = False
+            return Line.BLOCK_WHOLE
+        self._command_page(post, command, Fcf.MCF)
+        return Line.PAGE_WHOLE
+
+    def _judge_rest(self) -> Line | None:
+        """EOR: the sender gives the block up."""
+        try:
+            post = _plain(decode_rest(self._frame.info))
+        except DecodeError:
+            return None
+        command = _Answered(Fcf.EOR, (post, 0, 0))
+        if self._answered == command and not self._fresh:
+            return Line.REPEATED
+        page = self._page_at_hand(ecm=True)
+        if page is None or not page.ecm:
+            return None
+        self._last_block = page.give_up_block()
+        self._moved(page)
+        if post is None:
+            self._answered = command
+            self._fresh = False
+            return Line.BLOCK_GIVEN_UP
+        self._command_page(post, command, Fcf.ERR)
+        return Line.PAGE_WHOLE
+
+    def _forget_repetition(self) -> None:
+        """The confirmed block came once more: nothing of it was decoded, drop it."""
+        page = self._page
+        if page is not None and page.ecm:
+            if page.blocks == 0:
+                self._drop_page()
+            else:
+                page.block = Block(page.agreement.frame_octets, self._last_block)
+
+    def _command_page(self, post: Fcf, command: _Answered, verdict: Fcf) -> None:
+        self._post = post
+        self._pending = command
+        self._verdict = verdict
+        self._commanded_at = self._now
+        self._handed_over = False
+
+    def _finish_page(self) -> Line | None:
+        """All octets are there: decode the rest, then judge."""
+        page = self._page
+        if page is None:
+            return None
+        page.sealed = True
+        if page.ecm:
+            self._start(Timer.READY, self._timers.ready)
+        page.decode(self._options.slice_octets)
+        self._tell_rows(page)
+        if page.pending:
+            self._due[Timer.DECODE] = self._now
+            return None
+        if page.over_limit:
+            self._evidence = f"page {self._number} has too many {page.over_limit}"
+            return Line.OVER_LIMIT
+        return self._judge_page(page)
+
+    def _judge_page(self, page: IncomingPage) -> Line | None:
+        """The page is decoded: hand it over, or refuse it."""
+        rows = page.decoder.rows
+        if page.torn and not rows:
+            return self._confirm()
+        if page.torn or page.ecm:
+            if not rows:
+                return self._forget_empty()
+            return self._hand_over(page)
+        share = page.bad_rows / rows if rows else 1.0
+        if share >= self._options.rtn_from:
+            return self._refuse(page)
+        if share >= self._options.rtp_from:
+            self._verdict = Fcf.RTP
+        return self._hand_over(page)
+
+    def _forget_empty(self) -> Line:
+        self._drop_page()
+        return Line.EMPTY
+
+    def _refuse(self, page: IncomingPage) -> Line:
+        self._refusals += 1
+        why = f"{page.bad_rows} of {page.decoder.rows} rows are bad"
+        self._events.append(PageRepeated(self._number, 0, why))
+        self._answered = self._pending
+        self._fresh = False
+        self._drop_page()
+        if self._refusals > self._options.rtn_limit:
+            self._evidence = why
+            return Line.REFUSED
+        return Line.PAGE_BAD
+
+    def _hand_over(self, page: IncomingPage) -> Line | None:
+        if self._number > self._options.limits.pages:
+            self._evidence = f"more than {self._options.limits.pages} pages"
+            return Line.OVER_LIMIT
+        self._handed_over = True
+        self._emit(page, complete=True)
+        return None
+
+    def _emit(self, page: IncomingPage, *, complete: bool) -> None:
+        decoder = page.decoder
+        self._bad_rows += page.bad_rows
+        self._events.append(
+            PageReceived(
+                number=self._number,
+                agreement=page.agreement,
+                width_px=decoder.width_px,
+                rows=decoder.rows,
+                raster=decoder.take_raster(),
+                bad_rows=page.bad_rows,
+                longest_bad_run=decoder.longest_bad_run,
+                complete=complete,
+            )
+        )
+
+    # --- phase D: the store -----------------------------------------------------------------------
+
+    def _on_order(self, order: Order) -> None:
+        match order:
+            case PageKept(number) if self._awaits(number):
+                self._progress()
+                self._advance(Line.PAGE_KEPT)
+            case PageLost(number, why) if self._awaits(number):
+                self._evidence = f"page {number} could not be stored: {why}"
+                self._advance(Line.PAGE_LOST)
+
+    def _awaits(self, number: int) -> bool:
+        return self._handed_over and number == self._number and self.state in (S.HOLDING, S.BUSY)
+
+    def _note_repeat(self) -> Line | None:
+        """The sender asks again while the page is not kept. Without ECM there is no word for "wait": silence is."""
+        self._commanded_at = self._now
+        ecm = self._page is not None and self._page.ecm
+        return Line.RNR_DUE if ecm and not self._talking else None
+
+    def _start_t5(self) -> Line | None:
+        self._due.setdefault(Timer.T5, self._now + self._timers.t5)
+        return None
+
+    def _weigh_answer(self) -> Line | None:
+        """Answer at once, unless the sender is about to repeat its command: then that repetition is answered."""
+        late = self._now - self._commanded_at > self._timers.ready
+        return Line.TOO_LATE if late or self._flags else self._confirm()
+
+    def _confirm(self) -> Line | None:
+        """Say the answer of a kept page, and go on as its command asked."""
+        page = self._page
+        if page is None:
+            return None
+        self._due.pop(Timer.T5, None)
+        verdict, post = self._verdict, self._post
+        self._answer(verdict)
+        self._answered = self._pending
+        if page.torn:
+            self._torn += 1
+        else:
+            self._confirmed += 1
+            self._events.append(PageConfirmed(self._number))
+        self._turn_page()
+        self._progress()
+        if post is Fcf.EOP:
+            return Line.LAST_PAGE
+        if post is not Fcf.MPS:
+            return Line.NEXT_DOCUMENT
+        return Line.RETRAIN if verdict is Fcf.RTP else Line.NEXT_PAGE
+
+    def _turn_page(self) -> None:
+        self._number += 1
+        self._refusals = 0
+        self._fresh = False
+        self._drop_page()
+
+    def _shelve(self) -> None:
+        """The sender moved on from a page that is kept but was never confirmed: it must not be overwritten."""
+        if self._handed_over:
+            self._shelved += 1
+            self._turn_page()
+
+    # --- answers ----------------------------------------------------------------------------------
+
+    def _answer(self, fcf: Fcf, info: bytes = b"") -> None:
+        super()._answer(fcf, info)
+        last = self._output[-1]
+        if isinstance(last, SendFrames) and fcf is not Fcf.DCN:
+            self._answer_said = last.frames
+
+    def _say_ppr(self) -> Line | None:
+        page = self._page
+        if page is not None and not self._talking:
+            missing = page.block.missing() if page.block.frames else list(range(MAX_BLOCK))
+            self._events.append(PageRepeated(self._number, min(len(missing), page.block.expected), "frames missing"))
+            self._answer(Fcf.PPR, encode_request(missing, page.block.expected))
+            self._fresh = False
+        return None
+
+    def _say_again(self) -> Line | None:
+        """Our answer was lost: say it once more, unless it is on its way."""
+        if self._answer_said and not self._talking:
+            for octets in self._answer_said:
+                self._note_said((Frame.decode(octets),))
+            self._say(SendFrames(self._answer_said))
+        return None
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def _has_backlog(self) -> bool:
+        page = self._page
+        if page is None or self._handed_over:
+            return False
+        if not page.sealed:
+            page.salvage()
+            page.sealed = True
+        if page.pending and Timer.DECODE not in self._due:
+            self._due[Timer.DECODE] = self._now
+        return page.pending
+
+    def _last_words(self) -> None:
+        """Keep what is there of a page in progress, and count one that was kept but not confirmed."""
+        page = self._page
+        if page is None:
+            return
+        if self._handed_over:
+            self._shelved += 1
+        elif page.decoder.rows or page.pending:
+            page.decode(0)
+            if page.decoder.rows:
+                self._partial += 1
+                self._emit(page, complete=False)
+        self._page = None
+
+    def _refined(self, cause: Cause) -> Cause:
+        return Cause.ECM_FAILED if cause is Cause.COMPLETE and self._torn else cause
+
+    def _outcome(self) -> Outcome:
+        return self._facts(
+            pages_confirmed=self._confirmed,
+            pages_partial=self._partial + self._torn + self._shelved,
+            bad_rows=self._bad_rows,
+            retry=Retry.NEVER,
+        )
+
+
+def _plain(post: Fcf | None) -> Fcf | None:
+    """A post-message command without its operator."""
+    return WITHOUT_OPERATOR.get(post, post) if post is not None else None
+
+
+def _same_format(one: Agreement | None, other: Agreement | None) -> bool:
+    """True when frames received under one may be completed under the other."""
+    return one is not None and other is not None and replace(one, modem=other.modem) == other

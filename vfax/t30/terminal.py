@@ -1,0 +1,549 @@
+"""What both directions of a fax share: turns, timers, the walk through the table, and the end.
+
+Owns      V.21 bursts heard and said, the reply timers and how flags stop them, watchdogs, closing, the outcome.
+Not here  which step follows (tables.py); pages (receiver.py, sender.py).
+Source    T.30 (09/2005) 5.4; field rules in `options.Timers`.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from vfax.codecs.dis import Agreement
+from vfax.codecs.frames import IDENTITIES, PREFACES, Fcf, Frame, decode_identity, describe
+from vfax.errors import DecodeError
+from vfax.outcome import Cause, Outcome, Phase, Retry
+from vfax.signals import (
+    DataMissing,
+    DataReceived,
+    FrameDamaged,
+    FrameReceived,
+    LineSignal,
+    Modem,
+    SendEcm,
+    SendFrames,
+    SendImage,
+    SendTone,
+    SendTraining,
+    SignalEnded,
+    SignalStarted,
+    StopSending,
+    ToneHeard,
+    Transmission,
+    TransmissionDone,
+)
+from vfax.t30.options import T30Options
+from vfax.t30.tables import AWAITED, EXPIRY, FLAG_TIMERS, PHASES, REPLY_TIMERS, Do, Line, S, Step, Table, Timer, Trigger
+from vfax.t30.values import Abort, Ended, Event, FrameSeen, IdentityReceived, LineDown, LineUp, Order
+
+GRACE: Final = 0.5  # after a burst that brought no command: at least this long until the stopped timer goes on
+CHAIN: Final = 8  # verdicts that may follow one trigger; more would be a loop in the table
+
+Action = Callable[[], Line | None]
+
+
+def airtime(transmission: Transmission) -> float:
+    """Seconds that a burst takes on a paced line, preamble or training included: an estimate."""
+    match transmission:
+        case SendTone():
+            return 3.5
+        case SendFrames(frames):
+            return 1.3 + sum(len(frame) + 4 for frame in frames) * 8 / 300
+        case SendTraining(modem, octets):
+            return 1.7 + octets * 8 / modem.rate_bps
+        case SendImage(modem, _, data):
+            return 1.7 + len(data) * 8 / modem.rate_bps
+        case SendEcm(modem, _, frames):
+            return 2.0 + sum(len(frame) + 4 for frame in frames) * 8.2 / modem.rate_bps
+        case StopSending():
+            return 0.0
+
+
+class Terminal:
+    """One end of a fax; `Receiver` and `Sender` add their actions. Times are seconds on one monotonic clock."""
+
+    def __init__(self, table: Table, options: T30Options, *, now: float) -> None:
+        self.state = S.IDLE
+        self.ignored = 0  # triggers that had no row
+        self._table = table
+        self._options = options
+        self._timers = options.timers
+        self._now = now
+        self._due: dict[Timer, float] = {}
+        self._output: list[Transmission] = []
+        self._events: list[Event] = []
+        # facts
+        self._agreement: Agreement | None = None
+        self._remote_id = ""
+        self._phase = Phase.IDLE
+        self._cause = Cause.INTERNAL
+        self._evidence = ""
+        self._progress_at = now
+        # turns
+        self._x = False  # X of our frames: set once a valid DIS was heard
+        self._talking = False
+        self._armed: Timer | None = None  # starts when our signal has left
+        self._paused: tuple[Timer, float] | None = None  # stopped by flags
+        self._flags = False  # a V.21 burst of the peer is on
+        self._burst_at = now
+        self._final: Frame | None = None  # the mandatory frame of that burst
+        self._frame = Frame(Fcf.DCN)  # what the step in progress answers to
+        self._carrier: Modem | None = None  # a fast burst of the peer is on
+        self._leaving = False  # CLOSING: DCN or its linger is not over
+
+    # --- in ---------------------------------------------------------------------------------------
+
+    def receive(self, signal: LineSignal, now: float) -> None:
+        """Take one line signal. Never raises for what the peer did."""
+        self._now = now
+        if self.state in (S.ENDED, S.CLOSING):
+            if self.state is S.CLOSING and isinstance(signal, TransmissionDone):
+                self._left()
+            return
+        match signal:
+            case FrameReceived(Modem.V21, octets):
+                self._on_v21_frame(octets)
+            case FrameReceived(modem, octets):
+                self._ensure_carrier(modem)
+                self._on_fast_frame(octets)
+            case DataReceived(modem, octets):
+                self._ensure_carrier(modem)
+                self._on_data(octets)
+            case DataMissing(packets):
+                self._on_missing(packets)
+            case FrameDamaged(modem):
+                self._on_damage(modem)
+            case SignalStarted(modem):
+                self._on_started(modem)
+            case SignalEnded(modem):
+                self._on_ended(modem)
+            case TransmissionDone():
+                self._left()
+            case ToneHeard():
+                pass
+
+    def command(self, order: Order, now: float) -> None:
+        """Take one order of the owner."""
+        self._now = now
+        if self.state is S.ENDED:
+            return
+        match order:
+            case LineUp():
+                if self.state is S.IDLE:
+                    self._phase = Phase.IDENTIFY
+                    self._progress_at = now
+                    self._start(Timer.CALL, self._timers.call)
+                    self._start(Timer.PROGRESS, 2 * self._timers.t1)
+                    self._advance(Line.LINE_UP)
+            case LineDown():
+                self._line_down()
+            case Abort(why):
+                self._abort(why)
+            case _:
+                if self.state is not S.CLOSING:
+                    self._on_order(order)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due."""
+        self._now = now
+        for timer in sorted(self._due, key=self._due.__getitem__):
+            if self._due.get(timer, math.inf) <= now:
+                del self._due[timer]
+                self._expire(timer)
+
+    # --- out --------------------------------------------------------------------------------------
+
+    def take_output(self) -> list[Transmission]:
+        """What the line shall transmit, in order."""
+        taken, self._output = self._output, []
+        return taken
+
+    def take_events(self) -> list[Event]:
+        """What happened, in order."""
+        taken, self._events = self._events, []
+        return taken
+
+    def next_timeout(self) -> float:
+        """When `handle_timeout` wants to be called; math.inf when nothing is pending."""
+        return min(self._due.values(), default=math.inf)
+
+    # --- what receiver and sender add -------------------------------------------------------------
+
+    def _action(self, do: Do) -> Action:
+        raise NotImplementedError
+
+    def _on_order(self, order: Order) -> None:
+        raise NotImplementedError
+
+    def _on_fast_frame(self, octets: bytes) -> None:
+        """A good frame of a fast modem."""
+
+    def _on_data(self, octets: bytes) -> None:
+        """Non-ECM octets."""
+
+    def _on_missing(self, packets: int) -> None:
+        """A hole in non-ECM octets."""
+
+    def _on_silence(self) -> None:
+        """The SILENCE timer: a burst without an end."""
+
+    def _on_estimate(self) -> None:
+        """The ESTIMATE timer: how far our page is."""
+
+    def _decode_slice(self) -> None:
+        """The DECODE timer: a slice of the backlog."""
+
+    def _has_backlog(self) -> bool:
+        return False
+
+    def _last_words(self) -> None:
+        """Before `Ended`: hand over what is there."""
+
+    def _refined(self, cause: Cause) -> Cause:
+        """The cause with what only this direction knows."""
+        return cause
+
+    def _outcome(self) -> Outcome:
+        raise NotImplementedError
+
+    # --- the walk ---------------------------------------------------------------------------------
+
+    def _advance(self, trigger: Trigger) -> bool:
+        """Take the step of this trigger and those of its verdicts; False when there is none."""
+        step = self._table.get((self.state, trigger))
+        if step is None:
+            self.ignored += 1
+            return False
+        for _ in range(CHAIN):
+            verdict = self._take(step, trigger)
+            following = None if verdict is None else self._table.get((self.state, verdict))
+            if verdict is None or following is None:
+                break
+            step, trigger = following, verdict
+        return True
+
+    def _take(self, step: Step, trigger: Trigger) -> Line | None:
+        before = self.state
+        if step.to is not None and step.to is not before:
+            self._enter(step.to)
+        verdict = self._action(step.do)() if step.do is not None else None
+        if step.say is not None:
+            self._answer(step.say)
+        if step.timer is not None:
+            self._start_reply(step.timer)
+        if step.end is not None:
+            if not self._evidence:
+                self._evidence = f"{AWAITED[before]}: {_words(trigger)}"
+            self._end(step.end, dcn=step.dcn)
+        return verdict
+
+    def _enter(self, state: S) -> None:
+        self.state = state
+        self._stop_replies()
+        self._due.pop(Timer.READY, None)
+        if state is not S.CLOSING:
+            self._phase = PHASES[state]
+
+    # --- timers -----------------------------------------------------------------------------------
+
+    def _start(self, timer: Timer, seconds: float) -> None:
+        self._due[timer] = self._now + seconds
+
+    def _start_reply(self, timer: Timer) -> None:
+        """Start the one reply timer: now, or when our signal has left, or when the peer's flags lead nowhere."""
+        self._stop_replies()
+        if self._talking:
+            self._armed = timer
+        elif self._flags and timer in FLAG_TIMERS:
+            self._paused = (timer, self._now + self._duration(timer))
+        else:
+            self._start(timer, self._duration(timer))
+
+    def _stop_replies(self) -> None:
+        self._armed = None
+        self._paused = None
+        for timer in REPLY_TIMERS:
+            self._due.pop(timer, None)
+
+    def _duration(self, timer: Timer) -> float:
+        timers = self._timers
+        match timer:
+            case Timer.T1:
+                return timers.t1
+            case Timer.T2:
+                return timers.t2
+            case Timer.T4:
+                return timers.t4
+            case Timer.T5:
+                return timers.t5
+            case Timer.REPEAT_DIS:
+                return timers.repeat_dis
+            case Timer.TRAINING:
+                return timers.training
+            case Timer.READY:
+                return timers.ready
+            case Timer.ASK_READY:
+                return timers.ask_ready
+            case Timer.CNG:
+                return timers.cng
+            case Timer.CODING:
+                return timers.coding
+            case Timer.PAGE:
+                return timers.page
+        return timers.silence
+
+    def _expire(self, timer: Timer) -> None:
+        match timer:
+            case Timer.FRAME | Timer.TURN:
+                self._end_of_v21()
+            case Timer.SILENCE:
+                self._on_silence()
+            case Timer.LEAVING:
+                self._left()
+            case Timer.GOODBYE:
+                self._leaving = False
+                self._last_words_and_end()
+            case Timer.PROGRESS:
+                self._check_progress()
+            case Timer.DECODE:
+                self._decode_slice()
+                self._settle()
+            case Timer.ESTIMATE:
+                self._on_estimate()
+            case Timer.T1 if self._flags:
+                self._start(timer, self._timers.frame)  # an answer in progress wins
+            case _:
+                self._advance(EXPIRY[timer])
+
+    def _progress(self) -> None:
+        self._progress_at = self._now
+
+    def _check_progress(self) -> None:
+        """Whatever the peer does, without progress for twice T1 the fax ends. What we send ourselves takes its time."""
+        if self._talking:
+            self._progress_at = self._now
+        over = self._progress_at + 2 * self._timers.t1
+        if over > self._now:
+            self._due[Timer.PROGRESS] = over
+        else:
+            self._advance(Line.NO_PROGRESS)
+
+    # --- hearing ----------------------------------------------------------------------------------
+
+    def _on_started(self, modem: Modem) -> None:
+        if modem is not Modem.V21:
+            self._end_of_v21()
+            self._end_of_carrier()
+            self._begin_carrier(modem)
+            return
+        self._end_of_carrier()
+        if self._flags and self._final is not None:
+            self._end_of_v21()
+        if not self._flags and self.state is not S.ENDED:
+            self._begin_v21()
+
+    def _begin_v21(self) -> None:
+        self._flags = True
+        self._burst_at = self._now
+        for timer in FLAG_TIMERS:
+            due = self._due.pop(timer, None)
+            if due is not None:
+                self._paused = (timer, due)
+        self._start(Timer.FRAME, self._timers.frame)
+
+    def _on_v21_frame(self, octets: bytes) -> None:
+        if not self._flags:
+            self._on_started(Modem.V21)
+        if not self._flags:
+            return  # the end of a carrier before it ended the fax
+        self._start(Timer.FRAME, self._timers.frame)
+        try:
+            frame = Frame.decode(octets)
+        except DecodeError as why:
+            self._events.append(FrameSeen(sent=False, name="?", octets=bytes(octets[:64]), words=str(why)))
+            return
+        self._events.append(FrameSeen(sent=False, name=frame.fcf.title, octets=octets, words=describe(frame)))
+        if frame.fcf in PREFACES:
+            self._on_preface(frame)
+            return
+        if self._final is not None:
+            self._heed(self._final)
+        self._final = frame
+        self._start(Timer.TURN, self._timers.turn)
+
+    def _on_preface(self, frame: Frame) -> None:
+        if frame.fcf not in IDENTITIES:
+            return
+        text = decode_identity(frame.info)
+        if frame.fcf in (Fcf.CSI, Fcf.TSI, Fcf.CIG):
+            self._remote_id = text
+        self._events.append(IdentityReceived(frame.fcf.title, text))
+
+    def _on_damage(self, modem: Modem) -> None:
+        if modem is Modem.V21:
+            if self._flags:
+                self._start(Timer.FRAME, self._timers.frame)
+        else:
+            self._ensure_carrier(modem)
+
+    def _on_ended(self, modem: Modem) -> None:
+        if modem is Modem.V21:
+            self._end_of_v21()
+        else:
+            self._end_of_carrier()
+
+    def _end_of_v21(self) -> None:
+        """The peer's turn is over: act on what it said, or let the stopped timer go on."""
+        if not self._flags:
+            return
+        self._flags = False
+        self._due.pop(Timer.FRAME, None)
+        self._due.pop(Timer.TURN, None)
+        frame, self._final = self._final, None
+        if frame is not None:
+            self._heed(frame)
+        if self._paused is not None:
+            timer, due = self._paused
+            self._paused = None
+            self._due[timer] = max(due, self._now + GRACE)
+
+    def _heed(self, frame: Frame) -> None:
+        self._frame = frame
+        if self.state is not S.CLOSING and self.state is not S.ENDED:
+            self._advance(frame.fcf)
+
+    def _begin_carrier(self, modem: Modem) -> None:
+        if self.state is not S.CLOSING and self.state is not S.ENDED:
+            self._carrier = modem
+            self._advance(Line.CARRIER)
+
+    def _ensure_carrier(self, modem: Modem) -> None:
+        if self._carrier is None and modem is not Modem.V21:
+            self._end_of_v21()
+            self._begin_carrier(modem)
+
+    def _end_of_carrier(self) -> None:
+        if self._carrier is not None:
+            self._carrier = None
+            self._due.pop(Timer.SILENCE, None)
+            self._advance(Line.BURST_END)
+
+    # --- saying -----------------------------------------------------------------------------------
+
+    def _say(self, *transmissions: Transmission) -> None:
+        begin = max(self._now, self._due.get(Timer.LEAVING, self._now)) if self._talking else self._now
+        self._output.extend(transmissions)
+        self._talking = True
+        # The line says when it is done; should it never, we go on after twice the time that takes.
+        self._due[Timer.LEAVING] = begin + 5.0 + 2 * sum(airtime(each) for each in transmissions)
+
+    def _hush(self) -> None:
+        """Cut what we are saying, if anything."""
+        if self._talking:
+            self._output.append(StopSending())
+            self._talking = False
+            self._due.pop(Timer.LEAVING, None)
+
+    def _note_said(self, frames: tuple[Frame, ...]) -> tuple[bytes, ...]:
+        """Encode frames about to be said, and tell the journal."""
+        encoded = tuple(frame.encode() for frame in frames)
+        for frame, octets in zip(frames, encoded, strict=True):
+            self._events.append(FrameSeen(sent=True, name=frame.fcf.title, octets=octets, words=describe(frame)))
+        return encoded
+
+    def _answer(self, fcf: Fcf, info: bytes = b"") -> None:
+        """Say one mandatory frame; what we were saying is cut."""
+        self._hush()
+        self._say(SendFrames(self._note_said((Frame(fcf, info, x=self._x),))))
+
+    def _left(self) -> None:
+        """All we said has left the line."""
+        if not self._talking:
+            return
+        self._talking = False
+        self._due.pop(Timer.LEAVING, None)
+        if self.state is S.CLOSING:
+            if self._leaving and self._cause is not Cause.ABORTED:
+                self._due[Timer.GOODBYE] = min(self._due.get(Timer.GOODBYE, math.inf), self._now + self._timers.linger)
+            else:
+                self._leaving = False
+                self._settle()
+            return
+        if self._armed is not None:
+            timer, self._armed = self._armed, None
+            self._start_reply(timer)
+        self._advance(Line.SENT)
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def _abort(self, why: str) -> None:
+        if self.state is S.CLOSING:
+            self._due[Timer.GOODBYE] = min(self._due.get(Timer.GOODBYE, math.inf), self._now + self._timers.abort)
+            return
+        idle = self.state is S.IDLE
+        self._evidence = f"{AWAITED[self.state]}: {why}"
+        self._enter(S.CLOSING)
+        self._end(Cause.ABORTED, dcn=not idle)
+
+    def _line_down(self) -> None:
+        self._talking = False
+        self._output.clear()
+        if self.state is S.CLOSING:
+            self._leaving = False
+            self._settle()
+        elif not self._advance(Line.LINE_DOWN):
+            self._enter(S.CLOSING)
+            self._end(Cause.PEER_HUNG_UP, dcn=False)
+
+    def _end(self, cause: Cause, *, dcn: bool) -> None:
+        """Fix the cause, say DCN if it makes sense, and end as soon as that and the last rows are done."""
+        self._cause = self._refined(cause)
+        if cause is Cause.COMPLETE:
+            self._phase = Phase.RELEASE
+            self._evidence = ""
+        self._due.clear()
+        self._armed = None
+        if dcn:
+            self._answer(Fcf.DCN)
+            self._due.pop(Timer.LEAVING, None)
+            self._leaving = True
+        else:
+            self._hush()
+        self._start(Timer.GOODBYE, self._timers.abort if cause is Cause.ABORTED or not dcn else self._timers.goodbye)
+        self._settle()
+
+    def _settle(self) -> None:
+        """In CLOSING: end when DCN has left and no row waits to be decoded."""
+        if self.state is S.CLOSING and not self._has_backlog() and not self._leaving:
+            self._last_words_and_end()
+
+    def _last_words_and_end(self) -> None:
+        if self.state is S.ENDED:
+            return
+        self._last_words()
+        self.state = S.ENDED
+        self._due.clear()
+        self._events.append(Ended(self._outcome()))
+
+    def _facts(self, *, pages_confirmed: int, pages_partial: int, bad_rows: int, retry: Retry) -> Outcome:
+        agreed = self._agreement
+        return Outcome(
+            cause=self._cause,
+            phase=self._phase,
+            pages_confirmed=pages_confirmed,
+            pages_partial=pages_partial,
+            bad_rows=bad_rows,
+            retry=retry,
+            sentence=self._evidence,
+            rate_bps=agreed.modem.rate_bps if agreed else 0,
+            ecm=agreed.ecm if agreed else None,
+            coding=agreed.coding.value if agreed else "",
+            resolution=agreed.resolution.title if agreed else "",
+            remote_id=self._remote_id,
+        )
+
+
+def _words(trigger: Trigger) -> str:
+    if isinstance(trigger, Fcf):
+        return f"{trigger.title} came"
+    return trigger.name.lower().replace("_", " ").replace("t1 ", "T1 ").replace("t2 ", "T2 ").replace("t5 ", "T5 ")
