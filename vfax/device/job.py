@@ -35,7 +35,7 @@ from vfax.call import (
 from vfax.device.line import IN_USE, Line
 from vfax.device.options import DeviceOptions
 from vfax.device.status import ENDINGS, failure, peer_text, routing_info
-from vfax.errors import DocumentError
+from vfax.errors import DocumentError, FaxError, LinkError, StoreError
 from vfax.fsp.completion import CompletionPort, StatusKey
 from vfax.fsp.constants import FaxStatus
 from vfax.fsp.errors import InvalidParameter, PortError
@@ -53,6 +53,12 @@ NO_RING: Final = Outcome(
     cause=Cause.LINE_UNAVAILABLE, sentence="No call rings on this line: receiving without a ring is not possible."
 )
 BROKEN: Final = Outcome(cause=Cause.INTERNAL, sentence="The operation ended with an error of this program.")
+
+_CAUSES: Final = {DocumentError: Cause.DOCUMENT, StoreError: Cause.STORAGE, LinkError: Cause.NETWORK}
+
+
+def _cause_of(error: FaxError) -> Cause:
+    return next((cause for kind, cause in _CAUSES.items() if isinstance(error, kind)), Cause.INTERNAL)
 
 
 class JobState(Enum):
@@ -73,9 +79,7 @@ class JobHandle:
 class Journalled(Protocol):
     """A call that keeps a journal."""
 
-    @property
-    def journal_path(self) -> Path | None:
-        """Where the journal is, or None."""
+    journal: Path | None
 
 
 class Job:
@@ -141,13 +145,15 @@ class Job:
     async def receive(self, slot: FaxReceive) -> FaxReceive:
         """Answer the call that rings, receive it into the existing file. Raises OperationFailed, InvalidParameter."""
         with self._operation():
-            filled = replace(slot, receiver_name=self._options.receiver_name, receiver_number=self._options.local_id)
+            number = self._options.local_id or slot.receiver_number
+            name = self._options.receiver_name or slot.receiver_name
+            filled = replace(slot, receiver_name=name, receiver_number=number)
             target = Path(slot.file_name)
             exists = await trio.to_thread.run_sync(target.is_file)
             call = self._take_call(exists=exists, target=target)
 
             def receiving() -> Awaitable[Outcome]:
-                return call.receive(target, local_id=self._options.local_id, publish=self.publish)
+                return call.receive(target, local_id=number, publish=self.publish)
 
             await self._run(call, receiving)
         return filled
@@ -222,8 +228,8 @@ class Job:
     async def _run(self, call: InboundCall | OutboundCall, operate: Callable[[], Awaitable[Outcome]]) -> None:
         """See a call through to its outcome and say it. Raises OperationFailed unless the fax is complete."""
         self._call = call
-        if isinstance(call, Journalled) and call.journal_path is not None:
-            self._facts = replace(self._facts, journal_path=str(call.journal_path))
+        if isinstance(call, Journalled) and call.journal is not None:
+            self._facts = replace(self._facts, journal_path=str(call.journal))
         self._facts = replace(self._facts, call_id=call.id)
         if self._aborted:  # it came before there was a call to pass it on to
             call.abort()
@@ -231,8 +237,8 @@ class Job:
         with self._scope:
             try:
                 outcome = await operate()
-            except DocumentError as why:
-                outcome = Outcome(cause=Cause.DOCUMENT, sentence=str(why))
+            except FaxError as why:
+                outcome = Outcome(cause=_cause_of(why), sentence=str(why))
         if self._aborted and not outcome.ok and outcome.cause is not Cause.ABORTED:
             # the peer may have hung up first, but what was asked for here is what the service must hear
             outcome = replace(outcome, cause=Cause.ABORTED, retry=ABORTED.retry, sentence=ABORTED.sentence)

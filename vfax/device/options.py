@@ -21,16 +21,17 @@ NETWORK_KEY: Final = "network"
 class DeviceOptions:
     """The devices of one provider. Times in seconds; a wrong value raises SettingsError naming it.
 
-    `local_id` is what the devices say of themselves (CSI, at most 20 characters of T.30 each), and the TSI of a sent
-    fax that names none; `receiver_name` goes into FAX_RECEIVE. A ringing call that the host does not take within
-    `host_answer_timeout` hears 480. `shutdown_grace` is what running calls get to end politely at FaxDevShutdown.
+    `local_id` is what the devices say of themselves (CSI; T.30 has room for 20 characters), and the TSI of a sent fax
+    that names none; `receiver_name` goes into FAX_RECEIVE. Where one is empty, what the host put there stands. A call
+    that rings for `host_answer_timeout` without being taken by the host hears 480. `shutdown_grace` is what running
+    calls get to end politely at FaxDevShutdown.
     """
 
     lines: int = 4
     device_name_prefix: str = "vfax "
     device_id_prefix: int = 1
     local_id: str = ""
-    receiver_name: str = "vfax"
+    receiver_name: str = ""
     host_answer_timeout: float = 30.0
     shutdown_grace: float = 2.0
     journal_folder: Path | None = None
