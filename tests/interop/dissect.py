@@ -96,7 +96,7 @@ def _packet(line: str) -> Dissected:
     names = tuple(_frame_name(int(value, 0)) for value in controls.split(",") if value)
     broken = bool(malformed) or "_ws.malformed" in protocols or "Malformed" in info
     # Quirk: tshark marks the second and third copy of the end of a burst (new number, same end) as malformed.
-    broken = broken and REPEATED_END not in info
+    broken = broken and REPEATED_END not in expert
     return Dissected(int(number), int(source or 0), int(target or 0), protocols, info, broken, expert, names)
 
 
