@@ -77,4 +77,15 @@ class LineCounters(Counters):
 
     def as_facts(self) -> dict[str, int]:
         """All counters by name."""
-        return dict(vars(self))
+        return {
+            "sent": self.sent,
+            "received": self.received,
+            "repeated": self.repeated,
+            "late": self.late,
+            "repaired": self.repaired,
+            "lost": self.lost,
+            "restarts": self.restarts,
+            "refused": self.refused,
+            "undecodable": self.undecodable,
+            "unknown": self.unknown,
+        }
