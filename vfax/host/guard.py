@@ -36,17 +36,17 @@ class Guard:
     async def ask(self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Await a short call. Raises FaxServiceError (FALSE), ProviderFault for everything else that goes wrong."""
         with trio.move_on_after(self._timeout):
-            return await self.operate(call, *args, **kwargs)
+            return await self.operate(_name(call), lambda: call(*args, **kwargs))
         raise self.fault(call, f"no answer within {self._timeout:g} seconds")
 
-    async def operate(self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Await Send or Receive, which take as long as a fax takes; otherwise as `ask`."""
+    async def operate(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Await Send or Receive (`name` is for the report), which take as long as a fax takes; otherwise as `ask`."""
         try:
-            return await call(*args, **kwargs)
+            return await call()
         except FaxServiceError:
             raise
         except Exception as why:
-            raise self.fault(call, f"{type(why).__name__}: {why}") from why
+            raise self.fault(name, f"{type(why).__name__}: {why}") from why
 
     def ask_now(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Make a call that does not wait (ReportStatus, AbortOperation); otherwise as `ask`."""
@@ -59,7 +59,11 @@ class Guard:
 
     def fault(self, call: object, why: str) -> ProviderFault:
         """Report a fault and make the error to raise for it."""
-        name = call if isinstance(call, str) else getattr(call, "__name__", repr(call))
+        name = call if isinstance(call, str) else _name(call)
         self.faults += 1
-        self._observe(ProviderFaulted(self._provider, str(name), why))
+        self._observe(ProviderFaulted(self._provider, name, why))
         return ProviderFault(f"{self._provider} failed in {name}: {why}")
+
+
+def _name(call: object) -> str:
+    return str(getattr(call, "__name__", call))

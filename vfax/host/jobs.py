@@ -136,7 +136,7 @@ class Job:
             nursery.start_soon(self._watch)
             with self._scope:
                 try:
-                    await self._guard.operate(operation, handle)
+                    await self._guard.operate(self._name(), lambda: operation(handle))
                     ok = True
                 except FaxServiceError as why:
                     words = str(why)

@@ -1,0 +1,105 @@
+"""Fixtures for the host: a spool of its own, a provider with a script, and what the host said."""
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+# The helpers beside this file are imported as tests.host.*; an installed vfax still comes first.
+ROOT = str(Path(__file__).parents[2])
+if ROOT not in sys.path:
+    sys.path.append(ROOT)
+
+from tests.host.scripted import Script  # noqa: E402
+from vfax.fsp.provider import RegistrationRecord  # noqa: E402
+from vfax.host.events import FaxEnded, HostEvent, Observer  # noqa: E402
+from vfax.host.jobs import JobOptions  # noqa: E402
+from vfax.host.service import FaxService, HostOptions  # noqa: E402
+
+E = TypeVar("E")
+
+GUIDS = (
+    "{11111111-1111-4111-8111-111111111111}",
+    "{22222222-2222-4222-8222-222222222222}",
+    "{33333333-3333-4333-8333-333333333333}",
+)
+
+
+@dataclass
+class Ear:
+    """Hears what the host says; `wait_for` waits for the next event of a kind that has not been waited for."""
+
+    events: list[HostEvent] = field(default_factory=list)
+    _taken: int = 0
+    _heard: trio.Event = field(default_factory=trio.Event)
+
+    def __call__(self, event: HostEvent) -> None:
+        self.events.append(event)
+        self._heard.set()
+        self._heard = trio.Event()
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    async def wait_for(self, kind: type[E], count: int = 1) -> list[E]:
+        with trio.fail_after(3600):
+            while len(self.of(kind)) < count:
+                await self._heard.wait()
+        return self.of(kind)
+
+    async def ended(self) -> FaxEnded:
+        return (await self.wait_for(FaxEnded))[0]
+
+
+Hosting = Callable[..., AbstractAsyncContextManager[FaxService]]
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+def jumping_clock() -> MockClock:
+    """Virtual time that jumps once nothing has happened for 20 ms: disk work in threads is not jumped over."""
+    return MockClock(autojump_threshold=0.02)
+
+
+@pytest.fixture
+def ear() -> Ear:
+    return Ear()
+
+
+@pytest.fixture
+def hosting(tmp_path: Path, ear: Ear) -> Hosting:
+    """`async with hosting(script) as service`: a service over one provider a script, stopped after the block."""
+
+    @asynccontextmanager
+    async def host(
+        *scripts: Script, jobs: JobOptions | None = None, guids: tuple[str, ...] = GUIDS, observe: Observer = ear
+    ) -> AsyncIterator[FaxService]:
+        records = [
+            RegistrationRecord(
+                guid=guid,
+                friendly_name=f"provider {at}",
+                image_name="tests.host.scripted:create",
+                configuration={"script": script},
+            )
+            for at, (script, guid) in enumerate(zip(scripts, guids, strict=False))
+        ]
+        options = HostOptions(
+            spool=tmp_path / "spool", local_id="+49 30 1", call_timeout=2.0, jobs=jobs or JobOptions(abort_grace=2.0)
+        )
+        service = FaxService(options, records, observe=observe)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(lambda task_status=trio.TASK_STATUS_IGNORED: service.run(task_status=task_status))
+            yield service
+            service.stop()
+
+    return host

@@ -1,0 +1,208 @@
+"""A second provider, without any network: each device rings when told to and does what its script says.
+
+It is loaded as any other is, by a registration record that names `tests.host.scripted:create`; the configuration
+carries the `Script`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from vfax.codecs import tiff
+from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
+from vfax.fsp.constants import FaxStatus, Hresult
+from vfax.fsp.errors import OperationAborted, OperationFailed
+from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback
+from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, VirtualDevices
+from vfax.outcome import Cause, Outcome
+from vfax.pages import PageFolder
+
+PAGE = tiff.write_page(b"\x0f" * 216 * 20, 1728, 20, x_dpi=204, y_dpi=98)
+
+
+def keep(folder: PageFolder, number: int) -> None:
+    folder.keep(number, PAGE, complete=True)
+
+
+class Crash(RuntimeError):
+    """What a provider with a bug raises."""
+
+
+@dataclass(slots=True)
+class Script:
+    """What the provider does. `fault` maps an export to "raise" or "hang"; `calls` lists what it was asked, in order.
+
+    `ends` is the status it reports at the end, `succeeds` the Boolean; `pages` are received whole, `waits` says that
+    the operation runs until it is aborted (or, with `stubborn`, for ever).
+    """
+
+    count: int = 2
+    first_id: int = 1
+    prefix: str = "script "
+    pages: int = 1
+    ends: FaxStatus = FaxStatus.FS_COMPLETED
+    succeeds: bool = True
+    caller: str = "+49 89 1234"
+    remote_id: str = "SENDER"
+    facts: bool = True
+    waits: bool = False
+    stubborn: bool = False
+    assemble: bool = True
+    empty_handle: bool = False
+    fault: dict[str, str] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    sent: list[FaxSend] = field(default_factory=list)
+    running: trio.Event = field(default_factory=trio.Event)
+    provider: "ScriptedProvider | None" = None
+
+    def ring(self, device_id: int = 0) -> None:
+        """Let a device ring (the first one, unless told otherwise)."""
+        assert self.provider is not None
+        self.provider.ring(device_id or self.first_id)
+
+    async def note(self, call: str) -> None:
+        """Write down a call, then do the fault that the script asks for."""
+        self.note_now(call)
+        if self.fault.get(call) == "hang":
+            await trio.sleep_forever()
+        await trio.lowlevel.checkpoint()
+
+    def note_now(self, call: str) -> None:
+        self.calls.append(call)
+        if self.fault.get(call) == "raise":
+            raise Crash(f"{call} is broken")
+
+
+@dataclass(slots=True, eq=False)
+class Operation:
+    """One job: the handle is this object."""
+
+    device_id: int
+    port: CompletionPort
+    key: StatusKey
+    status: FaxDevStatus = field(default_factory=lambda: FaxDevStatus(FaxStatus.FS_INITIALIZING))
+    outcome: Outcome | None = None
+    aborted: trio.Event = field(default_factory=trio.Event)
+
+
+class ScriptedProvider:
+    """The exports of the contract over a `Script`."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self._ring_port: CompletionPort | None = None
+        self._ring_key = RingKey()
+        self._arena: Arena | None = None
+
+    def ring(self, device_id: int) -> None:
+        assert self._ring_port is not None
+        self._ring_port.post(self._ring_key, LineMessage(device_id))
+
+    async def FaxDevVirtualDeviceCreation(self, port: CompletionPort, key: RingKey, /) -> VirtualDevices:
+        await self.script.note("FaxDevVirtualDeviceCreation")
+        self._ring_port, self._ring_key = port, key
+        return VirtualDevices(self.script.count, self.script.prefix, self.script.first_id)
+
+    async def FaxDevInitialize(
+        self, line_app: object | None, heap: Arena, callback: FaxServiceCallback | None, /
+    ) -> FaxLineCallback:
+        await self.script.note("FaxDevInitialize")
+        self._arena = heap
+        return lambda *arguments: None
+
+    async def FaxDevStartJob(
+        self, line: object | None, device_id: int, port: CompletionPort, key: StatusKey, /
+    ) -> object:
+        await self.script.note("FaxDevStartJob")
+        if self.script.empty_handle:
+            return 0
+        return Operation(device_id, port, key)
+
+    async def FaxDevReceive(self, handle: object, call: object | None, slot: FaxReceive, /) -> FaxReceive:
+        job = self._job(handle)
+        await self.script.note("FaxDevReceive")
+        self._say(job, FaxStatus.FS_ANSWERED)
+        folder = PageFolder(Path(slot.file_name))
+        for number in range(1, self.script.pages + 1):
+            self._say(job, FaxStatus.FS_RECEIVING, number)
+            await trio.to_thread.run_sync(keep, folder, number)
+        try:
+            await self._work(job)
+        finally:
+            if self.script.assemble:
+                folder.assemble(tiff.join_pages)
+        return slot
+
+    async def FaxDevSend(self, handle: object, document: FaxSend, callback: FaxSendCallback | None, /) -> None:
+        job = self._job(handle)
+        self.script.sent.append(document)
+        await self.script.note("FaxDevSend")
+        self._say(job, FaxStatus.FS_DIALING)
+        self._say(job, FaxStatus.FS_TRANSMITTING, 1)
+        await self._work(job)
+
+    def FaxDevReportStatus(self, handle: object, /) -> FaxDevStatus:
+        self.script.note_now("FaxDevReportStatus")
+        return self._job(handle).status
+
+    def VfaxDevReportFacts(self, handle: object, /) -> CallFacts:
+        job = self._job(handle)
+        if not self.script.facts:
+            return CallFacts(device_id=job.device_id, caller_id=self.script.caller)
+        return CallFacts(
+            device_id=job.device_id,
+            caller_id=self.script.caller,
+            remote_id=self.script.remote_id,
+            rate_bps=14_400,
+            ecm=True,
+            coding="MMR",
+            resolution="fine",
+            outcome=job.outcome,
+        )
+
+    def FaxDevAbortOperation(self, handle: object, /) -> None:
+        self.script.note_now("FaxDevAbortOperation")
+        self._job(handle).aborted.set()
+
+    async def FaxDevEndJob(self, handle: object, /) -> None:
+        await self.script.note("FaxDevEndJob")
+
+    async def FaxDevShutdown(self) -> Hresult:
+        await self.script.note("FaxDevShutdown")
+        return Hresult.S_OK
+
+    async def _work(self, job: Operation) -> None:
+        """Run until the end that the script has, or until an abort."""
+        self.script.running.set()
+        if self.script.stubborn:
+            await trio.sleep_forever()
+        if self.script.waits:
+            await job.aborted.wait()
+        if job.aborted.is_set():
+            self._say(job, FaxStatus.FS_USER_ABORT)
+            job.outcome = Outcome(cause=Cause.ABORTED, sentence="Aborted as asked.")
+            raise OperationAborted("Aborted as asked.")
+        self._say(job, self.script.ends)
+        if not self.script.succeeds:
+            raise OperationFailed("It failed as the script has it.")
+        job.outcome = Outcome(cause=Cause.COMPLETE, sentence="All is well.")
+
+    def _say(self, job: Operation, status: FaxStatus, page: int = 0) -> None:
+        job.status = FaxDevStatus(status, page_count=page, csi=self.script.remote_id, caller_id=self.script.caller)
+        job.port.post(job.key, job.status)
+
+    @staticmethod
+    def _job(handle: object) -> Operation:
+        assert isinstance(handle, Operation)
+        return handle
+
+
+def create(configuration: Mapping[str, object]) -> ScriptedProvider:
+    """Entry point of the registration record."""
+    script = configuration["script"]
+    assert isinstance(script, Script)
+    script.note_now("create")
+    script.provider = ScriptedProvider(script)
+    return script.provider
