@@ -104,7 +104,7 @@ class RowDecoder:
     # --- in ---------------------------------------------------------------------------------------
 
     def feed(self, octets: bytes) -> None:
-        """Decode as far as the octets reach; a few octets may wait for the next call."""
+        """Decode as far as the octets reach; up to five octets wait for the next call or for `finish`."""
         if self._state == _OVER:
             return
         room = self.limits.max_octets - self.octets
