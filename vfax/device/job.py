@@ -149,8 +149,7 @@ class Job:
             name = self._options.receiver_name or slot.receiver_name
             filled = replace(slot, receiver_name=name, receiver_number=number)
             target = Path(slot.file_name)
-            exists = await trio.to_thread.run_sync(target.is_file)
-            call = self._take_call(exists=exists, target=target)
+            call = self._take_call(target)
 
             def receiving() -> Awaitable[Outcome]:
                 return call.receive(target, local_id=number, publish=self.publish)
@@ -210,8 +209,11 @@ class Job:
             if self._ended:
                 self.line.release(self)
 
-    def _take_call(self, *, exists: bool, target: Path) -> InboundCall:
-        """Take the ringing call, which from here on is ours to answer or refuse. Raises OperationFailed."""
+    def _take_call(self, target: Path) -> InboundCall:
+        """Take the ringing call, which from here on is ours to answer or refuse. Raises OperationFailed.
+
+        The file must be there already (OPEN_EXISTING): one look at what the host has just made needs no thread.
+        """
         missed = self.line.missed or (IN_USE if self.line.held_by_another(self) else NO_RING)
         call = self.line.take(self)
         if call is None:
@@ -220,7 +222,7 @@ class Job:
         if self._aborted:
             call.refuse(DECLINED)
             self._fail(ABORTED)
-        if not exists:
+        if not target.is_file():
             call.refuse(UNAVAILABLE)
             self._fail(Outcome(cause=Cause.STORAGE, sentence=f"The file to receive into, {target}, does not exist."))
         return call

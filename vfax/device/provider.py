@@ -106,9 +106,9 @@ class Provider:
             return Hresult.S_OK
         self._stage = Stage.STOPPED
         self._refuse_ringing()
-        running = [job for job in self._jobs.values() if job.state is JobState.RUNNING]
-        for job in running:
+        for job in self._jobs.values():  # one that has not begun its operation will not begin it
             job.abort()
+        running = [job for job in self._jobs.values() if job.state is JobState.RUNNING]
         with trio.move_on_after(self._options.shutdown_grace) as grace:
             await _all_done(running)
         for job in running:
