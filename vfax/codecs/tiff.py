@@ -93,7 +93,6 @@ _PILLOW_FAULTS: Final = (
     Warning,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
 )
 
 
@@ -507,5 +506,7 @@ def _image(path: Path, index: int) -> Iterator[Image.Image]:
                 yield image
     except UnidentifiedImageError as why:
         raise DocumentError(f"{path}: this is not an image; send TIFF, PNG, JPEG or another image file") from why
+    except Image.DecompressionBombError as why:
+        raise DocumentError(f"{path}: the image has too many pixels; store it smaller") from why
     except _PILLOW_FAULTS as why:
         raise DocumentError(f"{path}: the image cannot be read ({why}); store it again") from why
