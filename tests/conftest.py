@@ -1,13 +1,23 @@
 """What all tests share: documents to send, and a clock that runs fast."""
 
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
+import trio
 from PIL import Image, ImageDraw, ImageFont
 from trio.testing import MockClock
+
+from vfax import call
+from vfax.calls import IncomingFax
+from vfax.endpoint import Endpoint, EndpointOptions
+from vfax.leg import LegOptions
+from vfax.outcome import Outcome
+from vfax.transports.udp import format_address
 
 TEXT: Final = (
     "the quick brown fox jumps over a lazy dog while every page of this fax tells how it was made and why "
@@ -47,3 +57,76 @@ def make_document(tmp_path: Path) -> Callable[..., Path]:
 def fast_clock() -> MockClock:
     """A clock that runs twenty times as fast as the wall's: real sockets, real threads, less waiting."""
     return MockClock(rate=20.0)
+
+
+ANY_PORT = ("127.0.0.1", 0)
+
+
+def _journal_of(arrived: call.InboundCall) -> Path:
+    assert isinstance(arrived, IncomingFax)
+    assert arrived.journal_path is not None
+    return arrived.journal_path
+
+
+class Receiver:
+    """An endpoint that takes every call into a file of its own."""
+
+    def __init__(self, folder: Path, endpoint: Endpoint) -> None:
+        self.folder = folder
+        self.endpoint = endpoint
+        self.outcomes: list[Outcome] = []
+        self.events: list[call.CallEvent] = []
+        self.files: list[Path] = []
+        self.calls: list[call.InboundCall] = []
+        self.journals: list[Path] = []
+        self.done = trio.Event()
+        self._nursery: trio.Nursery | None = None
+
+    @property
+    def uri(self) -> str:
+        return f"sip:5551234@{format_address(self.endpoint.address)}"
+
+    def on_call(self, arrived: call.InboundCall) -> None:
+        arrived.ring()
+        self.calls.append(arrived)
+        self.journals.append(_journal_of(arrived))
+        assert self._nursery is not None
+        self._nursery.start_soon(self._take, arrived)
+
+    async def _take(self, arrived: call.InboundCall) -> None:
+        target = self.folder / f"received-{len(self.calls)}.tif"
+        target.touch()
+        self.files.append(target)
+        self.outcomes.append(await arrived.receive(target, local_id="5551234", publish=self.events.append))
+        self.done.set()
+
+    def request(self, document: Path) -> call.SendRequest:
+        return call.SendRequest(document=document, destination=self.uri, local_id="+1 555 0001", caller_name="Test")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Receiver"]:
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            await nursery.start(self.endpoint.run, self.on_call)
+            yield self
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def pair(
+    folder: Path, receiving: LegOptions | None = None, sending: LegOptions | None = None
+) -> AsyncIterator[tuple[Receiver, Endpoint]]:
+    journals = folder / "journal"
+    journals.mkdir(exist_ok=True)
+    called = EndpointOptions(listen=ANY_PORT, leg=receiving or LegOptions(), journal=journals)
+    caller = Endpoint(EndpointOptions(listen=ANY_PORT, leg=sending or LegOptions(), journal=journals))
+    async with Receiver(folder, Endpoint(called)).running() as receiver, trio.open_nursery() as nursery:
+        await nursery.start(caller.run, lambda arrived: arrived.refuse(486))
+        yield receiver, caller
+        nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+def fax_pair(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[tuple[Receiver, Endpoint]]]:
+    """Two endpoints on loopback: `async with fax_pair(receiving_options, sending_options) as (receiver, caller)`."""
+    return partial(pair, tmp_path)

@@ -43,7 +43,7 @@ from vfax.outcome import Cause, Outcome, Phase, Retry
 from vfax.t30 import values as t30
 from vfax.t30.engine import T30Engine
 from vfax.transports.parameters import RateManagement
-from vfax.transports.rtp import AudioSender
+from vfax.transports.rtp import AudioSender, looks_like_rtp
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.negotiation import (
     AgreedMedia,
@@ -137,7 +137,7 @@ class Leg:
         self._events: list[LegEvent] = []
         self._datagrams: list[tuple[bytes, Address]] = []
         self.strangers = 0  # datagrams from elsewhere
-        self.early = 0  # datagrams that came while no T.38 ran: audio in flight
+        self.early = 0  # datagrams that came while no T.38 ran, and audio still in flight
 
     # --- out -------------------------------------------------------------------------------------
 
@@ -276,7 +276,7 @@ class Leg:
             status = why.status if isinstance(why, Unacceptable) else 400
             self._sip.append(Refuse(status))
             self._finish(
-                Outcome(cause=Cause.NOT_FAX, phase=Phase.CALL, sip_status=status),
+                Outcome(cause=Cause.INCOMPATIBLE, phase=Phase.CALL, sip_status=status),
                 now,
                 f"The caller's offer cannot be answered: {why}",
             )
@@ -314,11 +314,7 @@ class Leg:
             self._media.revert()
             self._invite(now)
             return
-        cause = verdict.cause_of_sip(event.status)
-        if cause is Cause.T38_REFUSED and not self._offered_t38:
-            cause = Cause.REJECTED
-        if not event.heard:
-            cause = Cause.NETWORK
+        cause = verdict.cause_of_sip(event.status, t38_offered=self._offered_t38) if event.heard else Cause.NETWORK
         outcome = Outcome(cause=cause, phase=Phase.CALL, sip_status=event.status if event.heard else None)
         self._finish(outcome, now, event.reason)
 
@@ -338,7 +334,7 @@ class Leg:
     def _begin_audio(self, media: AudioMedia | None, state: S, now: float) -> None:
         if media is not None:
             ssrc, sequence, timestamp = self._seeds
-            self._remote = media.remote
+            self._remote = None if media.held else media.remote
             self._audio = AudioSender(media.payload_type, ssrc=ssrc, sequence=sequence, timestamp=timestamp, now=now)
             if self._incoming is not None:
                 self._audio.play_ced(now)
@@ -350,7 +346,7 @@ class Leg:
     def _begin_fax(self, media: T38Media, now: float) -> None:
         """T.38 runs from here; T.30 begins its phase B (it is not restarted by a later offer)."""
         self._audio = None
-        self._remote = media.remote
+        self._remote = None if media.held else media.remote
         self._locked = None
         self._events.append(Switched(media.remote, media.parameters))
         if self._line is not None:
@@ -373,7 +369,8 @@ class Leg:
     def _lock(self, datagram: bytes, source: Address, now: float) -> bool:
         """Decide about the first datagram of a source; afterwards one comparison does."""
         line, remote = self._line, self._remote
-        if line is None or remote is None:
+        if line is None or remote is None or looks_like_rtp(datagram):
+            self.early += 1
             return False
         if source != remote:
             known_host = source[0] == remote[0] or self._options.learn_source
@@ -409,8 +406,8 @@ class Leg:
         match answer.media:
             case T38Media():
                 self._begin_fax(answer.media, now)
-            case AudioMedia(remote=remote):
-                self._remote = remote
+            case AudioMedia():
+                self._remote = None if answer.media.held else answer.media.remote
             case Declined():
                 pass
 

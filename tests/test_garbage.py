@@ -1,0 +1,87 @@
+"""Rubbish on both sockets of a running call: the call goes on, and the counters say what was dropped."""
+
+import json
+import random
+import socket
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+import trio.lowlevel
+from trio.testing import MockClock
+
+from vfax import call
+from vfax.outcome import Cause
+
+DATA: Final = Path(__file__).parent / "data"
+SEED: Final = 20261120
+RANDOM_DATAGRAMS: Final = 10_000
+
+
+def invalid_vectors() -> list[bytes]:
+    vectors = json.loads((DATA / "t38_vectors.json").read_text("utf-8"))
+    return [bytes.fromhex(one["hex"]) for one in vectors if one["kind"].endswith("-invalid")]
+
+
+def torture_messages() -> list[bytes]:
+    return [path.read_bytes() for path in sorted((DATA / "rfc4475").glob("*.dat"))]
+
+
+def random_datagrams() -> Iterable[bytes]:
+    dice = random.Random(SEED)
+    for _ in range(RANDOM_DATAGRAMS):
+        yield dice.randbytes(dice.randrange(1, 300))
+
+
+async def throw(rubbish: Iterable[bytes], *targets: tuple[str, int]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thrower:
+        thrower.bind(("127.0.0.1", 0))
+        for count, datagram in enumerate(rubbish):
+            for target in targets:
+                thrower.sendto(datagram, target)
+            if count % 20 == 0:
+                await trio.lowlevel.checkpoint()
+
+
+def media_port(journal: Path) -> int:
+    """Where the called side hears T.38: the port in the journal's line of the negotiated stream."""
+    for line in map(json.loads, journal.read_text("utf-8").splitlines()):
+        if line["kind"] == "media":
+            return int(line["port"])
+    raise AssertionError("the journal names no media port")
+
+
+async def test_call_goes_on_under_rubbish(
+    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fast_clock: MockClock
+) -> None:
+    print(f"seed {SEED}")
+    moving = trio.Event()
+    heard: list[call.CallEvent] = []
+
+    def publish(event: call.CallEvent) -> None:
+        heard.append(event)
+        if isinstance(event, call.PageMoving):
+            moving.set()
+
+    async with fax_pair() as (receiver, caller), trio.open_nursery() as nursery:
+        document = make_document(pages=2, rows=500)
+
+        async def send() -> None:
+            outcome = await caller.outbound().send(receiver.request(document), publish=publish)
+            assert outcome.cause is Cause.COMPLETE, outcome.sentence
+
+        nursery.start_soon(send)
+        await moving.wait()
+        sip, media = receiver.endpoint.address, ("127.0.0.1", media_port(receiver.journals[0]))
+        await throw(torture_messages(), sip, media)
+        await throw(invalid_vectors(), sip, media)
+        await throw(random_datagrams(), sip, media)
+        await receiver.done.wait()
+    (outcome,) = receiver.outcomes
+    assert outcome.cause is Cause.COMPLETE, outcome.sentence
+    assert outcome.bad_rows == 0
+    counters = [json.loads(line) for line in receiver.journals[0].read_text("utf-8").splitlines()]
+    (dropped,) = [line for line in counters if line["kind"] == "counters"]
+    assert dropped["strangers"] > RANDOM_DATAGRAMS // 2  # the kernel may drop some before we see them
+    assert receiver.endpoint.counters.not_sip > RANDOM_DATAGRAMS // 2
