@@ -249,6 +249,7 @@ class Voice:
         "_sent_at",
         "_step",
         "_steps",
+        "_unprotected",
         "_wire",
         "output",
     )
@@ -263,6 +264,7 @@ class Voice:
         self._ready_at = now  # since when the first order waits
         self._done_at = math.inf  # our own trailing silence ends
         self._sent_at = now
+        self._unprotected = 0  # packets of page data since the last indicator or end
         self.output: list[bytes] = []
         self._send(_NO_SIGNAL, wire.options.opening, wire.control_depth, now)
 
@@ -345,15 +347,23 @@ class Voice:
         if step[2] == _SIGNAL:
             self._base += late  # a preamble or training keeps its full length, however late it began
             self._send(step[1], wire.options.repeats, wire.control_depth, now)
+            self._unprotected = 0
         else:
             self._base += max(0.0, late - wire.options.catch_up)
-            self._send(step[1], 1, wire.image_depth if step[2] == _IMAGE else wire.control_depth, now)
+            self._send(step[1], 1, self._depth(step[2]), now)
         assert self._steps is not None
         self._step = next(self._steps, None)
         if self._step is None:
             self._steps = None
             self._base = self._ready_at = now
             self._done_at = now + wire.options.silence * wire.options.pace
+
+    def _depth(self, kind: int) -> int:
+        """Earlier packets behind this one. The first of a page still bring what control packets would have brought."""
+        if kind == _CONTROL:
+            return self._wire.control_depth
+        self._unprotected += 1
+        return max(self._wire.image_depth, self._wire.control_depth + 1 - self._unprotected)
 
     def _send(self, packet: bytes, copies: int, depth: int, now: float) -> None:
         self._sent_at = now
