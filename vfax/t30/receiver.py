@@ -164,6 +164,7 @@ class Receiver(Terminal):
         if self._agreement is not None:
             self._agreement = replace(self._agreement, modem=modem)
             self._events.append(Agreed(self._agreement))
+        self._progress()
         self._answer(Fcf.CTR)
         return None
 
@@ -204,6 +205,8 @@ class Receiver(Terminal):
         if self.state is not S.IN_PAGE or len(octets) < 4 or octets[2] != _FCD:
             return
         page = self._page_at_hand(ecm=True)
+        # A frame we have already is life too: some senders repeat the whole block. The PAGE timer bounds that.
+        self._heard_at = self._progress_at = self._now
         if page is not None and page.ecm and page.add_frame(octets):
             self._moved(page)
 

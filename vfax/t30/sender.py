@@ -218,7 +218,8 @@ class Sender(Terminal):
         frames = [Frame(Fcf.DCS, encode_dcs(agreement), x=self._x)]
         if self._options.local_id:
             frames.insert(0, Frame(Fcf.TSI, encode_identity(self._options.local_id), final=False, x=self._x))
-        zeros = 0 if self._options.local_tcf else int(agreement.modem.rate_bps * _TCF_SECONDS / 8)
+        # With localTCF the line announces the training only; it still takes that long.
+        zeros = int(agreement.modem.rate_bps * _TCF_SECONDS / 8)
         self._short_ok = False
         self._ask(tuple(frames), SendTraining(agreement.modem, zeros))
         self._need(self._index)

@@ -405,7 +405,9 @@ class Terminal:
         if self._paused is not None:
             timer, due = self._paused
             self._paused = None
-            self._due[timer] = max(due, self._now + GRACE)
+            # A sender that was heard without being understood says it again after its T4: T2 waits for that anew.
+            due = self._now + self._timers.t2 if timer is Timer.T2 else max(due, self._now + GRACE)
+            self._due[timer] = due
 
     def _heed(self, frame: Frame) -> None:
         self._frame = frame

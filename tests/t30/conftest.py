@@ -1,0 +1,295 @@
+"""Two engines on a perfect line in virtual time, with one place where damage may be done to what is carried."""
+
+import heapq
+import itertools
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from vfax.codecs.dis import Agreement
+from vfax.codecs.encode import encode_page
+from vfax.codecs.frames import Fcf
+from vfax.outcome import Outcome
+from vfax.signals import (
+    DataReceived,
+    FrameReceived,
+    LineSignal,
+    Modem,
+    SendEcm,
+    SendFrames,
+    SendImage,
+    SendTone,
+    SendTraining,
+    SignalEnded,
+    SignalStarted,
+    StopSending,
+    ToneHeard,
+    Transmission,
+    TransmissionDone,
+)
+from vfax.t30.engine import T30Engine
+from vfax.t30.options import T30Options
+from vfax.t30.values import (
+    Ended,
+    Event,
+    FrameSeen,
+    LineUp,
+    PageCoded,
+    PageInfo,
+    PageKept,
+    PageLost,
+    PageNeeded,
+    PageReceived,
+    Role,
+    SendDocument,
+)
+
+GAP = 0.075  # silence before every burst
+TRANSIT = 0.05
+PREAMBLE = 1.0
+TRAINING = 1.393
+SHORT_TRAINING = 0.142
+CHUNK = 0.03
+
+Timed = list[tuple[float, LineSignal]]
+Fate = Callable[[str, LineSignal, float], list[LineSignal]]
+
+
+def carried(transmission: Transmission) -> tuple[Timed, float]:
+    """What the other end hears, in seconds from the start of the burst, and how long the burst takes."""
+    match transmission:
+        case SendTone(tone):
+            return [(0.0, ToneHeard(tone))], 0.5
+        case SendFrames(frames):
+            return _hdlc(Modem.V21, frames, PREAMBLE)
+        case SendTraining(modem, octets):
+            return _data(modem, bytes(octets), TRAINING)
+        case SendImage(modem, short, data):
+            return _data(modem, data, SHORT_TRAINING if short else TRAINING)
+        case SendEcm(modem, short, frames):
+            return _hdlc(modem, frames, (SHORT_TRAINING if short else TRAINING) + 0.2)
+        case StopSending():
+            raise AssertionError("not a burst")
+
+
+def _hdlc(modem: Modem, frames: tuple[bytes, ...], at: float) -> tuple[Timed, float]:
+    timed: Timed = [(0.0, SignalStarted(modem))]
+    for frame in frames:
+        at += (len(frame) + 4) * 8 / modem.rate_bps
+        timed.append((at, FrameReceived(modem, frame)))
+    return [*timed, (at, SignalEnded(modem))], at
+
+
+def _data(modem: Modem, data: bytes, at: float) -> tuple[Timed, float]:
+    timed: Timed = [(0.0, SignalStarted(modem))]
+    size = int(modem.rate_bps * CHUNK / 8)
+    for begin in range(0, len(data), size):
+        at += CHUNK
+        timed.append((at, DataReceived(modem, data[begin : begin + size])))
+    return [*timed, (at, SignalEnded(modem))], at
+
+
+class Half:
+    """One direction of the line."""
+
+    def __init__(self, name: str, pair: "Pair") -> None:
+        self.name = name
+        self.pair = pair
+        self.free_at = 0.0
+        self.generation = 0
+        self.on: Modem | None = None
+
+    def transmit(self, transmission: Transmission, now: float) -> None:
+        if isinstance(transmission, StopSending):
+            self.generation += 1
+            self.free_at = now
+            if self.on is not None:
+                self.pair.at(now + TRANSIT, lambda modem=self.on: self.pair.hear(self.name, SignalEnded(modem)))  # type: ignore[misc]
+                self.on = None
+            return
+        begin = max(now, self.free_at) + GAP
+        timed, takes = carried(transmission)
+        generation = self.generation
+        for offset, signal in timed:
+            self.pair.at(begin + offset, lambda s=signal: self._leave(s, generation))  # type: ignore[misc]
+        self.free_at = begin + takes + 0.1
+        self.pair.at(self.free_at, lambda end=self.free_at: self._done(end, generation))  # type: ignore[misc]
+
+    def _leave(self, signal: LineSignal, generation: int) -> None:
+        if generation != self.generation:
+            return
+        if isinstance(signal, SignalStarted):
+            self.on = signal.modem
+        elif isinstance(signal, SignalEnded):
+            self.on = None
+        self.pair.at(self.pair.now + TRANSIT, lambda: self.pair.hear(self.name, signal))
+
+    def _done(self, end: float, generation: int) -> None:
+        if generation == self.generation and end == self.free_at:
+            self.pair.tell(self.name, TransmissionDone())
+
+
+@dataclass
+class Pair:
+    """Sender and receiver with their owners: pages in, pages out, everything noted."""
+
+    pages: list[tuple[PageInfo, bytes]]
+    send: T30Options = field(default_factory=T30Options)
+    take: T30Options = field(default_factory=T30Options)
+    fate: Fate = lambda _name, signal, _now: [signal]  # noqa: E731
+    keep_after: float = 0.05
+    code_after: float = 0.05
+    lose_page: int = 0
+    now: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.sender = T30Engine(Role.CALLER, sending=True, options=self.send, now=0.0)
+        self.receiver = T30Engine(Role.CALLED, sending=False, options=self.take, now=0.0)
+        self.engines = {"sender": self.sender, "receiver": self.receiver}
+        self.halves = {name: Half(name, self) for name in self.engines}
+        self.events: dict[str, list[Event]] = {"sender": [], "receiver": []}
+        self.kept: dict[int, bytes] = {}
+        self.received: list[PageReceived] = []
+        self.coded: list[Agreement] = []
+        self.counter = itertools.count()
+        self.queue: list[tuple[float, int, Callable[[], object]]] = []
+        self.costs = 0
+
+    def at(self, when: float, do: Callable[[], object]) -> None:
+        heapq.heappush(self.queue, (when, next(self.counter), do))
+
+    def hear(self, talker: str, signal: LineSignal) -> None:
+        listener = "receiver" if talker == "sender" else "sender"
+        for each in self.fate(talker, signal, self.now):
+            self.tell(listener, each)
+
+    def tell(self, name: str, signal: LineSignal) -> None:
+        self.engines[name].receive(signal, self.now)
+        self.pump(name)
+
+    def pump(self, name: str) -> None:
+        engine = self.engines[name]
+        for transmission in engine.take_output():
+            self.halves[name].transmit(transmission, self.now)
+        for event in engine.take_events():
+            self.events[name].append(event)
+            self.own(name, event)
+
+    def own(self, name: str, event: Event) -> None:
+        engine = self.engines[name]
+        if isinstance(event, PageNeeded):
+            self.coded.append(event.agreement)
+            data = self.code(event)
+            self.order_later(self.code_after, name, lambda: engine.command(PageCoded(event.number, data), self.now))
+        elif isinstance(event, PageReceived):
+            self.received.append(event)
+            if event.complete:
+                self.order_later(self.keep_after, name, lambda: self.store(event))
+
+    def store(self, event: PageReceived) -> None:
+        if event.number == self.lose_page:
+            self.receiver.command(PageLost(event.number, "disk full"), self.now)
+            return
+        self.kept[event.number] = event.raster
+        self.receiver.command(PageKept(event.number), self.now)
+
+    def order_later(self, after: float, name: str, do: Callable[[], object]) -> None:
+        def run() -> None:
+            do()
+            self.pump(name)
+
+        self.at(self.now + after, run)
+
+    def code(self, needed: PageNeeded) -> bytes:
+        info, raster = self.pages[needed.number - 1]
+        agreed = needed.agreement
+        fill = math.ceil(agreed.modem.rate_bps * agreed.min_scan_ms / 8000)
+        return encode_page(raster, info.width_px, info.rows, agreed.coding, k=4, min_row_octets=fill, ecm=agreed.ecm)
+
+    def run(self, *, until: float = 8000.0) -> "Pair":
+        self.sender.command(SendDocument(tuple(info for info, _ in self.pages)), 0.0)
+        for name, engine in self.engines.items():
+            engine.command(LineUp(), 0.0)
+            self.pump(name)
+        while self.step(until):
+            pass
+        return self
+
+    def step(self, until: float) -> bool:
+        """One happening; False when both have ended or nothing can happen any more."""
+        due = {name: engine.next_timeout() for name, engine in self.engines.items()}
+        first = min(due, key=due.__getitem__)
+        signal_at = self.queue[0][0] if self.queue else math.inf
+        if min(due[first], signal_at) > until or (due[first] == math.inf and self.over):
+            return False
+        if signal_at <= due[first]:
+            self.now, _, do = heapq.heappop(self.queue)
+            do()
+        else:
+            self.now = max(self.now, due[first])
+            self.engines[first].handle_timeout(self.now)
+            self.pump(first)
+        return True
+
+    @property
+    def over(self) -> bool:
+        return all(any(isinstance(e, Ended) for e in events) for events in self.events.values())
+
+    def outcome(self, name: str) -> Outcome:
+        (ended,) = [event.outcome for event in self.events[name] if isinstance(event, Ended)]
+        return ended
+
+    def said(self, name: str) -> list[str]:
+        """Names of the control frames one end said, in order."""
+        return [event.name for event in self.events[name] if isinstance(event, FrameSeen) and event.sent]
+
+    def of(self, name: str, kind: type[Event]) -> list[Event]:
+        return [event for event in self.events[name] if isinstance(event, kind)]
+
+
+def draw(rows: int, *, seed: int, width_px: int = 1728, resolution: str = "fine") -> tuple[PageInfo, bytes]:
+    """A page of repeated runs: every few rows something else, as text has it."""
+    dice = random.Random(seed)
+    stride = (width_px + 7) // 8
+    raster = bytearray()
+    line = bytes(stride)
+    for _ in range(rows):
+        if dice.random() < 0.3:
+            row = 0
+            for _ in range(dice.randrange(1, 12)):
+                row |= ((1 << dice.randrange(1, 200)) - 1) << dice.randrange(0, width_px - 200)
+            line = row.to_bytes(stride, "big")
+        raster += line
+    return PageInfo(width_px, rows, resolution), bytes(raster)
+
+
+def lose(*fcfs: Fcf, times: int = 1, by: str = "") -> Fate:
+    """Lose the first `times` of each of these frames."""
+    left = dict.fromkeys(fcfs, times)
+
+    def fate(name: str, signal: LineSignal, _now: float) -> list[LineSignal]:
+        if isinstance(signal, FrameReceived) and signal.modem is Modem.V21 and by in ("", name):
+            fcf = Fcf.of(signal.octets[2])
+            if fcf is not None and left.get(fcf, 0) > 0:
+                left[fcf] -= 1
+                return []
+        return [signal]
+
+    return fate
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What tests of this room work with."""
+
+    pair: type[Pair] = Pair
+    draw: Callable[..., tuple[PageInfo, bytes]] = draw
+    lose: Callable[..., Fate] = lose
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
