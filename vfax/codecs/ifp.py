@@ -299,7 +299,13 @@ def _try_fields(
     bits: per.BitReader, count: int, version: int, *, aligned: bool, strict: bool
 ) -> tuple[list[tuple[int, bytes]], int]:
     fields: list[tuple[int, bytes]] = []
+    ifp = bits.octets
+    whole = _WITH_DATA[1 if version else 0]
     for _ in range(count):  # every turn takes four bits at least, so a claimed count costs nothing
+        if not bits.bit & 7 and bits.at < len(ifp) and (kind := whole[ifp[bits.at]]) >= 0:
+            bits.bit += 8
+            fields.append((kind, _read_field_data(bits)))
+            continue
         present, kind = _read_field_type(bits, version, aligned)
         if not present:
             fields.append((kind, b""))

@@ -96,17 +96,21 @@ class BitReader:
 
     def take(self, count: int) -> int:
         """The next `count` bits (up to 9) as a number. Raises DecodeError at the end of the octets."""
-        end = self.bit + count
-        if end > len(self.octets) * 8:
-            raise DecodeError("bit field is cut", offset=len(self.octets), source="X.691 (07/2002)")
+        octets = self.octets
         at = self.bit >> 3
-        window = int.from_bytes(self.octets[at : at + 3].ljust(3, b"\0"), "big")
+        end = self.bit + count
+        if end > len(octets) * 8:
+            raise DecodeError("bit field is cut", offset=len(octets), source="X.691 (07/2002)")
         self.bit = end
-        return window >> 24 - (end - at * 8) & (1 << count) - 1
+        used = end - at * 8  # bits from the start of the first octet: 16 at most
+        if used <= 8:
+            return octets[at] >> 8 - used & (1 << count) - 1 if count else 0
+        return (octets[at] << 8 | octets[at + 1]) >> 16 - used & (1 << count) - 1
 
     def align(self) -> int:
         """Skip to the next octet boundary; the padding bits that were skipped, as a number (0 when all were zero)."""
-        return self.take(-self.bit & 7)
+        padding = -self.bit & 7
+        return self.take(padding) if padding else 0
 
     @property
     def at(self) -> int:

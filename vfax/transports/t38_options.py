@@ -60,8 +60,8 @@ class T38Options:
     """Limit: octets of a datagram that is looked at. Ours are far smaller, whatever we announced."""
     max_ifp: int = 1500
     """Limit: octets of one IFP."""
-    max_fields: int = 127
-    """Limit: fields of one IFP."""
+    max_fields: int = 32
+    """Limit: fields of one IFP (1 to 127); real ones have two or three."""
     max_frame: int = 270
     """Limit: octets of a frame; the longest legal one has 260."""
 

@@ -84,10 +84,16 @@ def _read_entries(datagram: bytes, at: int) -> tuple[bytes, ...]:
     """All entries to the end of the datagram. The count promises; only octets that are there take memory."""
     count, at = per.read_length(datagram, at)
     entries: list[bytes] = []
+    size = len(datagram)
     for _ in range(count):
+        if at < size and datagram[at] < 0x80 and at + datagram[at] < size:  # the short form, without a call
+            end = at + 1 + datagram[at]
+            entries.append(datagram[at + 1 : end])
+            at = end
+            continue
         entry, at = per.read_octets(datagram, at)
         entries.append(entry)
-    if at != len(datagram):
+    if at != size:
         raise DecodeError("octets left over", offset=at, source=_SOURCE)
     return tuple(entries)
 
