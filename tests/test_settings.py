@@ -1,13 +1,17 @@
 """Settings: the example file equals the defaults, and every wrong value is refused in one line that helps."""
 
+import dataclasses
 import tomllib
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from vfax.endpoint import EndpointOptions
 from vfax.errors import SettingsError
-from vfax.settings import Section, Settings, example_text, load, parse_host_port
+from vfax.fsp.provider import load_provider, probe_exports
+from vfax.host.service import HostOptions
+from vfax.settings import Section, Settings, example_text, load, parse_host_port, wiring
 
 EXAMPLE = Path(__file__).parent.parent / "config" / "vfax.example.toml"
 
@@ -173,3 +177,162 @@ def test_all_sections_refuse_unknown_keys_and_are_frozen() -> None:
         assert isinstance(model, type)
         assert issubclass(model, Section)
         assert (model.model_config.get("extra"), model.model_config.get("frozen")) == ("forbid", True)
+
+
+# --- what settings become ----------------------------------------------------------------------------
+
+OTHER_VALUES: dict[str, object] = {
+    "sip.listen": "127.0.0.1:5099",
+    "sip.allow": ("10.0.0.0/8",),
+    "sip.public_address": "192.0.2.9",
+    "media.caller_offer": "audio",
+    "fax.max_width": 1728,
+    "fax.send_codings": ("MH",),
+    "fax.receive_codings": ("MH",),
+    "fax.resolutions": ("standard",),
+    "fax.min_rate": 4800,
+    "fax.max_rate": 9600,
+    "t38.max_bit_rate": 9600,
+    "t38.error_correction": "fec",
+    "t38.pace": 0.5,
+    "t38.max_fields": 100,
+    "t38.v21_octet": 0.04,
+    "provider.tsp_name": None,  # the one value there is
+    "provider.fspi_version": None,
+    "provider.capabilities": None,
+    "provider.guid": "{99999999-9999-4999-8999-999999999999}",
+    "provider.image_name": "another.module:create",
+    "provider.configuration": {"key": "value"},
+    "journal.folder": "/var/log/vfax",
+    "host.spool": Path("/var/spool/vfax"),
+}
+
+
+def another(name: str, value: object) -> object:
+    """A valid value that differs from the default."""
+    if name in OTHER_VALUES:
+        return OTHER_VALUES[name]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value - 2 if value > 1_000 else value + 1
+    if isinstance(value, float):
+        return value / 2
+    assert isinstance(value, str)
+    return f"{value}x"
+
+
+ALL_KEYS = [
+    f"{section}.{key}"
+    for section, field in Settings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+    for key in field.annotation.model_fields
+]
+
+
+def wired(settings: Settings) -> dict[str, object]:
+    record = wiring.registration(settings)
+    endpoint = {name: value for name, value in leaves(record.configuration["endpoint"]).items() if name != DISK}
+    devices = {key: value for key, value in record.configuration.items() if key != "endpoint"}
+    return (
+        endpoint
+        | devices
+        | leaves(dataclasses.replace(record, configuration={}))
+        | leaves(wiring.host_options(settings))
+    )
+
+
+@pytest.mark.parametrize("name", ALL_KEYS)
+def test_every_setting_reaches_an_option(name: str) -> None:
+    section, _, key = name.partition(".")
+    value = another(name, getattr(getattr(Settings(), section), key))
+    if value is None:
+        return
+    changed = load(environ={}, overrides={(section, key): value})
+    assert wired(changed) != wired(Settings())
+
+
+DISK = "EndpointOptions.disk"
+NOT_SET_BY_AN_OPERATOR = {
+    "SipOptions.options_sdp",  # what we can do follows from the other settings
+    "T30Options.modems",  # by max_rate
+    "T30Options.local_tcf",  # negotiated
+    "T38Parameters.rate_management",
+    "T38Parameters.fill_bit_removal",
+    "T38Parameters.transcoding_mmr",
+    "T38Parameters.transcoding_jbig",
+    "T38Parameters.max_buffer",
+    DISK,  # the system calls, for tests
+    "HostOptions.receive",  # vfax send
+}
+
+
+def leaves(options: object) -> dict[str, object]:
+    """Every field of an options value and of the options in it, by class and name."""
+    assert dataclasses.is_dataclass(options)
+    found: dict[str, object] = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        name = f"{type(options).__name__}.{field.name}"
+        if dataclasses.is_dataclass(value) and name not in NOT_SET_BY_AN_OPERATOR:
+            found |= leaves(value)
+        else:
+            found[name] = value
+    return found
+
+
+def test_every_option_of_every_room_has_a_setting() -> None:
+    reached = set()
+    usual = leaves(wiring.endpoint_options(Settings())) | leaves(wiring.host_options(Settings()))
+    for name in ALL_KEYS:
+        section, _, key = name.partition(".")
+        value = another(name, getattr(getattr(Settings(), section), key))
+        if value is not None:
+            changed = load(environ={}, overrides={(section, key): value})
+            now = leaves(wiring.endpoint_options(changed)) | leaves(wiring.host_options(changed))
+            reached |= {option for option, old in usual.items() if now[option] != old}
+    reached.discard(DISK)
+    assert set(usual) - reached == NOT_SET_BY_AN_OPERATOR
+
+
+def test_default_settings_are_the_default_options() -> None:
+    ours = leaves(wiring.endpoint_options(Settings()))
+    theirs = leaves(EndpointOptions())
+    announced = {"EndpointOptions.media_ports", "EndpointOptions.journal", "T38Parameters.max_datagram"}
+    differing = {name for name, value in theirs.items() if ours[name] != value and name not in NOT_SET_BY_AN_OPERATOR}
+    assert differing == announced
+    assert wiring.host_options(Settings()) == HostOptions(spool=Path("spool"))
+
+
+def test_the_registration_record_makes_the_provider() -> None:
+    record = wiring.registration(load(environ={}, overrides={("host", "lines"): 3}))
+    exports = probe_exports(load_provider(record))
+    assert exports.virtual
+    assert record.configuration["lines"] == 3
+
+
+def test_a_record_that_is_none_is_refused_as_a_setting() -> None:
+    settings = load(environ={}, overrides={("provider", "guid"): "nonsense"})
+    with pytest.raises(SettingsError, match=r"\[provider\].*'nonsense' is not a GUID"):
+        wiring.registration(settings)
+
+
+@pytest.mark.parametrize(
+    ("destination", "listen"),
+    [
+        ("sip:fax@127.0.0.1:5060", ("127.0.0.1", 0)),
+        ("sip:fax@localhost", ("127.0.0.1", 0)),
+        ("sip:fax@[::1]:5060", ("::1", 0)),
+        ("sip:+4930@192.0.2.1", ("0.0.0.0", 0)),
+        ("sip:fax@[2001:db8::1]", ("::", 0)),
+        ("sip:fax@gateway.example", ("0.0.0.0", 0)),
+    ],
+)
+def test_a_sender_listens_where_the_destination_can_answer(destination: str, listen: tuple[str, int]) -> None:
+    assert wiring.network_towards(Settings(), destination).options.listen == listen
+
+
+@pytest.mark.parametrize("destination", ["fax", "tel:+4930123456", "http://example.org", "sip:", "sip:@@", "192.0.2.1"])
+def test_a_destination_that_is_no_sip_uri_is_refused(destination: str) -> None:
+    with pytest.raises(SettingsError, match="expected a SIP URI, such as"):
+        wiring.network_towards(Settings(), destination)

@@ -8,6 +8,7 @@ The service knows a provider through the contract alone: the registration record
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +19,8 @@ import trio
 
 from vfax.errors import MisuseError, StoreError
 from vfax.fsp.completion import CompletionKey, CompletionPort, Packet
-from vfax.fsp.constants import FaxStatus, JobType
-from vfax.fsp.errors import PortClosed
+from vfax.fsp.constants import FaxStatus, JobType, LineMessageId
+from vfax.fsp.errors import FaxServiceError, PortClosed
 from vfax.fsp.provider import RegistrationRecord
 from vfax.fsp.structures import FaxDevStatus, FaxReceive, FaxSend, LineMessage
 from vfax.host import reception
@@ -50,13 +51,15 @@ T = TypeVar("T")
 class HostOptions:
     """How the service works; times in seconds.
 
-    `local_id` and `name` are told to the provider as number and name of this station. `call_timeout` is what a provider
-    may take for a call that is not Send or Receive. Limit: `max_devices` over all providers.
+    `local_id` and `name` are told to the provider as number and name of this station. Without `receive` the providers
+    are told that receiving is switched off. `call_timeout` is what a provider may take for a call that is not Send or
+    Receive. Limit: `max_devices` over all providers.
     """
 
     spool: Path
     local_id: str = ""
     name: str = "vfax"
+    receive: bool = True
     call_timeout: float = 10.0
     max_devices: int = 10_000
     jobs: JobOptions = field(default_factory=JobOptions)
@@ -132,6 +135,7 @@ class FaxService:
                     call_timeout=self.options.call_timeout,
                     max_devices=self.options.max_devices,
                 )
+                self._switch_receiving()
                 self._nursery = nursery
                 nursery.start_soon(self._take_rings)
                 nursery.start_soon(self._take_statuses)
@@ -141,6 +145,16 @@ class FaxService:
                 await self._shut_down()
                 nursery.cancel_scope.cancel()
         self._observe(ServiceStopped())
+
+    def _switch_receiving(self) -> None:
+        """Tell each device, through the line callback, that only sending is switched on."""
+        if self.options.receive:
+            return
+        for number, device in self.devices.items():
+            callback = device.provider.line_callback
+            if callback is not None:
+                with suppress(FaxServiceError):
+                    device.provider.guard.ask_now(callback, None, number, LineMessageId.LINE_DEVSPECIFIC, 0, 0, 1, 0)
 
     async def _shut_down(self) -> None:
         """Abort what runs, wait for it, then unload the providers and close the ports."""

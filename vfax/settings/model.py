@@ -146,16 +146,18 @@ class T38Settings(Section):
     cng: Seconds = Field(default=0.5, description="Length of CNG.")
     turn_wait: Pause = Field(default=0.5, description="How long the end of the peer's burst is waited for.")
     catch_up: Pause = Field(default=0.2, description="How late page data may become before the schedule moves.")
+    v21_octet: Pause = Field(default=0.03, gt=0, description="One octet of a V.21 frame, in a packet of its own.")
     pace: float = Field(
         default=1.0, gt=0, le=1, description="Line time by this factor; below 1 only where no modem is behind the peer."
     )
     mid_burst_silence: Seconds = Field(default=15.0, description="Silence of the peer that ends its burst.")
     final_frame_silence: Seconds = Field(default=0.2, description="The same after a final frame.")
     max_datagram_received: int = Field(
-        default=4_096, ge=400, le=65_535, description="Octets of a datagram that is looked at."
+        default=2_048, ge=400, le=65_535, description="Octets of a datagram that is looked at."
     )
-    max_field_octets: int = Field(default=1_500, ge=64, le=65_535, description="Octets of one IFP.")
-    max_fields: int = Field(default=127, ge=1, le=127, description="Fields of one IFP.")
+    max_ifp: int = Field(default=1_500, ge=64, le=65_535, description="Octets of one IFP.")
+    max_fields: int = Field(default=32, ge=1, le=127, description="Fields of one IFP.")
+    max_frame: int = Field(default=270, ge=260, le=65_535, description="Octets of one HDLC frame.")
 
 
 class FaxSettings(Section):

@@ -5,13 +5,14 @@ Owns      which setting becomes which option. Not here: defaults and bounds (mod
 A field that has the same name in a section and in an options class is the same thing; the rest is written out.
 """
 
-from dataclasses import fields
+import ipaddress
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vfax.codecs.dis import Coding, Resolution
-from vfax.endpoint import EndpointOptions
-from vfax.errors import SettingsError
+from vfax.endpoint import Endpoint, EndpointOptions
+from vfax.errors import DecodeError, SettingsError
 from vfax.fsp.errors import ProviderLoadError
 from vfax.fsp.provider import RegistrationRecord
 from vfax.host.jobs import JobOptions
@@ -21,6 +22,7 @@ from vfax.settings.model import Section, Settings
 from vfax.settings.words import parse_host_port
 from vfax.t30.options import Limits, T30Options, Timers
 from vfax.transports.parameters import ErrorCorrection, T38Parameters
+from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.t38 import T38Options
 
@@ -111,8 +113,49 @@ def host_options(settings: Settings) -> HostOptions:
     )
 
 
-def registration(settings: Settings) -> RegistrationRecord:
-    """The provider's registration record, with the devices and the endpoint as its configuration.
+def network(settings: Settings) -> Endpoint:
+    """The SIP endpoint of `vfax serve`; its `address` is known once it runs."""
+    return Endpoint(endpoint_options(settings))
+
+
+def network_towards(settings: Settings, destination: str, listen: str = "") -> Endpoint:
+    """An endpoint for one outgoing fax: on `listen`, else on any free port of an address that reaches `destination`.
+
+    Nobody but the host that is called is heard. Journals are written only where the settings name a folder.
+    Raises SettingsError when `destination` is no SIP URI or `listen` no address.
+    """
+    journal = journal_folder(settings) if settings.journal.folder else None
+    try:
+        address = parse_host_port(listen) if listen else (_towards(settings, destination), 0)
+    except ValueError as why:
+        raise SettingsError(f"command line: --listen {listen}: {why}") from None
+    return Endpoint(replace(endpoint_options(settings), listen=address, allow=(), journal=journal))
+
+
+def _towards(settings: Settings, destination: str) -> str:
+    expected = f"{destination}: expected a SIP URI, such as sip:fax@192.0.2.1:5060 or sip:+4930123456@gateway.example"
+    try:
+        uri = Uri.parse(destination)
+    except DecodeError as why:
+        raise SettingsError(f"{expected} ({why.what})") from why
+    if uri.scheme != "sip" or not uri.host:
+        raise SettingsError(expected)
+    host, _ = parse_host_port(settings.sip.listen)
+    numeric = uri.numeric_address()
+    if uri.host.lower() == "localhost":
+        return "127.0.0.1"
+    if numeric is None:
+        return "0.0.0.0" if ipaddress.ip_address(host).is_loopback else host
+    there = ipaddress.ip_address(numeric[0])
+    if there.is_loopback:
+        return "::1" if there.version == 6 else "127.0.0.1"
+    if not ipaddress.ip_address(host).is_loopback and ipaddress.ip_address(host).version == there.version:
+        return host
+    return "::" if there.version == 6 else "0.0.0.0"
+
+
+def registration(settings: Settings, network: Endpoint | None = None) -> RegistrationRecord:
+    """The provider's registration record, with the devices and their network as its configuration.
 
     Raises SettingsError where the record is not one (a GUID, a version that is none).
     """
@@ -126,7 +169,7 @@ def registration(settings: Settings) -> RegistrationRecord:
         "host_answer_timeout": settings.sip.answer_timeout,
         "shutdown_grace": host.shutdown_grace,
         "journal_folder": journal_folder(settings),
-        "endpoint": endpoint_options(settings),
+        "network" if network is not None else "endpoint": network or endpoint_options(settings),
     }
     try:
         return RegistrationRecord(
