@@ -304,6 +304,21 @@ async def test_an_abort_before_send_never_dials(make_running_desk: MakeRunningDe
     await desk.stop()
 
 
+async def test_an_abort_from_the_send_callback_never_dials(make_running_desk: MakeRunningDesk, scripted: Any) -> None:
+    desk = await make_running_desk()
+    desk.network.going_out.append(scripted(abort_takes=0))
+    job = await desk.job()
+
+    def abort(*arguments: object) -> bool:
+        desk.provider.FaxDevAbortOperation(job.handle)
+        return True
+
+    with pytest.raises(OperationAborted):
+        await desk.provider.FaxDevSend(job.handle, FaxSend("document.tif", "sip:a@b"), abort)
+    assert codes(desk.posted(job)) == [(S.FS_INITIALIZING, 0), (S.FS_USER_ABORT, 0)]
+    await desk.stop()
+
+
 @pytest.mark.parametrize("direction", ["receive", "send"])
 @pytest.mark.parametrize("script", [(1000.0,), (PageBegun(1), 1000.0), (PageBegun(1), PageDone(1), 1000.0)])
 async def test_an_abort_ends_a_running_operation_within_a_second(
@@ -361,11 +376,12 @@ async def test_abort_and_status_come_from_another_thread(make_running_desk: Make
 
 async def test_an_abort_after_the_end_changes_nothing(make_running_desk: MakeRunningDesk, scripted: Any) -> None:
     desk = await make_running_desk()
-    desk.network.comes(scripted())
+    call = desk.network.comes(scripted())
     job = await desk.job()
     await desk.receive(job)
     desk.provider.FaxDevAbortOperation(job.handle)
     await wait_all_tasks_blocked()
+    assert not call.aborted.is_set()
     assert desk.status(job).status_id == S.FS_COMPLETED
     await desk.stop()
 

@@ -100,8 +100,35 @@ async def test_giving_up_in_the_moment_of_the_answer_ends_the_same(
     with pytest.raises(OperationFailed, match="gave up"):
         await desk.receive(job)
     assert desk.status(job).status_id == FaxStatus.FS_DISCONNECTED
+    await wait_all_tasks_blocked()
+    assert desk.network.comes(scripted()).refused == [486]  # the job still has the line
     await desk.end(job)
     assert desk.network.comes(scripted()).rang == 1
+    await desk.stop()
+
+
+async def test_nothing_watches_a_call_that_has_been_taken(make_running_desk: MakeRunningDesk, scripted: Any) -> None:
+    desk = await make_running_desk()
+    before = trio.lowlevel.current_statistics().tasks_living
+    desk.network.comes(scripted())
+    job = await desk.job()
+    await desk.receive(job)
+    await wait_all_tasks_blocked()
+    assert trio.lowlevel.current_statistics().tasks_living == before
+    await desk.stop()
+
+
+async def test_an_old_ring_does_not_explain_a_line_in_use(make_running_desk: MakeRunningDesk, scripted: Any) -> None:
+    desk = await make_running_desk(lines=1)
+    desk.network.comes(scripted()).ended_early.set()
+    await wait_all_tasks_blocked()
+    desk.network.comes(scripted())
+    first, second = await desk.job(), await desk.job()
+    await desk.receive(first)
+    with pytest.raises(LineUnavailable, match="in use"):
+        await desk.receive(second)
+    await desk.end(second)
+    assert desk.network.comes(scripted()).refused == [486]  # it is still the first job's
     await desk.stop()
 
 

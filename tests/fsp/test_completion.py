@@ -111,6 +111,23 @@ def test_closing_wakes_a_thread_that_waits() -> None:
     assert ended == [PortClosed]
 
 
+def test_a_post_wakes_a_thread_that_waits() -> None:
+    port = CompletionPort()
+    taken: list[Packet | None] = []
+    waiting = threading.Event()
+
+    def read() -> None:
+        waiting.set()
+        taken.append(port.get())
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    waiting.wait(10)
+    port.post(STATUS, DONE)
+    reader.join(10)
+    assert taken == [Packet(STATUS, DONE)]
+
+
 def test_full_port_coalesces_progress_of_the_same_key() -> None:
     port = CompletionPort(3, reserve=1)
     other = StatusKey()
