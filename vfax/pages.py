@@ -23,7 +23,10 @@ if sys.platform == "darwin":
     import fcntl
 
 Join = Callable[[Sequence[Path], Path], None]
-"""Write one-page TIFF files, in this order, as one TIFF to the given path (overwriting it); may raise OSError."""
+"""Write one-page TIFF files, in this order, as one TIFF to the given path (overwriting it).
+
+An OSError it raises becomes a StoreError, anything else passes; the target is untouched either way.
+"""
 
 UNFINISHED: Final = ".part"
 """Ending of a file that is being written; one left behind by a crash is worth nothing."""
@@ -201,12 +204,9 @@ class PageFolder:
     def _write(self, final: Path, octets: bytes) -> None:
         unfinished = final.with_name(final.name + UNFINISHED)
         with _naming("cannot keep the page", final):
-            try:
+            with self._whole_or_gone(unfinished):
                 self._write_synced(unfinished, octets)
                 self._disk.rename(unfinished, final)
-            except OSError:
-                self._forget(unfinished)
-                raise
             self._disk.fsync_dir(self.folder)
 
     def _write_synced(self, path: Path, octets: bytes) -> None:
@@ -231,14 +231,11 @@ class PageFolder:
     def _join(self, paths: Sequence[Path], join: Join) -> None:
         unfinished = self.target.with_name(self.target.name + UNFINISHED)
         with _naming("cannot write the document", self.target):
-            try:
+            with self._whole_or_gone(unfinished):
                 self._make_private(unfinished)
                 join(paths, unfinished)
                 self._sync(unfinished)
                 self._disk.rename(unfinished, self.target)
-            except OSError:
-                self._forget(unfinished)
-                raise
             self._disk.fsync_dir(self.target.parent)
 
     def _make_private(self, unfinished: Path) -> None:
@@ -254,9 +251,17 @@ class PageFolder:
         finally:
             self._disk.close(fd)
 
-    def _forget(self, unfinished: Path) -> None:
-        with contextlib.suppress(OSError):  # it is worth nothing, and the first error is the one that counts
-            self._disk.unlink(unfinished)
+    @contextlib.contextmanager
+    def _whole_or_gone(self, unfinished: Path) -> Iterator[None]:
+        """Remove the unfinished file unless the block gets to its end."""
+        renamed = False
+        try:
+            yield
+            renamed = True
+        finally:
+            if not renamed:
+                with contextlib.suppress(OSError):  # it is worth nothing, and the first error is the one that counts
+                    self._disk.unlink(unfinished)
 
     def _remove_folder(self) -> None:
         """Take the pages away in one step, then remove them.
