@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from vfax.codecs import tiff
 from vfax.codecs.dis import Coding, Resolution
 from vfax.codecs.encode import encode_page
-from vfax.codecs.tiff_file import Field, FileLimits, Tag, read_directories, write_file
+from vfax.codecs.tiff_file import Field, FieldType, FileLimits, Tag, read_directories, write_file
 from vfax.codecs.tiff_page import PageImage, class_f_fields
 from vfax.errors import DecodeError, DocumentError, MisuseError
 
@@ -323,6 +323,41 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(
         tiff.inspect(path, limits)
 
 
+@st.composite
+def odd_fields(draw: st.DrawFn) -> Field:
+    kind = draw(st.sampled_from(FieldType))
+    value: st.SearchStrategy[float] = {
+        FieldType.FLOAT: st.floats(width=32),
+        FieldType.DOUBLE: st.floats(),
+        FieldType.SHORT: st.integers(0, 0xFFFF) | st.integers(0, 4),
+        FieldType.LONG: st.integers(0, 0xFFFFFFFF) | st.integers(0, 4),
+        FieldType.RATIONAL: st.integers(0, 300),
+        FieldType.SRATIONAL: st.integers(-300, 300),
+        FieldType.SLONG: st.integers(-(2**31), 2**31 - 1),
+        FieldType.SSHORT: st.integers(-(2**15), 2**15 - 1),
+        FieldType.SBYTE: st.integers(-128, 127),
+    }.get(kind, st.integers(0, 255))
+    return Field(kind, tuple(draw(st.lists(value, min_size=2, max_size=2))))
+
+
+@settings(max_examples=120, deadline=None)
+@given(changes=st.dictionaries(st.sampled_from(Tag), odd_fields(), max_size=4), strips=st.integers(0, 2))
+def test_fields_of_any_kind_are_read_or_refused_and_nothing_else(
+    changes: dict[int, Field], strips: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    fields = class_f_fields(1728, 4, x_dpi=204, y_dpi=98) | changes
+    path = tmp_path_factory.mktemp("odd") / "x.tif"
+    with path.open("w+b") as file:
+        write_file(file, [(fields, [b"\xff\x00\x10\x01"] * strips)])
+    limits = tiff.DocumentLimits(max_pixels=100_000)
+    tiff.read_headers(path)
+    for work in (tiff.load_page, lambda path, _, limits: tiff.inspect(path, limits)):
+        with contextlib.suppress(DocumentError):
+            work(path, 0, limits)
+    with contextlib.suppress(DocumentError):
+        tiff.prepare_document([path], path.with_name("out.tif"), limits=limits)
+
+
 # --- documents to send --------------------------------------------------------------------------------
 
 
@@ -416,6 +451,19 @@ def test_a_photograph_is_dithered_and_a_drawing_is_not(tmp_path: Path) -> None:
     with Image.open(out) as fax:
         box = fax.convert("L").point([255] * 128 + [0] * 128).getbbox()
     assert box == pytest.approx((200, 96, 901, 193), abs=1)
+
+
+def test_grey_strokes_are_not_dithered(tmp_path: Path) -> None:
+    path, out = tmp_path / "strokes.png", tmp_path / "out.tif"
+    image = Image.new("L", (1728, 300), 255)
+    draw = ImageDraw.Draw(image)
+    for x in range(8, 1700, 8):
+        draw.line((x, 0, x, 299), fill=110, width=2)
+    image.save(path)
+    tiff.prepare_document([path], out)
+    raster = tiff.load_page(out, 0).raster
+    assert any(raster[:216])
+    assert raster == raster[:216] * (len(raster) // 216)
 
 
 def test_transparent_is_white(tmp_path: Path) -> None:

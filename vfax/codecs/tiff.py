@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageFilter, ImageOps, UnidentifiedImageError
 
 from vfax.codecs.dis import Resolution
 from vfax.codecs.t4 import MAX_WIDTH_PX
@@ -43,14 +43,15 @@ from vfax.codecs.tiff_file import (
 from vfax.codecs.tiff_page import (
     PageHeader,
     PageImage,
+    PageReport,
     Reading,
     class_f_fields,
-    faults_of,
     fax_resolution,
     header_of,
     inverted,
     read_rows,
     readable,
+    report_on,
 )
 from vfax.errors import DecodeError, DocumentError, MisuseError
 
@@ -71,8 +72,9 @@ __all__ = [
 A4_WIDTH_PX: Final = 1728
 MAX_ENLARGEMENT: Final = 4
 SENDABLE: Final = (Resolution.STANDARD, Resolution.FINE)
-# Share of pixels that are neither near black nor near white, above which an image has real greys.
-GREY_SHARE: Final = 0.06
+# Share of pixels inside grey areas, above which an image has real greys.
+GREY_SHARE: Final = 0.01
+NOISE_SHARE: Final = 0.4
 DARK, LIGHT = 64, 192
 # EPS and WMF are programs, not pictures: reading them runs a program on this machine.
 REFUSED_FORMATS: Final = frozenset({"EPS", "WMF"})
@@ -107,16 +109,6 @@ class DocumentLimits:
 
 
 DEFAULT_LIMITS: Final = DocumentLimits()
-
-
-@dataclass(frozen=True, slots=True)
-class PageReport:
-    """One page: its header, what decoding it gave (None: not a kind we decode here), and what is not Class F."""
-
-    header: PageHeader
-    decoded_rows: int | None
-    decoded_bad_rows: int
-    findings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,8 +398,9 @@ def _pixel_shape(image: Image.Image) -> float:
 
 def _rasterize(image: Image.Image, width: int, rows: int) -> bytes:
     grey = _on_white(image)
-    line_art = image.mode == "1" or _is_line_art(grey)
     scaled = grey.resize((width, rows), Image.Resampling.LANCZOS)
+    # Enlarging makes broad grey edges, shrinking makes pictures small enough to look at: judge the smaller one.
+    line_art = image.mode == "1" or _is_line_art(grey if width > image.width else scaled)
     if width < A4_WIDTH_PX:
         page = Image.new("L", (A4_WIDTH_PX, rows), 255)
         page.paste(scaled, ((A4_WIDTH_PX - width) // 2, 0))
@@ -430,8 +423,16 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _is_line_art(grey: Image.Image) -> bool:
-    histogram = grey.histogram()
-    return sum(histogram[DARK:LIGHT]) <= GREY_SHARE * grey.width * grey.height
+    """True when greys are but edges: a pixel of a real grey area has no dark and no light neighbour.
+
+    Noise hides grey areas from that test, but then greys are everywhere.
+    """
+    if sum(grey.histogram()[DARK:LIGHT]) > NOISE_SHARE * grey.width * grey.height:
+        return False
+    above_dark = grey.filter(ImageFilter.MinFilter(3)).point([0] * DARK + [255] * (256 - DARK))
+    below_light = grey.filter(ImageFilter.MaxFilter(3)).point([255] * LIGHT + [0] * (256 - LIGHT))
+    area = ImageChops.darker(above_dark, below_light).histogram()[255]
+    return area <= GREY_SHARE * grey.width * grey.height
 
 
 # --- inspection ---------------------------------------------------------------------------------------
@@ -440,37 +441,12 @@ def _is_line_art(grey: Image.Image) -> bool:
 def inspect(path: Path, limits: DocumentLimits = DEFAULT_LIMITS) -> DocumentReport:
     """The facts of a TIFF file and what about it is not Class F; fax-coded pages are decoded to see that they hold."""
     directories = _directories(path)
-    total = len(directories)
-    pages = tuple(_inspect_page(path, index, total, page, limits) for index, page in enumerate(directories))
+    with _tiff_faults(path), path.open("rb") as file:
+        pages = tuple(
+            report_on(file, directory, index, len(directories), limits.max_pixels, limits.max_octets)
+            for index, directory in enumerate(directories)
+        )
     return DocumentReport(path, path.stat().st_size, pages)
-
-
-def _inspect_page(path: Path, index: int, total: int, directory: Directory, limits: DocumentLimits) -> PageReport:
-    header = header_of(directory)
-    findings = faults_of(header)
-    if header.page >= 0 and (header.page != index or header.total not in (0, total)):
-        findings.append(f"PageNumber says {header.page + 1} of {header.total or '?'}; it is {index + 1} of {total}.")
-    reading = None
-    if 0 < header.width_px <= MAX_WIDTH_PX and 0 < header.width_px * header.rows <= limits.max_pixels:
-        reading = _try_reading(path, directory, limits, findings)
-    if reading is None:
-        return PageReport(header, None, 0, tuple(findings))
-    if reading.cut:
-        findings.append(f"Its data ends or is damaged after {reading.rows} of {header.rows} rows.")
-    if reading.bad_rows:
-        findings.append(f"{reading.bad_rows} of its rows are coded wrongly.")
-    return PageReport(header, reading.rows, reading.bad_rows, tuple(findings))
-
-
-def _try_reading(path: Path, directory: Directory, limits: DocumentLimits, findings: list[str]) -> Reading | None:
-    if not readable(directory):
-        return None
-    try:
-        with path.open("rb") as file:
-            return read_rows(file, directory, limits.max_octets)
-    except DecodeError as why:
-        findings.append(f"Its data cannot be read: {why.what}.")
-        return None
 
 
 # --- faults -------------------------------------------------------------------------------------------

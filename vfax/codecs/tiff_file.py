@@ -130,12 +130,12 @@ class FileLimits:
     max_values: int = 100_000
 
 
-def number(directory: Directory, tag: Tag, default: int = 0) -> int:
-    """The first value of a field as an int; `default` when it is not there or no finite number."""
+def number(directory: Directory, tag: Tag, default: int = 0, *, index: int = 0) -> int:
+    """One value of a field as an int; `default` when it is not there or no finite number."""
     field = directory.get(tag)
-    if field is None or not field.values:
+    if field is None or len(field.values) <= index:
         return default
-    value = field.values[0]
+    value = field.values[index]
     return int(value) if abs(value) < 2**53 else default
 
 
@@ -237,6 +237,8 @@ def read_strips(file: BinaryIO, directory: Directory, max_octets: int) -> list[b
     offsets, counts = directory.get(Tag.STRIP_OFFSETS), directory.get(Tag.STRIP_BYTE_COUNTS)
     if offsets is None or counts is None or len(offsets.values) != len(counts.values):
         raise DecodeError("the page has no strips", source=_SOURCE)
+    if not {offsets.type, counts.type} <= {FieldType.SHORT, FieldType.LONG}:
+        raise DecodeError("the strips' places are no whole numbers", source=_SOURCE)
     if sum(counts.values) > max_octets:
         raise DecodeError(f"the page's strips exceed {max_octets} octets")
     return [_read(file, int(offset), int(count)) for offset, count in zip(offsets.values, counts.values, strict=True)]

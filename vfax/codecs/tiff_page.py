@@ -14,7 +14,7 @@ from typing import BinaryIO, Final
 
 from vfax import __version__
 from vfax.codecs.dis import Coding, Resolution
-from vfax.codecs.t4 import DecodeLimits, RowDecoder
+from vfax.codecs.t4 import MAX_WIDTH_PX, DecodeLimits, RowDecoder
 from vfax.codecs.tiff_file import Directory, Field, Tag, number, ratio, read_strips, text
 from vfax.errors import DecodeError
 
@@ -106,6 +106,16 @@ class Reading:
     cut: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PageReport:
+    """One page: its header, what decoding it gave (None: not a kind we decode here), and what is not Class F."""
+
+    header: PageHeader
+    decoded_rows: int | None
+    decoded_bad_rows: int
+    findings: tuple[str, ...]
+
+
 def fax_resolution(x_dpi: float, y_dpi: float) -> Resolution | None:
     """The fax resolution within `TOLERANCE` of the given one."""
     for resolution in Resolution:
@@ -121,7 +131,6 @@ def header_of(directory: Directory) -> PageHeader:
     """The facts of a page; fields that are missing take the defaults of TIFF 6.0."""
     unit = number(directory, Tag.RESOLUTION_UNIT, 2)
     scale = {2: 1.0, 3: CM_PER_INCH}.get(unit, 0.0)
-    pages = directory.get(Tag.PAGE_NUMBER)
     offsets = directory.get(Tag.STRIP_OFFSETS)
     return PageHeader(
         width_px=number(directory, Tag.IMAGE_WIDTH),
@@ -137,7 +146,7 @@ def header_of(directory: Directory) -> PageHeader:
         strips=len(offsets.values) if offsets else 0,
         subfile=number(directory, Tag.NEW_SUBFILE_TYPE),
         page=number(directory, Tag.PAGE_NUMBER, -1),
-        total=int(pages.values[1]) if pages is not None and len(pages.values) > 1 else 0,
+        total=number(directory, Tag.PAGE_NUMBER, index=1),
         bad_rows=number(directory, Tag.BAD_FAX_LINES),
         longest_bad_run=number(directory, Tag.CONSECUTIVE_BAD_FAX_LINES),
         clean=number(directory, Tag.CLEAN_FAX_DATA, -1),
@@ -304,7 +313,24 @@ def _resolution_fault(header: PageHeader) -> str:
     return f"Its resolution is {header.x_dpi} x {header.y_dpi} dpi; fax pages are 204 x 98, 204 x 196 or 204 x 391."
 
 
-def require(condition: bool, what: str) -> None:
-    """Raise DecodeError unless the condition holds."""
-    if not condition:
-        raise DecodeError(what)
+def report_on(
+    file: BinaryIO, directory: Directory, index: int, total: int, max_pixels: int, max_octets: int
+) -> PageReport:
+    """Inspect page `index` (from 0) of `total`; pages within the limits that are `readable` are decoded."""
+    header = header_of(directory)
+    findings = faults_of(header)
+    if header.page >= 0 and (header.page != index or header.total not in (0, total)):
+        findings.append(f"PageNumber says {header.page + 1} of {header.total or '?'}; it is {index + 1} of {total}.")
+    reading = None
+    if 0 < header.width_px <= MAX_WIDTH_PX and 0 < header.width_px * header.rows <= max_pixels and readable(directory):
+        try:
+            reading = read_rows(file, directory, max_octets)
+        except DecodeError as why:
+            findings.append(f"Its data cannot be read: {why.what}.")
+    if reading is None:
+        return PageReport(header, None, 0, tuple(findings))
+    if reading.cut:
+        findings.append(f"Its data ends or is damaged after {reading.rows} of {header.rows} rows.")
+    if reading.bad_rows:
+        findings.append(f"{reading.bad_rows} of its rows are coded wrongly.")
+    return PageReport(header, reading.rows, reading.bad_rows, tuple(findings))
