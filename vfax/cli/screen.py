@@ -82,7 +82,7 @@ class Sentences(Silence):
         """Print the event if it is news."""
         if isinstance(event, JobMoved):
             line = moving(event)
-            if self._said.get(event.job) != line:
+            if event.status in WORDS and self._said.get(event.job) != line:
                 self._said[event.job] = line
                 say(self._console, f"{event.job}: {line}")
             return
@@ -152,8 +152,8 @@ def moving(event: JobMoved) -> str:
     words = [WORDS.get(event.status, event.status)]
     if event.page:
         words.append(f"page {event.page}")
-    if event.rate_bps:
-        words.append(f"at {event.rate_bps} bit/s")
+        if event.rate_bps:
+            words.append(f"at {event.rate_bps} bit/s")
     if who := event.remote_id or event.caller_id:
         words.append(f"{'from' if event.direction is Direction.RECEIVE else 'to'} {who}")
     return " ".join(words)

@@ -118,10 +118,10 @@ def network(settings: Settings) -> Endpoint:
     return Endpoint(endpoint_options(settings))
 
 
-def network_towards(settings: Settings, destination: str, listen: str = "") -> Endpoint:
-    """An endpoint for one outgoing fax: on `listen`, else on any free port of an address that reaches `destination`.
+def network_towards(settings: Settings, destination: str, listen: str = "", *, allow: tuple[str, ...] = ()) -> Endpoint:
+    """An endpoint for one fax: on `listen`, else on any free port of an address that reaches `destination`.
 
-    Nobody but the host that is called is heard. Journals are written only where the settings name a folder.
+    Besides the host that is called, only `allow` is heard. Journals are written only where the settings name a folder.
     Raises SettingsError when `destination` is no SIP URI or `listen` no address.
     """
     journal = journal_folder(settings) if settings.journal.folder else None
@@ -129,7 +129,7 @@ def network_towards(settings: Settings, destination: str, listen: str = "") -> E
         address = parse_host_port(listen) if listen else (_towards(settings, destination), 0)
     except ValueError as why:
         raise SettingsError(f"command line: --listen {listen}: {why}") from None
-    return Endpoint(replace(endpoint_options(settings), listen=address, allow=(), journal=journal))
+    return Endpoint(replace(endpoint_options(settings), listen=address, allow=allow, journal=journal))
 
 
 def _towards(settings: Settings, destination: str) -> str:

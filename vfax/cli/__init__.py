@@ -1,0 +1,143 @@
+"""The vfax command.
+
+Owns      commands, options and their help. Not here: what each does (the module of its name), exit codes (exits.py).
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vfax import __version__
+from vfax.cli import exits
+from vfax.cli.common import one_line_errors, read_settings
+
+app = typer.Typer(
+    name="vfax",
+    help="A fax device without hardware: receive and send faxes over SIP and T.38.",
+    epilog=exits.help_text(),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Config = Annotated[Path | None, typer.Option("--config", help="Settings in TOML; see config/vfax.example.toml.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+NoEcm = Annotated[bool, typer.Option("--no-ecm", help="Do without error correction mode.")]
+MaxRate = Annotated[
+    int | None, typer.Option("--max-rate", help="Fastest modulation: 2400, 4800, 7200, 9600, 12000 or 14400 bit/s.")
+]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="TIFF or any image; several files are one fax.")]
+Share = Annotated[float, typer.Option(min=0.0, max=1.0)]
+Delay = Annotated[float, typer.Option(min=0.0, max=10.0)]
+
+
+def main() -> None:
+    """Entry point of the console script and of `python -m vfax`."""
+    app(prog_name="vfax")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vfax {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog=exits.help_text())
+def serve(
+    config: Config = None,
+    listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Where to listen for calls (UDP).")] = None,
+    spool: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the faxes; see its inbox.")] = None,
+    lines: Annotated[int | None, typer.Option(help="Faxes at once.")] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option(metavar="NET", help="Who may call, as in 192.0.2.0/24; may be said again.")
+    ] = None,
+) -> None:
+    """Receive faxes until Ctrl-C. Each appears whole, as TIFF with a JSON record beside it."""
+    with one_line_errors():
+        overrides = {
+            ("sip", "listen"): listen,
+            ("sip", "allow"): list(allow) if allow else None,
+            ("host", "spool"): str(spool) if spool is not None else None,
+            ("host", "lines"): lines,
+        }
+        settings = read_settings(config, overrides)
+        from vfax.cli.serve import serve as run
+
+        raise typer.Exit(run(settings))
+
+
+@app.command(epilog=exits.help_text())
+def send(
+    files: Files,
+    destination: Annotated[str, typer.Argument(metavar="SIP-URI", help="Whom to call: sip:fax@192.0.2.1:5060")],
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to call from; any free port unless given.")
+    ] = "",
+    no_ecm: NoEcm = False,
+    max_rate: MaxRate = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Send files as one fax and say how it went."""
+    with one_line_errors(as_json=json):
+        settings = read_settings(config, _fax_overrides(no_ecm=no_ecm, max_rate=max_rate))
+        from vfax.cli.send import send as run
+
+        raise typer.Exit(run(settings, files, destination, listen=listen, as_json=json))
+
+
+@app.command(epilog=exits.help_text())
+def loopback(
+    files: Files,
+    no_ecm: NoEcm = False,
+    max_rate: MaxRate = None,
+    json: Json = False,
+    config: Config = None,
+    simnet: Annotated[
+        int | None, typer.Option(metavar="SEED", help="In virtual time over a line with these dice, without sockets.")
+    ] = None,
+    loss: Share = 0.0,
+    duplicate: Share = 0.0,
+    reorder: Share = 0.0,
+    delay: Delay = 0.02,
+    jitter: Delay = 0.0,
+) -> None:
+    """Send files from one instance to another on this machine, and compare what arrives."""
+    with one_line_errors(as_json=json):
+        settings = read_settings(config, _fax_overrides(no_ecm=no_ecm, max_rate=max_rate))
+        from vfax.cli.loopback import Line
+        from vfax.cli.loopback import loopback as run
+
+        line = None
+        if simnet is not None:
+            line = Line(seed=simnet, loss=loss, duplicate=duplicate, reorder=reorder, delay=delay, jitter=jitter)
+        elif loss or duplicate or reorder or jitter or delay != 0.02:
+            raise typer.BadParameter("a line with faults is a simulated one: say --simnet SEED too")
+        raise typer.Exit(run(settings, files, line=line, as_json=json))
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE.tif", help="A TIFF document.")],
+    json: Json = False,
+) -> None:
+    """Show the pages of a fax document, and what about it is not TIFF Class F."""
+    with one_line_errors(as_json=json):
+        from vfax.cli.inspect import inspect as run
+
+        run(file, as_json=json)
+
+
+def _fax_overrides(*, no_ecm: bool, max_rate: int | None) -> dict[tuple[str, str], object | None]:
+    return {("fax", "ecm"): False if no_ecm else None, ("fax", "max_rate"): max_rate}

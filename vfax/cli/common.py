@@ -1,0 +1,74 @@
+"""What the commands share: consoles, settings with what the command line overrides, and errors as one line and a code.
+
+Owns      the boundary between vfax and the shell. Not here: what a command does.
+"""
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import trio
+import typer
+from rich.console import Console
+
+from vfax.cli import exits
+from vfax.cli.screen import printable
+from vfax.errors import DocumentError, FaxError, LinkError, SettingsError, StoreError
+from vfax.settings import Settings, load
+
+CODE_OF_ERROR: tuple[tuple[type[FaxError], int], ...] = (
+    (SettingsError, exits.USAGE),
+    (DocumentError, exits.DOCUMENT),
+    (StoreError, exits.STORAGE),
+    (LinkError, exits.CANNOT_LISTEN),
+)
+
+
+def out() -> Console:
+    """The console of standard output, made afresh so that it is the one of this moment."""
+    return Console(file=sys.stdout, soft_wrap=True)
+
+
+def read_settings(config: Path | None, overrides: Mapping[tuple[str, str], object | None]) -> Settings:
+    """Settings from the file, the environment and those options of the command line that were given."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return load(config, overrides=given)
+
+
+@contextmanager
+def one_line_errors(*, as_json: bool = False) -> Iterator[None]:
+    """Turn what vfax raises on purpose into one line on standard error and the exit code of its kind."""
+    try:
+        yield
+    except FaxError as why:
+        code = next((code for kind, code in CODE_OF_ERROR if isinstance(why, kind)), exits.INTERNAL)
+        fail(str(why), code, as_json=as_json)
+
+
+def fail(sentence: str, code: int, *, as_json: bool = False) -> None:
+    """Say why on standard error (as an object on standard output with `as_json`) and leave with `code`."""
+    if as_json:
+        print_json({"ok": False, "exit": code, "error": sentence})
+    else:
+        typer.echo(f"vfax: {printable(sentence)}", err=True)
+    raise typer.Exit(code)
+
+
+def print_json(value: Mapping[str, object]) -> None:
+    """Print the one object of --json."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+async def watch_signals(polite: Callable[[], None], impatient: Callable[[], None]) -> None:
+    """Call `polite` at the first Ctrl-C or SIGTERM, `impatient` at the next ones."""
+    if threading.current_thread() is not threading.main_thread():
+        await trio.sleep_forever()
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        act = polite
+        async for _ in signals:
+            act()
+            act = impatient

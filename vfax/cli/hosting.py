@@ -1,0 +1,61 @@
+"""A fax service for the time of a command: started, watched for a provider that cannot start, stopped in order.
+
+Owns      the nursery of a command, and the sentence about an address that is taken.
+Not here  the service (host/service.py).
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+from rich.console import Console
+
+from vfax.cli import exits
+from vfax.cli.sockets import holder_of
+from vfax.errors import FaxError, LinkError
+from vfax.host.service import FaxService
+
+
+@asynccontextmanager
+async def running(service: FaxService, *, port: int = 0) -> AsyncIterator[FaxService]:
+    """Run `service` for the block and stop it politely afterwards, also when the block fails or is cancelled.
+
+    Raises LinkError when its provider cannot listen (naming who holds `port`), FaxError when it cannot start otherwise.
+    """
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(_run, service)
+            try:
+                _refuse_unusable(service, port)
+                yield service
+            finally:
+                service.stop()
+    except ExceptionGroup as group:
+        raise only_one(group) from None
+
+
+def only_one(group: BaseException) -> BaseException:
+    """The one exception that nurseries have wrapped up, or the group when there are several."""
+    while isinstance(group, BaseExceptionGroup) and len(group.exceptions) == 1:
+        group = group.exceptions[0]
+    return group
+
+
+async def _run(service: FaxService, *, task_status: trio.TaskStatus[None]) -> None:
+    await service.run(task_status=task_status)
+
+
+def _refuse_unusable(service: FaxService, port: int) -> None:
+    failure = next((provider.failure for provider in service.providers if not provider.usable), None)
+    if failure is None:
+        return
+    if not isinstance(failure.__cause__, LinkError):
+        raise FaxError(f"the provider cannot be used: {failure}")
+    raise LinkError(" ".join(part for part in (str(failure), holder_of(port) if port else "") if part))
+
+
+def hard_stop() -> None:
+    """End the process at once: somebody pressed Ctrl-C a second time."""
+    Console().show_cursor(True)
+    os._exit(exits.INTERRUPTED)
