@@ -65,7 +65,7 @@ class Stage:
 
     async def until(self, reached: Callable[[CallFacts], bool]) -> None:
         with trio.fail_after(120):
-            while not reached(self.facts()):  # as a host polls: FaxDevReportStatus has no event
+            while not reached(self.facts()):  # noqa: ASYNC110  # as a host polls: FaxDevReportStatus has no event
                 await trio.sleep(0.05)
 
     async def drain(self) -> None:
