@@ -279,6 +279,19 @@ def test_a_row_cut_by_the_end_of_the_page_is_a_bad_row(octets: Pack) -> None:
     assert decoder.bad_rows == 1
 
 
+def test_finishing_twice_is_finishing_once(octets: Pack) -> None:
+    decoder = RowDecoder(Coding.MH, WIDTH)
+    decoder.feed(octets(EOL + LEFT[0] + EOL + W2 + "1"))
+    decoder.finish()
+    decoder.finish()
+    assert (decoder.rows, decoder.bad_rows) == (2, 1)
+
+
+def test_bad_rows_beyond_the_limit_end_the_page_uncounted(octets: Pack) -> None:
+    decoder, raster = decode(octets((EOL + W2) * 5 + RTC), Coding.MH, limits=DecodeLimits(max_rows=3))
+    assert (decoder.rows, decoder.bad_rows, decoder.limit, len(raster)) == (3, 3, "rows", 12)
+
+
 def test_rows_are_there_as_soon_as_the_octets_are(octets: Pack) -> None:
     decoder = RowDecoder(Coding.MH, WIDTH)
     decoder.feed(octets(EOL + LEFT[0] + EOL + RIGHT[0]) + bytes(5))  # 5: what the decoder may hold back

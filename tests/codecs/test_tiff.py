@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from vfax.codecs import tiff
 from vfax.codecs.dis import Coding, Resolution
 from vfax.codecs.encode import encode_page
-from vfax.codecs.tiff_file import Field, FieldType, FileLimits, Tag, read_directories, write_file
+from vfax.codecs.tiff_file import Field, FieldType, FileLimits, Tag, read_directories, read_strips, write_file
 from vfax.codecs.tiff_page import PageImage, class_f_fields
 from vfax.errors import DecodeError, DocumentError, MisuseError
 
@@ -407,6 +407,16 @@ def test_a_picture_is_scaled_to_a4_width_and_keeps_its_shape(tmp_path: Path) -> 
         assert (right - left) / 1728 == pytest.approx(0.8, abs=0.01)
 
 
+def test_every_page_of_a_tiff_of_pictures_is_a_page(tmp_path: Path) -> None:
+    path, out = tmp_path / "album.tif", tmp_path / "out.tif"
+    white, dark = Image.new("RGB", (432, 100), "white"), Image.new("RGB", (432, 200), "black")
+    white.save(path, save_all=True, append_images=[dark])
+    headers = tiff.prepare_document([path], out)
+    assert [header.rows for header in headers] == [384, 769]
+    assert not any(tiff.load_page(out, 0).raster)
+    assert set(tiff.load_page(out, 1).raster) == {0xFF}
+
+
 def test_unequal_resolutions_of_a_picture_are_respected(tmp_path: Path) -> None:
     path = tmp_path / "low.png"
     Image.new("L", (1000, 500), 255).save(path, dpi=(200, 100))
@@ -607,6 +617,38 @@ def test_what_is_not_class_f_is_said_in_a_sentence(
     report = tiff.inspect(fax_file(tmp_path / "p.tif", page, Coding.MMR, **changed))
     assert not report.class_f
     assert [finding for finding in report.findings if words in finding and finding.startswith("Page 1: ")]
+
+
+def test_rows_coded_wrongly_are_counted(page: PageImage, tmp_path: Path) -> None:
+    path = fax_file(tmp_path / "p.tif", page, Coding.MH)
+    octets = bytearray(path.read_bytes())
+    octets[300:303] = b"\xff\xff\xff"
+    path.write_bytes(octets)
+    (report,) = tiff.inspect(path).pages
+    assert report.decoded_rows == 120
+    assert 0 < report.decoded_bad_rows < 6
+    assert f"{report.decoded_bad_rows} of its rows are coded wrongly." in report.findings
+
+
+@pytest.mark.parametrize(
+    ("strips", "words"),
+    [
+        ({}, "no strips"),
+        ({Tag.STRIP_OFFSETS: Field.long(8), Tag.STRIP_BYTE_COUNTS: Field.long(9, 9)}, "no strips"),
+        ({Tag.STRIP_OFFSETS: Field.rational(8), Tag.STRIP_BYTE_COUNTS: Field.rational(9)}, "no whole numbers"),
+        ({Tag.STRIP_OFFSETS: Field.long(8), Tag.STRIP_BYTE_COUNTS: Field.long(2**31)}, "exceed 100 octets"),
+        ({Tag.STRIP_OFFSETS: Field.long(8), Tag.STRIP_BYTE_COUNTS: Field.long(99)}, "ends too early"),
+    ],
+)
+def test_strips_that_are_not_there_are_named(strips: dict[int, Field], words: str) -> None:
+    with pytest.raises(DecodeError, match=words):
+        read_strips(io.BytesIO(b"II*\0" + bytes(50)), strips, 100)
+
+
+def test_a_page_whose_data_lies_outside_the_file_is_reported(page: PageImage, tmp_path: Path) -> None:
+    path = store(tmp_path / "p.tif", page)
+    report = tiff.inspect(path, tiff.DocumentLimits(max_octets=100))
+    assert report.findings == ("Page 1: Its data cannot be read: the page's strips exceed 100 octets.",)
 
 
 def test_a_photograph_is_far_from_class_f(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def encode_page(
         return _octets([*_codes_2d(lines, width_px), EOFB])
     fill = 0 if ecm else min_row_octets * 8
     if coding is Coding.MH:
-        return _octets([*_separate((_code_1d(line, width_px) for line in lines), fill), EOL * (RTC_EOLS - 1)])
+        return _octets([*_separate((_code_1d(line) for line in lines), fill), EOL * (RTC_EOLS - 1)])
     tagged = [*_separate_mr(lines, width_px, k, fill), (EOL + "1") * (RTC_EOLS - 1)]
     return _octets(tagged)
 
@@ -105,13 +105,11 @@ def _changes(raster: bytes, width_px: int) -> Iterator[list[int]]:
         yield [position - 1 for position in accumulate(len(edge) + 1 for edge in edges)] + end
 
 
-def _code_1d(line: list[int], width_px: int) -> str:
+def _code_1d(line: list[int]) -> str:
     codes = []
     start = colour = 0
-    for position in line:
+    for position in line[:-2]:
         codes.append(_run_code(position - start, colour))
-        if position == width_px:
-            break
         start = position
         colour ^= 1
     return "".join(codes)
@@ -173,6 +171,6 @@ def _separate_mr(lines: Iterator[list[int]], width_px: int, k: int, fill: int) -
         if number:
             yield row + "0" * (fill - len(row) - len(EOL) - 1)
         yield EOL + ("1" if flat else "0")
-        row = _code_1d(line, width_px) if flat else _code_2d(line, above, width_px)
+        row = _code_1d(line) if flat else _code_2d(line, above, width_px)
         above = line
     yield row + "0" * (fill - len(row) - len(EOL) - 1) + EOL + "1"

@@ -119,10 +119,9 @@ class RowDecoder:
         if self._state == _OVER:
             return
         self._total_bits = self.octets * 8
-        self._bits.feed(bytes(8))  # no code begins with so many zeros: no row is made up of them
+        # No code begins with so many zeros: no row is made up of them, and a row that was cut is found to be bad.
+        self._bits.feed(bytes(8))
         self._run()
-        if self._state in (_IN_ROW, _ROW_END):
-            self._give_up_row()
         self._state = _OVER
 
     def take_raster(self) -> bytes:
