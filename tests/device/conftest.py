@@ -33,7 +33,8 @@ class ScriptedCall:
         self.caller_name = "Anna"
         self.dialled = "+4940654321"
         self.ended_early = trio.Event()
-        self.journal: Path | None = None
+        self.journal_path: Path | None = None
+        self.notes: list[tuple[str, str | int]] = []
         self.rang = 0
         self.refused: list[int] = []
         self.answered = False
@@ -55,6 +56,10 @@ class ScriptedCall:
 
     def abort(self) -> None:
         self.aborted.set()
+
+    def note(self, kind: str, **facts: str | int) -> None:
+        assert kind == "status"
+        self.notes.append((str(facts["status"]), facts["page"]))
 
     async def receive(self, target: Path, *, local_id: str, publish: Publish) -> Outcome:
         assert not self.refused

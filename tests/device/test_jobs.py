@@ -97,6 +97,16 @@ async def test_sending_says_initializing_dialing_pages_completed(
     await desk.stop()
 
 
+async def test_each_status_stands_in_the_calls_journal(make_running_desk: MakeRunningDesk, scripted: Any) -> None:
+    desk = await make_running_desk()
+    call = desk.network.comes(scripted(*TWO_PAGES, outcome=TWO))
+    job = await desk.job()
+    await desk.receive(job)
+    assert call.notes == [(status.name, page) for status, page in codes(desk.posted(job))]
+    assert len(call.notes) == 4
+    await desk.stop()
+
+
 async def test_a_repeated_page_is_said_once(make_running_desk: MakeRunningDesk, scripted: Any) -> None:
     desk = await make_running_desk()
     desk.network.comes(scripted(PageBegun(1), PageBegun(1), PageBegun(1)))
@@ -111,7 +121,7 @@ async def test_facts_tell_more_while_it_runs_and_after(
 ) -> None:
     desk = await make_running_desk()
     call = scripted(*TWO_PAGES[:7], 10.0, *TWO_PAGES[7:], outcome=TWO)
-    call.journal = Path("calls/call-1.jsonl")
+    call.journal_path = Path("calls/call-1.jsonl")
     desk.network.comes(call)
     job = await desk.job()
     async with trio.open_nursery() as nursery:
@@ -122,7 +132,7 @@ async def test_facts_tell_more_while_it_runs_and_after(
         assert (facts.rate_bps, facts.ecm, facts.coding, facts.resolution) == (14400, True, "MMR", "fine")
         assert (facts.call_id, facts.device_id, facts.dialled) == ("call-1", 1, "+4940654321")
         assert (facts.caller_id, facts.caller_name, facts.remote_id) == ("+4930123456", "Anna", "+49 30 999")
-        assert Path(facts.journal_path) == call.journal
+        assert Path(facts.journal_path) == call.journal_path
         assert facts.outcome is None
     facts = desk.provider.VfaxDevReportFacts(job.handle)
     assert (facts.outcome, facts.sentence, facts.pages_confirmed) == (TWO, "Two pages.", 2)

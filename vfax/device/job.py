@@ -77,9 +77,14 @@ class JobHandle:
 
 @runtime_checkable
 class Journalled(Protocol):
-    """A call that keeps a journal."""
+    """A call that keeps a journal: the statuses belong into it too."""
 
-    journal: Path | None
+    @property
+    def journal_path(self) -> Path | None:
+        """Where the journal is, or None."""
+
+    def note(self, kind: str, **facts: str | int) -> None:
+        """Add a line; must not raise."""
 
 
 class Job:
@@ -106,6 +111,7 @@ class Job:
         self._token = token
         self._scope = trio.CancelScope()
         self._call: InboundCall | OutboundCall | None = None
+        self._journal: Journalled | None = None
         self._inbound = False
         self._aborted = False
         self._ended = False
@@ -230,9 +236,10 @@ class Job:
     async def _run(self, call: InboundCall | OutboundCall, operate: Callable[[], Awaitable[Outcome]]) -> None:
         """See a call through to its outcome and say it. Raises OperationFailed unless the fax is complete."""
         self._call = call
-        if isinstance(call, Journalled) and call.journal is not None:
-            self._facts = replace(self._facts, journal_path=str(call.journal))
         self._facts = replace(self._facts, call_id=call.id)
+        if isinstance(call, Journalled):
+            self._journal = call
+            self._facts = replace(self._facts, journal_path=str(call.journal_path or ""))
         if self._aborted:  # it came before there was a call to pass it on to
             call.abort()
         outcome = ABORTED  # of an operation that is cut off
@@ -303,6 +310,8 @@ class Job:
         if news == self._posted or self._ended:
             return
         self._posted = news
+        if self._journal is not None:
+            self._journal.note("status", status=status_id.name, page=facts.page, remote_id=facts.remote_id)
         try:
             self._port.post(self._key, self._status)
         except PortError:  # full or closed: the host can still ask, and the fax goes on
