@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-import trio
 from PIL import Image
 from trio.testing import MockClock
 
@@ -50,15 +49,6 @@ def sipp() -> str:
 def fax_clock() -> MockClock:
     """Virtual time for both ends of a call."""
     return virtual.virtual_clock()
-
-
-@pytest.fixture
-async def virtual_time(fax_clock: MockClock) -> AsyncIterator[MockClock]:
-    """Virtual time that stands still while worker threads are busy."""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(virtual.hold_for_threads)
-        yield fax_clock
-        nursery.cancel_scope.cancel()
 
 
 @pytest.fixture

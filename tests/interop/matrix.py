@@ -16,7 +16,6 @@ from tests.interop import documents
 from tests.interop.peer import CallResult, Habits, Way, open_peer
 from tests.interop.side import OUR_ID, Fax, open_vfax
 from tests.interop.spandsp import Abilities, Coding, Modem
-from tests.interop.virtual import hold_for_threads
 from vfax.codecs import dis
 from vfax.endpoint import EndpointOptions
 from vfax.leg_values import CallerOffer, LegOptions
@@ -163,12 +162,9 @@ async def play(
         work = peer.call(side.uri, document, habits) if caller is Caller.PEER else peer.listen(target, habits)
         results.append(await work)
 
-    async with open_vfax(options) as side, open_peer() as peer, trio.open_nursery() as clock_watch:
-        clock_watch.start_soon(hold_for_threads)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(vfax_works)
-            nursery.start_soon(peer_works)
-        clock_watch.cancel_scope.cancel()
+    async with open_vfax(options) as side, open_peer() as peer, trio.open_nursery() as nursery:
+        nursery.start_soon(vfax_works)
+        nursery.start_soon(peer_works)
     if capture is not None:
         peer.transcript.write_pcap(capture)
     return Played(faxes[0], results[0], peer.transcript.text())

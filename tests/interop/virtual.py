@@ -16,6 +16,7 @@ from trio.testing import MockClock
 
 LOOK_EVERY: Final = 0.01
 LONGEST_HOLD: Final = 2.0
+LONGEST_TEST: Final = 3600.0
 
 
 def virtual_clock() -> MockClock:
@@ -26,12 +27,17 @@ def virtual_clock() -> MockClock:
 async def hold_for_threads() -> None:
     """Keep virtual time from running while worker threads (fsync, TIFF) are busy; run beside a call until cancelled.
 
-    Limit: a thread that blocks for more than LONGEST_HOLD real seconds no longer holds the clock.
+    Returns at once on a real clock. Limit: a thread that blocks for more than LONGEST_HOLD real seconds no longer holds
+    the clock; a test that takes more than LONGEST_TEST virtual seconds has lost its way and fails.
     """
+    if not isinstance(trio.lowlevel.current_clock(), MockClock):
+        return
     threads = trio.to_thread.current_default_thread_limiter()
-    while True:
+    end = trio.current_time() + LONGEST_TEST
+    while trio.current_time() < end:
         await trio.sleep(LOOK_EVERY)
         patience = time.perf_counter() + LONGEST_HOLD
         while threads.borrowed_tokens and time.perf_counter() < patience:
             time.sleep(0.0001)  # noqa: ASYNC251 - a sleeping task would let the clock jump
             await trio.lowlevel.checkpoint()
+    raise AssertionError(f"after {LONGEST_TEST:.0f} virtual seconds the test still waits for something")
