@@ -45,12 +45,13 @@ class Provider:
     """N virtual fax devices on one network.
 
     `counts` tells what became of calls that no job saw: busy, not-ready, disabled, ring-lost, unanswered, gave-up.
+    `network` is there for its address; its calls belong to the jobs.
     """
 
     def __init__(self, options: DeviceOptions, network: Network) -> None:
         self.counts: Counter[str] = Counter()
         self._options = options
-        self._network = network
+        self.network = network
         self._lines = {device_id: Line(device_id) for device_id in options.devices.ids}
         self._jobs: dict[JobHandle, Job] = {}
         self._stage = Stage.NEW
@@ -124,7 +125,7 @@ class Provider:
         try:
             async with trio.open_nursery() as self._nursery:
                 try:
-                    await self._network.run(self._on_call, task_status=task_status)
+                    await self.network.run(self._on_call, task_status=task_status)
                 except LinkError as why:  # raised below, outside the nursery, so that it arrives bare
                     failure = why
                 self._nursery.cancel_scope.cancel()
@@ -223,7 +224,7 @@ class Provider:
             raise InvalidParameter(f"CompletionKey: a StatusKey is expected, not {type(CompletionKey).__name__}")
         port = _check_port(CompletionPortHandle)
         await trio.lowlevel.checkpoint()
-        job = Job(line, self._options, self._network, port, CompletionKey, self._token)
+        job = Job(line, self._options, self.network, port, CompletionKey, self._token)
         self._arena.adopt_job(job.handle)
         self._jobs[job.handle] = job
         line.reserve(job)
