@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vfax.codecs.dis import Coding
 from vfax.codecs.t4 import DecodeLimits, RowDecoder
@@ -79,6 +81,77 @@ def test_a_run_of_no_length_is_no_change_for_the_row_below(octets: Pack) -> None
     decoder, rows = decode(octets, h(4, 0) + h(2, 2) + V0 + V0 + V0 + V0 + EOFB)
     assert rows == ["......##........"] * 2
     assert decoder.ended
+
+
+@pytest.mark.parametrize("turns", [2, 3, 4, 5, 6, 40])
+def test_turning_on_the_spot_at_the_end_of_the_row_reads_nothing_past_the_row_above(octets: Pack, turns: int) -> None:
+    # b1 is the end; VL1 goes one before it, and every further VL1 changes the colour in the same place.
+    decoder, rows = decode(octets, h(4, 4) + V0 + V0 * 2 + VL1 * turns + V0 + EOFB)
+    assert rows == ["....####........", "....####.......#" if turns % 2 else "....####........"]
+    assert decoder.ended
+
+
+DELTAS = {V0: 0, VR1: 1, VR2: 2, VR3: 3, VL1: -1, VL2: -2, VL3: -3}
+
+
+class Slow:
+    """T.6 2.2 pixel by pixel, as it is printed: rows of 16 pixels, 1 = black."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[int]] = []
+        self.above = [0] * 16
+        self.damaged = False
+        self.begin()
+
+    def begin(self) -> None:
+        self.row, self.a0, self.colour = [0] * 16, -1, 0
+
+    def change(self, after: int, colour: int) -> int:
+        """The first pixel of `colour` right of `after` whose left neighbour is not."""
+        return next((x for x in range(after + 1, 16) if self.above[x] == colour != [0, *self.above][x]), 16)
+
+    def fill(self, end: int, colour: int) -> None:
+        if end > 16 or end < max(self.a0, 0):
+            self.damaged = True
+        else:
+            self.row[max(self.a0, 0) : end] = [colour] * (end - max(self.a0, 0))
+            self.a0 = end
+
+    def take(self, mode: str | tuple[int, int]) -> None:
+        if self.damaged:
+            return
+        b1 = self.change(self.a0, 1 - self.colour)
+        if mode == P:
+            self.fill(self.change(b1, self.colour), self.colour)
+        elif isinstance(mode, str):
+            self.fill(b1 + DELTAS[mode], self.colour)
+            self.colour ^= 1
+        else:
+            self.fill(max(self.a0, 0) + mode[0], self.colour)
+            self.fill(self.a0 + mode[1], 1 - self.colour)
+        if self.a0 == 16 and not self.damaged:
+            self.rows.append(self.row)
+            self.above = self.row
+            self.begin()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    modes=st.lists(
+        st.sampled_from([*DELTAS, V0, V0, P]) | st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=80
+    )
+)
+def test_any_sequence_of_modes_paints_what_the_definition_paints(
+    modes: list[str | tuple[int, int]], octets: Pack
+) -> None:
+    slow, code = Slow(), ""
+    for mode in modes:
+        dark = bool(slow.colour)
+        code += mode if isinstance(mode, str) else h(*mode, dark=dark)
+        slow.take(mode)
+    decoder, rows = decode(octets, code + EOFB)
+    assert rows == ["".join(".#"[pixel] for pixel in row) for row in slow.rows]
+    assert decoder.damaged is (slow.damaged or slow.a0 != -1)
 
 
 def test_equal_rows_and_blank_rows_are_one_bit_per_change(octets: Pack) -> None:

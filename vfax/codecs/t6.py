@@ -82,7 +82,8 @@ def trace_2d(bits: Bits, row: Row) -> int:
                             if position < a0:
                                 break
                             row.doubled = True
-                        if what < -1 and b1 > 1 and reference[b1 - 2] > position:
+                        # A change left behind lies ahead again; among the sentinels this keeps b1 in its place.
+                        if b1 > 1 and reference[b1 - 2] > position:
                             b1 -= 2
                     changes.append(position)
                     a0 = position
