@@ -44,8 +44,6 @@ FAX = (
     SendFrames((PPS,)),
 )
 
-Send = Callable[[bytes, float], None]
-
 
 class Pair:
     """Two lines with a network between them, in virtual time. `heard` is by end: 0 the first, 1 the second."""

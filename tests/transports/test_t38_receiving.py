@@ -23,6 +23,7 @@ from vfax.signals import (
 )
 from vfax.transports.parameters import T38Parameters
 from vfax.transports.t38 import T38Line, T38Options
+from vfax.transports.t38_tables import ANNOUNCED, CARRIERS
 from vfax.transports.udptl import Fec, Packet, Sender
 
 AGREED = T38Parameters(max_datagram=400)
@@ -75,6 +76,11 @@ class Peer:
             self.line.handle_timeout(self.line.next_timeout())
         self.now = end
         return self.line.take_signals()
+
+
+def test_number_of_a_data_type_is_the_place_of_its_carrier() -> None:
+    assert [carrier.data for carrier in CARRIERS] == list(DataType)[:9]
+    assert len(ANNOUNCED) == 13  # nine modems, four of them with a short training too
 
 
 @pytest.mark.parametrize("version", [0, 1, 2, 3])
@@ -190,6 +196,13 @@ def test_middle_of_a_frame_whose_beginning_is_lost_is_not_a_frame() -> None:
     peer.say(PREAMBLE)
     heard = peer.lose(*octets(b"\xff\xc0\x60\x00")).say(*octets(b"\xff\xff\x00"), v21(F.HDLC_FCS_OK))
     assert heard == [DataMissing(4), FrameDamaged(V21)]
+
+
+def test_loss_before_an_announced_burst_does_not_touch_it() -> None:
+    peer = Peer()
+    peer.say(NO_SIGNAL)
+    heard = peer.lose(NO_SIGNAL).say(PREAMBLE, v21(F.HDLC_FCS_OK), *octets(DIS), v21(F.HDLC_FCS_OK_SIG_END))
+    assert heard == [SignalStarted(V21), FrameReceived(V21, DIS), SignalEnded(V21)]
 
 
 def test_lost_end_of_one_frame_never_joins_two() -> None:

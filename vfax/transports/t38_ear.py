@@ -12,46 +12,9 @@ from vfax import signals as line
 from vfax.codecs import ifp
 from vfax.codecs.ifp import FieldType, Indicator
 from vfax.errors import DecodeError
-from vfax.signals import LineSignal, Modem, Tone
+from vfax.signals import LineSignal, Modem
 from vfax.transports.t38_options import LineCounters, T38Options
-
-_MODEMS: Final = (
-    Modem.V21,
-    Modem.V27TER_2400,
-    Modem.V27TER_4800,
-    Modem.V29_7200,
-    Modem.V29_9600,
-    Modem.V17_7200,
-    Modem.V17_9600,
-    Modem.V17_12000,
-    Modem.V17_14400,
-)
-"""By number of t30-data."""
-
-_V17_SHORT: Final = {
-    Modem.V17_7200: Indicator.V17_7200_SHORT_TRAINING,
-    Modem.V17_9600: Indicator.V17_9600_SHORT_TRAINING,
-    Modem.V17_12000: Indicator.V17_12000_SHORT_TRAINING,
-    Modem.V17_14400: Indicator.V17_14400_SHORT_TRAINING,
-}
-_LONG: Final = {
-    Modem.V21: Indicator.V21_PREAMBLE,
-    Modem.V27TER_2400: Indicator.V27_2400_TRAINING,
-    Modem.V27TER_4800: Indicator.V27_4800_TRAINING,
-    Modem.V29_7200: Indicator.V29_7200_TRAINING,
-    Modem.V29_9600: Indicator.V29_9600_TRAINING,
-    Modem.V17_7200: Indicator.V17_7200_LONG_TRAINING,
-    Modem.V17_9600: Indicator.V17_9600_LONG_TRAINING,
-    Modem.V17_12000: Indicator.V17_12000_LONG_TRAINING,
-    Modem.V17_14400: Indicator.V17_14400_LONG_TRAINING,
-}
-_ANNOUNCED: Final = {int(number): modem for table in (_LONG, _V17_SHORT) for modem, number in table.items()}
-
-_TONES: Final = {
-    int(Indicator.CNG): Tone.CNG,
-    int(Indicator.CED): Tone.CED,
-    int(Indicator.V8_ANSAM): Tone.CED,  # a CED that also invites to V.34, which we decline by being silent about it
-}
+from vfax.transports.t38_tables import ANNOUNCED, MODEMS, TONES
 
 _HDLC_DATA: Final = int(FieldType.HDLC_DATA)
 _HDLC_SIG_END: Final = int(FieldType.HDLC_SIG_END)
@@ -133,13 +96,14 @@ class Ear:
             self._closed_by = b""
             self._indicator = number
             self._end(now)
-        elif number in _TONES:
+        elif number in TONES:
             self._end(now)
             self._closed_by = b""
             self._indicator = number
-            self.signals.append(line.ToneHeard(_TONES[number]))
-        elif number in _ANNOUNCED:
-            self._start(_ANNOUNCED[number], now)
+            self.signals.append(line.ToneHeard(TONES[number]))
+        elif number in ANNOUNCED:
+            self._start(ANNOUNCED[number], now)
+            self._forget_frame()  # what was lost before is no part of the first frame
             self._indicator = number
         else:
             self._counters.unknown += 1
@@ -152,7 +116,7 @@ class Ear:
         if len(packet) > options.max_ifp or (len(packet) > 1 and packet[1] > options.max_fields):
             raise DecodeError("packet beyond our limits", offset=1)
         number, fields = ifp.read_data(packet, version, padded=padded)
-        modem = _MODEMS[number]
+        modem = MODEMS[number]
         if self.modem is not modem:
             # Only data opens a burst that no indicator announced, and not the data of a repeated end.
             if packet == self._closed_by or not any(octets for _, octets in fields):

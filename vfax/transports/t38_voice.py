@@ -20,54 +20,12 @@ from vfax.errors import MisuseError
 from vfax.signals import Modem, Tone, Transmission
 from vfax.transports.parameters import ErrorCorrection, RateManagement, T38Parameters
 from vfax.transports.t38_options import T38Options
+from vfax.transports.t38_tables import CARRIER_OF
 from vfax.transports.udptl import Sender
-
-_MODEMS: Final = (
-    Modem.V21,
-    Modem.V27TER_2400,
-    Modem.V27TER_4800,
-    Modem.V29_7200,
-    Modem.V29_9600,
-    Modem.V17_7200,
-    Modem.V17_9600,
-    Modem.V17_12000,
-    Modem.V17_14400,
-)
-"""By number of t30-data."""
-
-_DATA: Final = {modem: number for number, modem in enumerate(_MODEMS)}
-
-_V17_SHORT: Final = {
-    Modem.V17_7200: Indicator.V17_7200_SHORT_TRAINING,
-    Modem.V17_9600: Indicator.V17_9600_SHORT_TRAINING,
-    Modem.V17_12000: Indicator.V17_12000_SHORT_TRAINING,
-    Modem.V17_14400: Indicator.V17_14400_SHORT_TRAINING,
-}
-_LONG: Final = {
-    Modem.V21: Indicator.V21_PREAMBLE,
-    Modem.V27TER_2400: Indicator.V27_2400_TRAINING,
-    Modem.V27TER_4800: Indicator.V27_4800_TRAINING,
-    Modem.V29_7200: Indicator.V29_7200_TRAINING,
-    Modem.V29_9600: Indicator.V29_9600_TRAINING,
-    Modem.V17_7200: Indicator.V17_7200_LONG_TRAINING,
-    Modem.V17_9600: Indicator.V17_9600_LONG_TRAINING,
-    Modem.V17_12000: Indicator.V17_12000_LONG_TRAINING,
-    Modem.V17_14400: Indicator.V17_14400_LONG_TRAINING,
-}
-_TRAINING: Final = {"V.27ter": {2400: 0.943, 4800: 0.708}, "V.29": {7200: 0.234, 9600: 0.234}}
-"""Seconds a modem needs for its (long) training; V.17 below."""
-_V17_LONG_TRAINING: Final = 1.393
-_V17_SHORT_TRAINING: Final = 0.142
 
 _V21_FRAME_GAP_BITS: Final = 35  # FCS, the flags between frames, and margin: 16 + 3 + 16
 _HEADER: Final = 5  # octets of an IFP before the data of its only field
 _ECM_FRAME_GAP_BITS: Final = 27  # FCS, one flag, and at most 3 zeros stuffed into the FCS
-
-
-def _training_time(modem: Modem, short: bool) -> float:
-    if modem in _V17_SHORT:
-        return _V17_SHORT_TRAINING if short else _V17_LONG_TRAINING
-    return _TRAINING[modem.family][modem.rate_bps]
 
 
 def _stuffed_bits(frame: bytes) -> int:
@@ -114,9 +72,8 @@ class Wire:
         return max(1, min(octets, self.sender.capacity(self.image_depth) - overhead))
 
 
-def _carrier(wire: Wire, modem: Modem, *, short: bool) -> Iterator[Step]:
-    """Silence, then training; the data is due `silence` and the training time later."""
-    indicator = _V17_SHORT[modem] if short and modem in _V17_SHORT else _LONG[modem]
+def _carrier(indicator: Indicator, wire: Wire) -> Iterator[Step]:
+    """What every burst begins with: silence, then the preamble or training."""
     yield 0.0, _NO_SIGNAL, _SIGNAL
     yield wire.options.silence, ifp.pack_indicator(indicator), _SIGNAL
 
@@ -134,7 +91,7 @@ def _tone(wire: Wire, tone: Tone) -> Iterator[Step]:
 
 def _v21_frames(wire: Wire, frames: tuple[bytes, ...]) -> Iterator[Step]:
     options = wire.options
-    yield from _carrier(wire, Modem.V21, short=False)
+    yield from _carrier(Indicator.V21_PREAMBLE, wire)
     at = options.silence + options.preamble
     for step in _hdlc(wire, Modem.V21, frames, at, 1, options.v21_octet, _V21_FRAME_GAP_BITS):
         yield step
@@ -145,8 +102,9 @@ def _v21_frames(wire: Wire, frames: tuple[bytes, ...]) -> Iterator[Step]:
 def _ecm(wire: Wire, order: line.SendEcm) -> Iterator[Step]:
     options = wire.options
     modem = order.modem
-    yield from _carrier(wire, modem, short=order.short)
-    at = options.silence + _training_time(modem, order.short) + options.ecm_flags
+    indicator, training = CARRIER_OF[modem].start(short=order.short)
+    yield from _carrier(indicator, wire)
+    at = options.silence + training + options.ecm_flags
     for step in _hdlc(
         wire, modem, order.frames, at, wire.chunk(modem, _HEADER + 1), 8 / modem.rate_bps, _ECM_FRAME_GAP_BITS
     ):
@@ -163,7 +121,7 @@ def _hdlc(
     A frame ends in the packet of its last octets. The next one begins when a modem has sent it with its stuffed
     zeros, FCS and flag, so no gateway is overrun. The end of the burst has its own packet, for it is repeated.
     """
-    data = _DATA[modem]
+    data = CARRIER_OF[modem].data
     kind = _CONTROL if modem is Modem.V21 else _IMAGE
     last = len(frames) - 1
     for index, frame in enumerate(frames):
@@ -184,7 +142,7 @@ def _hdlc(
 
 def _octets(wire: Wire, modem: Modem, at: float, octets: bytes) -> Iterator[Step]:
     """TCF or a page from `at` on, with its end."""
-    data = _DATA[modem]
+    data = CARRIER_OF[modem].data
     chunk = wire.chunk(modem, _HEADER)
     rate_bps = modem.rate_bps
     for cut in range(0, len(octets), chunk):
@@ -196,8 +154,9 @@ def _octets(wire: Wire, modem: Modem, at: float, octets: bytes) -> Iterator[Step
 
 
 def _training(wire: Wire, order: line.SendTraining) -> Iterator[Step]:
-    yield from _carrier(wire, order.modem, short=False)
-    at = wire.options.silence + _training_time(order.modem, short=False)
+    indicator, training = CARRIER_OF[order.modem].start(short=False)
+    yield from _carrier(indicator, wire)
+    at = wire.options.silence + training
     if wire.local_tcf:
         # The far gateway makes the zeros itself and needs their time; only the training is announced.
         yield at + order.octets * 8 / order.modem.rate_bps, _NO_SIGNAL, _SIGNAL
@@ -206,8 +165,9 @@ def _training(wire: Wire, order: line.SendTraining) -> Iterator[Step]:
 
 
 def _image(wire: Wire, order: line.SendImage) -> Iterator[Step]:
-    yield from _carrier(wire, order.modem, short=order.short)
-    at = wire.options.silence + _training_time(order.modem, order.short)
+    indicator, training = CARRIER_OF[order.modem].start(short=order.short)
+    yield from _carrier(indicator, wire)
+    at = wire.options.silence + training
     pad = math.ceil(wire.options.image_pad * order.modem.rate_bps / 8)
     yield from _octets(wire, order.modem, at, order.data + bytes(pad))
 
