@@ -5,13 +5,14 @@ import itertools
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
-from vfax.codecs.dis import Agreement
+from vfax.codecs.dis import Agreement, encode_dcs
 from vfax.codecs.encode import encode_page
-from vfax.codecs.frames import Fcf
+from vfax.codecs.frames import Fcf, Frame
 from vfax.outcome import Outcome
 from vfax.signals import (
     DataReceived,
@@ -32,11 +33,13 @@ from vfax.signals import (
 )
 from vfax.t30.engine import T30Engine
 from vfax.t30.options import T30Options
+from vfax.t30.tables import SENDING
 from vfax.t30.values import (
     Ended,
     Event,
     FrameSeen,
     LineUp,
+    Order,
     PageCoded,
     PageInfo,
     PageKept,
@@ -139,7 +142,7 @@ class Pair:
     pages: list[tuple[PageInfo, bytes]]
     send: T30Options = field(default_factory=T30Options)
     take: T30Options = field(default_factory=T30Options)
-    fate: Fate = lambda _name, signal, _now: [signal]  # noqa: E731
+    fate: Fate = lambda _name, signal, _now: [signal]
     keep_after: float = 0.05
     code_after: float = 0.05
     lose_page: int = 0
@@ -281,11 +284,99 @@ def lose(*fcfs: Fcf, times: int = 1, by: str = "") -> Fate:
     return fate
 
 
+class Script:
+    """One engine alone; the test plays the peer and the owner, in plain numbers of seconds."""
+
+    def __init__(self, *, sending: bool, pages: int = 1, **options: object) -> None:
+        role = Role.CALLER if sending else Role.CALLED
+        self.engine = T30Engine(role, sending=sending, options=replace(T30Options(), **options), now=0.0)  # type: ignore[arg-type]
+        self.now = 0.0
+        self.events: list[Event] = []
+        self.output: list[Transmission] = []
+        self.said: list[str] = []
+        if sending:
+            self.engine.command(SendDocument(tuple(PageInfo(1728, 20, "fine") for _ in range(pages))), 0.0)
+        self.order(LineUp())
+
+    def collect(self) -> None:
+        self.output += self.engine.take_output()
+        for event in self.engine.take_events():
+            self.events.append(event)
+            if isinstance(event, FrameSeen) and event.sent:
+                self.said.append(event.name)
+
+    def order(self, order: Order) -> "Script":
+        self.engine.command(order, self.now)
+        self.collect()
+        return self
+
+    def hear(self, *signals: LineSignal) -> "Script":
+        for signal in signals:
+            self.engine.receive(signal, self.now)
+        self.collect()
+        return self
+
+    def left(self) -> "Script":
+        """What the engine said has left, two seconds later."""
+        return self.wait(2.0).hear(TransmissionDone())
+
+    def wait(self, seconds: float) -> "Script":
+        """Time passes; what comes due is done on time."""
+        until = self.now + seconds
+        while self.engine.next_timeout() <= until:
+            self.now = max(self.now, self.engine.next_timeout())
+            self.engine.handle_timeout(self.now)
+            self.collect()
+        self.now = until
+        return self
+
+    def says(self, fcf: Fcf, info: bytes = b"", *, ends: bool = True) -> "Script":
+        """The peer says one V.21 frame: a second of flags, the frame, the end."""
+        self.hear(SignalStarted(Modem.V21)).wait(1.0)
+        self.hear(FrameReceived(Modem.V21, Frame(fcf, info, x=self.engine.state not in SENDER_STATES).encode()))
+        return self.hear(SignalEnded(Modem.V21)) if ends else self
+
+    def burst(self, modem: Modem, *data: LineSignal) -> "Script":
+        self.hear(SignalStarted(modem)).wait(0.5)
+        return self.hear(*data).hear(SignalEnded(modem))
+
+    def trains(self, agreement: Agreement) -> "Script":
+        """The peer says DCS and TCF, and hears CFR out."""
+        self.says(Fcf.DCS, encode_dcs(agreement))
+        modem = agreement.modem
+        return self.burst(modem, DataReceived(modem, bytes(modem.rate_bps * 3 // 16))).left()
+
+    def fast(self, agreement: Agreement, *frames: bytes) -> "Script":
+        """The peer sends an ECM burst."""
+        return self.burst(agreement.modem, *(FrameReceived(agreement.modem, frame) for frame in frames))
+
+    def keeps(self, number: int = 1) -> "Script":
+        return self.wait(0.0).order(PageKept(number))
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def outcome(self) -> Outcome:
+        (ended,) = self.of(Ended)
+        return ended.outcome  # type: ignore[no-any-return]
+
+    @property
+    def last_frame(self) -> Frame:
+        """The last frame the engine said."""
+        said = [each for each in self.output if isinstance(each, SendFrames)][-1]
+        return Frame.decode(said.frames[-1])
+
+
+SENDER_STATES = frozenset(SENDING)
+
+
 @dataclass(frozen=True)
 class Bench:
     """What tests of this room work with."""
 
     pair: type[Pair] = Pair
+    script: type[Script] = Script
     draw: Callable[..., tuple[PageInfo, bytes]] = draw
     lose: Callable[..., Fate] = lose
 

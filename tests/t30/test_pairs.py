@@ -138,7 +138,7 @@ def test_v17_pages_after_the_first_training_use_the_short_one(bench: Any) -> Non
         pair = bench.pair([bench.draw(20, seed=1), bench.draw(20, seed=2)], send=options)
         bursts: list[bool] = []
         transmit = pair.halves["sender"].transmit
-        pair.halves["sender"].transmit = lambda t, now, go=transmit, b=bursts: (  # type: ignore[misc]
+        pair.halves["sender"].transmit = lambda t, now, go=transmit, b=bursts: (
             b.append(t.short) if isinstance(t, SendEcm | SendImage) else None,
             go(t, now),
         )

@@ -183,9 +183,10 @@ def _modems_of(pattern: str) -> frozenset[Modem]:
 
 
 def _pattern_of(modems: frozenset[Modem]) -> str:
-    """The largest ability that claims no family we lack."""
+    """The largest ability that claims no family whose best rate we lack."""
     for pattern, claimed in _ABILITIES:
-        if {modem.family for modem in claimed} <= {modem.family for modem in modems}:
+        best = {modem.family: modem for modem in sorted(claimed, key=lambda modem: modem.rate_bps)}
+        if modems.issuperset(best.values()):
             return pattern
     return "0000"
 

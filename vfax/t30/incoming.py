@@ -30,12 +30,34 @@ class Block:
         self._size = 0
         self._agreed = frame_octets
         self._before = before.frames if before is not None else {}
+        self._again: dict[int, bytes] | None = None  # frames since the last DCS: perhaps another block's
+
+    def doubt(self) -> None:
+        """A DCS came in the middle: what follows may belong to this block, or to the page said from its start."""
+        self._again = {}
+
+    @property
+    def doubted(self) -> bool:
+        """True after a DCS in the middle of the page."""
+        return self._again is not None
+
+    def started_over(self) -> "Block":
+        """The frames since then as a block of their own."""
+        block = Block(self._agreed)
+        block.frames = self.frames if self._again is None else self._again
+        if any(len(data) == self._agreed for data in block.frames.values()):
+            block._size = self._agreed
+        return block
 
     def add(self, octets: bytes) -> bool:
         """Take an FCD frame (from the address octet on); False when it brings nothing new."""
         number = REVERSED[octets[3]]
         data = octets[4:]
-        if not data or len(data) > FRAME_SIZES[0] or number in self.frames:
+        if not data or len(data) > FRAME_SIZES[0]:
+            return False
+        if self._again is not None:
+            self._again[number] = data
+        if number in self.frames:
             return False
         self.frames[number] = data
         if not self._size and len(data) == self._agreed:
@@ -175,9 +197,7 @@ class IncomingPage:
     def restarted(self, limits: DecodeLimits) -> "IncomingPage":
         """The same page from its first block, which is the block at hand."""
         page = IncomingPage(self.agreement, limits, ecm=True)
-        page.block = self.block
-        page.block.fed = 0
-        page.block.differs = True
+        page.block = self.block.started_over()
         page._feed(page.block.ready())
         return page
 

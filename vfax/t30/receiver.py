@@ -42,7 +42,10 @@ from vfax.t30.values import (
 )
 
 _FCD: Final = Fcf.FCD.value
-_TCF_SECONDS: Final = 1.0  # of zeros in a row are training enough; 1.5 s are sent
+# Training is good with 1.0 s of zeros in a row (as libspandsp has it), or 1.0 s of them in all and at most a tenth of
+# anything else: over T.38 a hole is a lost packet and tells nothing about a modem. 1.5 s are sent.
+_TCF_SECONDS: Final = 1.0
+_TCF_WRONG: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +73,14 @@ class Receiver(Terminal):
         self._told_rows = 0
         self._fresh = False  # a carrier was heard since our last answer
         self._heard_at = now
+        self._patience = options.timers.first_data  # silence that ends the burst
         self._unfit = ""
         # training
-        self._zeros = 0
+        self._zeros = 0  # octets in a row now
         self._longest_zeros = 0
+        self._all_zeros = 0
+        self._others = 0
+        self._packet_octets = 0  # of the last packet: what a lost one may have held
         self._trained_modem = Modem.V27TER_2400
         # phase D
         self._post: Fcf | None = None  # what follows the page at hand
@@ -138,8 +145,12 @@ class Receiver(Terminal):
         else:
             self._agreement = agreement
             self._events.append(Agreed(agreement))
-        if not _same_format(before, self._agreement) or (self._page is not None and not self._page.ecm):
-            self._drop_page()
+        page = self._page
+        if page is not None:
+            if page.ecm and page.blocks and _same_format(before, self._agreement):
+                page.block.doubt()
+            else:
+                self._drop_page()  # nothing of it was confirmed: the sender says it from its start
         return None
 
     def _judge_tcf(self) -> Line | None:
@@ -147,7 +158,9 @@ class Receiver(Terminal):
             self._evidence = f"DCS chose what was never offered: {self._unfit}"
             return Line.UNFIT
         modem = self._trained_modem
-        enough = self._longest_zeros * 8 >= _TCF_SECONDS * modem.rate_bps
+        wanted = _TCF_SECONDS * modem.rate_bps / 8
+        mostly = self._others <= _TCF_WRONG * (self._all_zeros + self._others)
+        enough = self._longest_zeros >= wanted or (mostly and self._all_zeros >= wanted)
         ok = self._agreement is not None and (enough or self._options.local_tcf)
         rate_bps = self._agreement.modem.rate_bps if self._agreement else modem.rate_bps
         self._events.append(Trained(ok, rate_bps))
@@ -171,7 +184,7 @@ class Receiver(Terminal):
     # --- fast carriers ----------------------------------------------------------------------------
 
     def _begin_carrier(self, modem: Modem) -> None:
-        self._zeros = self._longest_zeros = 0
+        self._zeros = self._longest_zeros = self._all_zeros = self._others = 0
         self._trained_modem = modem
         self._heard_at = self._now
         super()._begin_carrier(modem)
@@ -181,14 +194,14 @@ class Receiver(Terminal):
         self._fresh = True
         self._heard_at = self._now
         self._due.setdefault(Timer.PAGE, self._now + self._timers.page)
-        self._start(Timer.SILENCE, self._timers.first_data)
+        self._patience = self._timers.first_data
+        self._start(Timer.SILENCE, self._patience)
         return None
 
     def _on_silence(self) -> None:
         """The burst may be over without having said so."""
-        patience = self._timers.silence if self._page is not None and self._page.octets else self._timers.first_data
-        if self._heard_at + patience > self._now:
-            self._due[Timer.SILENCE] = self._heard_at + patience
+        if self._heard_at + self._patience > self._now:
+            self._due[Timer.SILENCE] = self._heard_at + self._patience
         else:
             self._end_of_carrier()
 
@@ -197,6 +210,7 @@ class Receiver(Terminal):
             self._count_zeros(octets)
         elif self.state is S.IN_PAGE:
             page = self._page_at_hand(ecm=False)
+            self._hear_data()
             if page is not None and not page.ecm:
                 page.add_data(octets)
                 self._moved(page)
@@ -206,22 +220,34 @@ class Receiver(Terminal):
             return
         page = self._page_at_hand(ecm=True)
         # A frame we have already is life too: some senders repeat the whole block. The PAGE timer bounds that.
-        self._heard_at = self._progress_at = self._now
+        self._hear_data()
         if page is not None and page.ecm and page.add_frame(octets):
             self._moved(page)
 
     def _on_missing(self, packets: int) -> None:
         """A hole in the data: the row it falls into is damaged anyway; in TCF it ends a run of zeros."""
         self._zeros = 0
+        self._others += packets * self._packet_octets
 
     def _count_zeros(self, octets: bytes) -> None:
-        if octets.count(0) == len(octets):
+        zeros = octets.count(0)
+        self._packet_octets = len(octets)
+        self._all_zeros += zeros
+        self._others += len(octets) - zeros
+        if zeros == len(octets):
             self._zeros += len(octets)
         else:
             for octet in octets:
                 self._zeros = 0 if octet else self._zeros + 1
                 self._longest_zeros = max(self._longest_zeros, self._zeros)
         self._longest_zeros = max(self._longest_zeros, self._zeros)
+
+    def _hear_data(self) -> None:
+        """The burst lives, and so does the fax."""
+        self._heard_at = self._progress_at = self._now
+        if self._patience != self._timers.silence:
+            self._patience = self._timers.silence
+            self._start(Timer.SILENCE, self._patience)
 
     def _page_at_hand(self, *, ecm: bool) -> IncomingPage | None:
         """The page that data belongs to; what the line carries decides about ECM, not DCS.
@@ -237,7 +263,6 @@ class Receiver(Terminal):
 
     def _moved(self, page: IncomingPage) -> None:
         """New octets of a page: decode a slice, come back for the rest."""
-        self._heard_at = self._progress_at = self._now
         if page.pending:
             self._decode_slice()
 
@@ -305,7 +330,7 @@ class Receiver(Terminal):
         page = self._page_at_hand(ecm=True)
         if page is None or not page.ecm:
             return None
-        if pps.block == 0 and page.blocks and page.block.frames:
+        if pps.block == 0 and page.blocks and page.block.doubted:
             page = self._page = page.restarted(self._options.decode_limits())
         page.block.expect(pps)
         if not page.block.frames or page.block.missing():
