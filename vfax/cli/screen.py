@@ -19,7 +19,6 @@ from vfax.host.events import (
     HostFaulted,
     JobMoved,
     ProviderFaulted,
-    ProviderRefused,
     RingDropped,
     StorageFailed,
 )
@@ -168,8 +167,6 @@ def sentence(event: HostEvent) -> str:
             return f"{words} {document}"
         case RingDropped(device_id, why):
             return f"A ring on device {device_id} was dropped: {why}."
-        case ProviderRefused(name, words):
-            return f"The provider {name} cannot be used: {words}"
         case ProviderFaulted(provider, call, why):
             return f"The provider {provider} broke its contract in {call}: {why}"
         case StorageFailed(_, words):

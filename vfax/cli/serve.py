@@ -13,6 +13,7 @@ from vfax.cli import exits
 from vfax.cli.common import out, watch_signals
 from vfax.cli.hosting import hard_stop, running
 from vfax.cli.screen import Screen, choose, say
+from vfax.errors import StoreError
 from vfax.host.service import FaxService
 from vfax.settings import Settings, is_loopback, parse_host_port, wiring
 
@@ -42,10 +43,14 @@ async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
 
 
 def make_journal_folder(settings: Settings) -> None:
-    """Make the folder of the journals, when there is to be one."""
+    """Make the folder of the journals, when there is to be one. Raises StoreError naming it."""
     folder = wiring.journal_folder(settings)
-    if folder is not None:
+    if folder is None:
+        return
+    try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as why:
+        raise StoreError(f"cannot make the journal folder {folder}: {why.strerror or why}") from why
 
 
 def greeting(settings: Settings, address: tuple[str, int], inbox: Path) -> list[str]:

@@ -1,0 +1,283 @@
+"""The vfax command as people and scripts meet it: help, errors, exit codes, JSON, and whole faxes in processes."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from vfax import __version__
+from vfax.cli import app, exits
+from vfax.codecs import tiff
+from vfax.outcome import Cause
+
+MakeDocument = Callable[..., Path]
+QUICK = {"VFAX_T38__PACE": "0.1", "VFAX_T38__CED": "0.3", "VFAX_TIMERS__LINGER": "0.1"}
+"""Line time by a factor: nothing here is a modem."""
+
+
+def run(*arguments: object, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env=env)
+
+
+def environment(**more: str) -> dict[str, str]:
+    root = str(Path(__file__).parents[2])
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VFAX_")}
+    return {**kept, "PYTHONPATH": os.pathsep.join([root, kept.get("PYTHONPATH", "")]), **QUICK, **more}
+
+
+# --- help and errors -------------------------------------------------------------------------------
+
+
+def test_the_version_is_the_packages() -> None:
+    assert run("--version").stdout == f"vfax {__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["send"], ["loopback"]])
+def test_help_shows_every_exit_code(command: list[str]) -> None:
+    shown = run(*command, "--help").stdout
+    for row in exits.TABLE:
+        assert re.search(rf"^ +{row.code}  {re.escape(row.meaning)}$", shown, re.MULTILINE), row
+
+
+def test_every_cause_has_one_exit_code_and_only_success_is_zero() -> None:
+    causes = [cause for row in exits.TABLE for cause in row.causes]
+    assert sorted(causes) == sorted(Cause)
+    assert [cause for cause in Cause if exits.code_of(cause) == 0] == [Cause.COMPLETE]
+    assert len({row.code for row in exits.TABLE}) == len(exits.TABLE)
+
+
+def test_an_unknown_option_is_wrong_usage() -> None:
+    assert run("send", "--frobnicate").exit_code == exits.USAGE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["serve", "--listen", "0.0.0.0:5060"], "opens vfax to a network"),
+        (["serve", "--listen", "nowhere"], "expected a numeric address and a port"),
+        (["serve", "--lines", "0"], "[host] lines = 0: expected greater than or equal to 1"),
+        (["serve", "--allow", "everybody"], "[sip] allow ="),
+        (["serve", "--config", "/nonexistent/vfax.toml"], "/nonexistent/vfax.toml: cannot read the settings"),
+        (["send", "x.tif", "sip:fax@127.0.0.1", "--max-rate", "33600"], "expected 2400, 4800, 7200, 9600, 12000"),
+        (["send", "x.tif", "+4930123456"], "expected a SIP URI, such as"),
+        (["send", "x.tif", "sip:fax@127.0.0.1", "--listen", "here"], "command line: --listen here: expected"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(arguments: list[str], expected: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == exits.USAGE
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert expected in result.stderr
+
+
+def test_a_wrong_environment_is_named() -> None:
+    result = run("serve", env={"VFAX_HOST__LINES": "many"})
+    assert result.exit_code == exits.USAGE
+    assert 'VFAX_HOST__LINES = "many"' in result.stderr
+
+
+@pytest.mark.parametrize("command", ["send", "loopback"])
+@pytest.mark.parametrize("content", [b"root:x:0:0:", b"", None], ids=["text", "empty", "missing"])
+def test_what_is_no_image_is_refused_by_name_before_dialling(
+    tmp_path: Path, command: str, content: bytes | None
+) -> None:
+    document = tmp_path / "fax.tif"
+    if content is not None:
+        document.write_bytes(content)
+    destination = ["sip:fax@127.0.0.1:9"] if command == "send" else []
+    result = run(command, document, *destination)
+    assert result.exit_code == exits.DOCUMENT
+    assert result.stderr.startswith(f"vfax: {document}: ")
+    assert result.stdout == ""
+
+
+def test_errors_with_json_are_one_object_on_standard_output(tmp_path: Path) -> None:
+    result = run("send", tmp_path / "missing.tif", "sip:fax@127.0.0.1:9", "--json")
+    assert result.exit_code == exits.DOCUMENT
+    answer = json.loads(result.stdout)
+    assert (answer["ok"], answer["exit"]) == (False, exits.DOCUMENT)
+    assert "No such file" in answer["error"]
+
+
+def test_a_faulty_line_without_dice_is_wrong_usage(make_document: MakeDocument) -> None:
+    assert run("loopback", make_document(), "--loss", "0.1").exit_code == exits.USAGE
+
+
+def test_a_spool_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = run("serve", "--listen", "127.0.0.1:0", "--spool", tmp_path / "file" / "spool")
+    assert result.exit_code == exits.STORAGE
+    assert "cannot make the journal folder" in result.stderr
+
+
+def test_without_journals_the_spool_itself_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    off = {"VFAX_JOURNAL__ENABLED": "false"}
+    result = run("serve", "--listen", "127.0.0.1:0", "--spool", tmp_path / "file" / "spool", env=off)
+    assert result.exit_code == exits.STORAGE
+    assert "cannot make the spool folder" in result.stderr
+
+
+def test_a_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        result = run("serve", "--listen", f"127.0.0.1:{port}", "--spool", tmp_path / "spool")
+    assert result.exit_code == exits.CANNOT_LISTEN
+    assert f"127.0.0.1:{port}" in result.stderr
+    if sys.platform == "linux":
+        assert f"by process {os.getpid()} (" in result.stderr
+
+
+# --- inspect ---------------------------------------------------------------------------------------
+
+
+def test_inspect_shows_each_page(make_document: MakeDocument) -> None:
+    result = run("inspect", make_document(pages=2))
+    assert result.exit_code == 0
+    assert "2 pages" in result.stdout
+    assert re.search(r"1\s+1728\s+600\s+204 x 98\s+MMR\s+0", result.stdout)
+
+
+def test_inspect_as_json(make_document: MakeDocument) -> None:
+    answer = json.loads(run("inspect", make_document(pages=2), "--json").stdout)
+    assert [page["rows"] for page in answer["pages"]] == [600, 600]
+
+
+def test_inspect_of_no_tiff_is_a_document_error(tmp_path: Path) -> None:
+    (tmp_path / "x.tif").write_text("no")
+    assert run("inspect", tmp_path / "x.tif").exit_code == exits.DOCUMENT
+
+
+# --- loopback --------------------------------------------------------------------------------------
+
+
+def test_loopback_in_virtual_time_compares_pixels(make_document: MakeDocument) -> None:
+    result = run("loopback", make_document(pages=2), "--simnet", 7, "--loss", 0.02, "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert (answer["ok"], answer["identical"], answer["sent"]["pages"]) == (True, True, 2)
+
+
+def test_the_same_seed_gives_the_same_fax(make_document: MakeDocument) -> None:
+    arguments = ("loopback", make_document(), "--simnet", 3, "--loss", 0.1, "--jitter", 0.05, "--json")
+    assert run(*arguments).stdout == run(*arguments).stdout
+
+
+def test_a_dead_line_fails_with_the_code_of_its_cause(make_document: MakeDocument) -> None:
+    result = run("loopback", make_document(), "--simnet", 1, "--loss", 1.0, "--json")
+    answer = json.loads(result.stdout)
+    assert result.exit_code == answer["exit"] == exits.code_of(Cause(answer["sent"]["cause"])) != 0
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("options", [[], ["--no-ecm", "--max-rate", "9600"]], ids=["ECM", "no ECM"])
+def test_loopback_over_udp_compares_pixels(make_document: MakeDocument, options: list[str]) -> None:
+    result = run("loopback", make_document(pages=2), "--json", *options, env=QUICK)
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert answer["identical"] is True
+    assert answer["received"]["pages"] == 2
+    assert answer["received"]["ecm"] is (not options)
+    assert answer["received"]["rate"] == (9600 if options else 14_400)
+
+
+# --- serve and send in processes of their own --------------------------------------------------------
+
+
+@dataclass
+class Serving:
+    """A `vfax serve` process: where to call it, its spool, what it printed."""
+
+    process: "subprocess.Popen[str]"
+    uri: str
+    spool: Path
+    greeting: str
+
+    @property
+    def printed(self) -> IO[str]:
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Serving]:
+    spool = tmp_path / "spool"
+    command = [sys.executable, "-m", "vfax", "serve", "--listen", "127.0.0.1:0", "--spool", str(spool)]
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        greeting = "".join(process.stdout.readline() for _ in range(5))
+        found = re.search(r"sip:\S+", greeting)
+        assert found, greeting
+        try:
+            yield Serving(process, found.group(), spool, greeting)
+        finally:
+            process.kill()
+
+
+def call(uri: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "vfax", "send", *map(str, arguments), uri]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.realtime
+def test_a_fax_travels_from_send_to_serve_and_ctrl_c_ends_in_peace(
+    serving: Serving, make_document: MakeDocument
+) -> None:
+    assert "this machine alone" in serving.greeting
+    assert str(serving.spool / "inbox") in serving.greeting
+    document = make_document(pages=2)
+    sent = call(serving.uri, document, "--json")
+    assert sent.returncode == 0, sent.stdout + sent.stderr
+    answer: dict[str, Any] = json.loads(sent.stdout)
+    assert (answer["ok"], answer["pages"], answer["outcome"]["cause"]) == (True, 2, "complete")
+    serving.process.send_signal(signal.SIGINT)
+    rest = serving.printed.read()
+    assert serving.process.wait(timeout=30) == exits.OK
+    (received,) = serving.spool.glob("inbox/*.tif")
+    (record,) = serving.spool.glob("inbox/*.json")
+    assert received.stem == record.stem
+    assert "2 pages, 14400 bit/s, ECM, MMR, standard" in rest
+    assert str(received) in rest
+    assert [tiff.load_page(received, at).raster for at in (0, 1)] == [
+        tiff.load_page(document, at).raster for at in (0, 1)
+    ]
+
+
+@pytest.mark.realtime
+def test_stopping_during_a_fax_ends_both_sides_politely(serving: Serving, make_document: MakeDocument) -> None:
+    command = [sys.executable, "-m", "vfax", "send", str(make_document()), serving.uri, "--json"]
+    slow = environment(VFAX_T38__PACE="1.0")
+    with subprocess.Popen(command, env=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sender:
+        assert "answered" in serving.printed.readline()
+        serving.process.send_signal(signal.SIGTERM)
+        printed, _ = sender.communicate(timeout=60)
+    assert serving.process.wait(timeout=30) == exits.OK
+    assert json.loads(printed)["ok"] is False
+    assert sender.returncode == json.loads(printed)["exit"] != 0
+    assert "The fax was ended because the service was stopped." in serving.printed.read()
+
+
+@pytest.mark.realtime
+def test_interrupting_send_aborts_the_fax_and_exits_130(serving: Serving, make_document: MakeDocument) -> None:
+    command = [sys.executable, "-m", "vfax", "send", str(make_document()), serving.uri, "--json"]
+    slow = environment(VFAX_T38__PACE="1.0")
+    with subprocess.Popen(command, env=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sender:
+        assert "answered" in serving.printed.readline()
+        sender.send_signal(signal.SIGINT)
+        printed, _ = sender.communicate(timeout=60)
+    assert sender.returncode == exits.INTERRUPTED
+    assert json.loads(printed)["outcome"]["cause"] == "aborted"

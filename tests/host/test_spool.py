@@ -1,0 +1,149 @@
+"""The spool: names that cannot be paths, writes that are whole, nothing lost on the way."""
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vfax.errors import StoreError
+from vfax.host.spool import JOB_PATTERN, Spool, file_name, new_job_id, safe_text, write_whole
+
+NOON = datetime(2025, 1, 31, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    made = Spool(tmp_path / "spool")
+    made.prepare()
+    return made
+
+
+@given(st.text(max_size=300))
+def test_no_text_of_a_peer_is_more_than_a_plain_word(text: str) -> None:
+    safe = safe_text(text)
+    assert 1 <= len(safe) <= 40
+    assert set(safe) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_")
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("+49 30 123456", "+49_30_123456"),
+        ("../../x", "x"),
+        ("", "unknown"),
+        ("...", "unknown"),
+        ("Müller", "Muller"),
+        ("☎", "unknown"),
+        ("a\0b\nc", "a_b_c"),
+        ("-rf", "rf"),
+    ],
+)
+def test_callers_become_safe_words(text: str, safe: str) -> None:
+    assert safe_text(text) == safe
+
+
+def test_names_carry_the_time_in_utc() -> None:
+    berlin = NOON.astimezone(timezone(timedelta(hours=1)))
+    assert file_name("+49", "0000abcd", berlin) == "20250131T120000Z-+49-0000abcd"
+
+
+def test_job_numbers_are_numbers_a_fax_event_can_hold() -> None:
+    numbers = [new_job_id() for _ in range(200)]
+    assert all(JOB_PATTERN.fullmatch(number) for number in numbers)
+    assert all(0 < int(number, 16) < 0xFFFFFFFF for number in numbers)
+
+
+def test_the_host_creates_the_job_file_empty(spool: Spool) -> None:
+    job, path = spool.create_job_file()
+    assert (path.name, path.stat().st_size) == (f"{job}.tif", 0)
+
+
+def test_a_job_number_in_use_is_not_given_twice(tmp_path: Path) -> None:
+    numbers = iter(["0000000a", "0000000a", "0000000b"])
+    spool = Spool(tmp_path, job_ids=lambda: next(numbers))
+    spool.prepare()
+    assert [spool.create_job_file()[0] for _ in range(2)] == ["0000000a", "0000000b"]
+
+
+def test_the_search_for_a_job_number_ends(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, job_ids=lambda: "0000000a")
+    spool.prepare()
+    spool.create_job_file()
+    with pytest.raises(StoreError, match="no unused job number"):
+        spool.create_job_file()
+
+
+def test_delivery_moves_the_document_behind_its_record(spool: Spool) -> None:
+    job, path = spool.create_job_file()
+    path.write_bytes(b"pages")
+    spool.pages_folder(job).mkdir()
+    kept = spool.deliver(job, "name", {"job": job})
+    assert kept.document is not None
+    assert (kept.document.read_bytes(), json.loads(kept.record.read_text())) == (b"pages", {"job": job})
+    assert list(spool.incoming.iterdir()) == []
+
+
+def test_the_record_is_there_before_the_document(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, path = spool.create_job_file()
+    path.write_bytes(b"pages")
+    renamed: list[str] = []
+    rename: Callable[..., None] = os.rename
+
+    def watch(source: Path, target: Path) -> None:
+        renamed.append(Path(target).suffix)
+        rename(source, target)
+
+    monkeypatch.setattr("vfax.host.spool.os.rename", watch)
+    spool.deliver(job, "name", {})
+    assert renamed == [".json", ".tif"]
+
+
+def test_a_full_disk_is_a_store_error_and_the_document_stays(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, path = spool.create_job_file()
+    path.write_bytes(b"pages")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("vfax.host.spool.os.fsync", full)
+        with pytest.raises(StoreError, match="No space left on device"):
+            spool.deliver(job, "name", {})
+    assert path.read_bytes() == b"pages"
+    assert list(spool.inbox.glob("name.*")) == []
+    assert spool.leftovers() == [job]
+
+
+def test_leftovers_are_job_files_and_pages_and_nothing_else(spool: Spool) -> None:
+    (spool.incoming / "0000000b.tif.pages").mkdir()
+    (spool.incoming / "0000000a.tif").touch()
+    for name in ("notes.txt", "0000000a.txt", "ABCDEF01.tif", "..tif", "0000000g.tif"):
+        (spool.incoming / name).touch()
+    assert sorted(spool.leftovers()) == ["0000000a", "0000000b"]
+
+
+def test_half_written_records_are_swept_at_the_start(spool: Spool) -> None:
+    (spool.inbox / ".new-name.json").write_text("{")
+    spool.prepare()
+    assert list(spool.inbox.iterdir()) == []
+
+
+def test_a_write_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(handle: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("vfax.host.spool.os.fsync", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        write_whole(tmp_path / "x.json", {"a": 1})
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot make the spool folder"):
+        Spool(tmp_path / "file" / "spool").prepare()
