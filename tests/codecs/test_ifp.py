@@ -169,3 +169,10 @@ def test_quick_packers_agree_with_the_encoder(version: int, octets: bytes) -> No
     both = Data(data, (Field(field, octets), Field(end)))
     assert ifp.pack_field_and_end(data, field, octets, end, version) == ifp.encode(both, version)
     assert ifp.pack_end(data, end, version) == ifp.encode(Data(data, (Field(end),)), version)
+
+
+def test_number_readers_refuse_the_other_kind_of_packet() -> None:
+    with pytest.raises(DecodeError):
+        ifp.read_data(b"\x06", 0)
+    with pytest.raises(DecodeError):
+        ifp.read_indicator(b"\x40")

@@ -36,8 +36,9 @@ def test_cut_or_illegal_lengths_are_refused(octets: str) -> None:
 def test_fragments_must_be_closed_by_a_short_form() -> None:
     body = b"\xc1" + bytes(16384)
     assert per.read_octets(body + b"\0", 0) == (bytes(16384), 16386)
-    with pytest.raises(DecodeError):
-        per.read_octets(body, 0)
+    for cut in (body, body + b"\x05ab"):
+        with pytest.raises(DecodeError):
+            per.read_octets(cut, 0)
 
 
 @pytest.mark.parametrize("size", [-1, 16384])

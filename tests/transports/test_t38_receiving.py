@@ -408,3 +408,15 @@ def test_stream_survives_thousands_of_random_and_mutated_datagrams(seed: int) ->
         line.receive(datagram, now)
     heard = line.take_signals()
     assert heard[-4:] == [SignalStarted(V21), FrameReceived(V21, CSI), FrameReceived(V21, DIS), SignalEnded(V21)]
+
+
+def test_unknown_field_is_skipped_and_the_rest_kept() -> None:
+    peer = Peer(3)
+    odd = v21((F.CM_MESSAGE, b"1"), (F.HDLC_DATA, DIS), F.HDLC_FCS_OK_SIG_END)
+    assert peer.say(PREAMBLE, odd) == [SignalStarted(V21), FrameReceived(V21, DIS), SignalEnded(V21)]
+    assert peer.line.counters.unknown == 1
+
+
+def test_counters_tell_all_they_count() -> None:
+    counters = Peer().line.counters
+    assert counters.as_facts() == vars(counters)

@@ -295,3 +295,7 @@ def test_new_announcement_keeps_the_numbers() -> None:
     sender.send(b"a", 1)
     sender.restrict(72)
     assert facts(Packet.decode(sender.send(b"b", 1))) == (1, b"b", (b"a",), None)
+
+
+def test_first_datagram_brings_only_what_is_whole_up_to_itself() -> None:
+    assert Recovery().receive(Packet(3, b"three", (b"two", b"", b"none"))) == [b"two", b"three"]
