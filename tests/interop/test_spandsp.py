@@ -3,11 +3,9 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
-import trio
 from PIL import Image
 from trio.testing import MockClock
 
@@ -33,21 +31,6 @@ async def test_fax_arrives_pixel_for_pixel_and_both_sides_agree(
     case: Case, fax_clock: MockClock, tmp_path: Path
 ) -> None:
     await play_case(case, tmp_path)
-
-
-@pytest.mark.realtime
-async def test_calls_in_real_time_run_as_they_do_in_virtual_time(tmp_path: Path) -> None:
-    cases = [
-        PLAIN,
-        replace(PLAIN, start=Start.CALLED_ASKS, ecm=False, coding=Coding.MR),
-        replace(PLAIN, caller=Caller.VFAX, modem=Modem.V29),
-        replace(PLAIN, caller=Caller.VFAX, start=Start.CALLED_ASKS, ecm=False, coding=Coding.MH),
-    ]
-    async with trio.open_nursery() as nursery:
-        for number, case in enumerate(cases):
-            folder = tmp_path / str(number)
-            folder.mkdir()
-            nursery.start_soon(partial(play_case, case, folder, lines=2))
 
 
 @pytest.mark.parametrize("caller", Caller)

@@ -14,7 +14,7 @@ from typing import Final
 import trio
 from trio.testing import MockClock
 
-LOOK_EVERY: Final = 0.01
+LOOK_EVERY: Final = 0.02
 LONGEST_HOLD: Final = 2.0
 LONGEST_TEST: Final = 3600.0
 
