@@ -9,7 +9,7 @@ import trio
 from PIL import Image
 from trio.testing import MockClock
 
-from tests.interop import dissect, documents
+from tests.interop import dissect, documents, spandsp
 from tests.interop.peer import CallResult, Ending, Fault, Habits, SpandspPeer, Way
 from tests.interop.spandsp import Abilities, Coding, Modem
 from tests.interop.udptl_plain import BadDatagramError, Packer, Protection, Unpacker, split
@@ -212,3 +212,15 @@ def test_the_standard_page_has_its_size() -> None:
     page = documents.standard_page()
     assert page.size == (1728, 1100)
     assert 18_000 < documents.mmr_octets(page) < 20_500
+
+
+def test_a_missing_library_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spandsp, "LIBRARY", "libspandsp.so.none")
+    monkeypatch.setattr(spandsp, "_loaded", [])
+    with pytest.raises(spandsp.MissingLibraryError, match="install the Debian package libspandsp2"):
+        spandsp.load()
+
+
+def test_a_missing_program_is_named_with_its_package() -> None:
+    with pytest.raises(dissect.MissingProgramError, match="install the Debian package sip-tester"):
+        dissect.find_program("sipp-that-is-not-there", "sip-tester")
