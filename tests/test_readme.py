@@ -50,7 +50,7 @@ async def test_readme_example_receives_a_fax(
         printed = ""
         with trio.fail_after(60):
             while "\nThe fax was received" not in printed:
-                await trio.sleep(0.5)  # noqa: ASYNC110  # the example prints when it is done, and does nothing else
+                await trio.sleep(0.5)  # the example prints when it is done, and does nothing else
                 printed += capsys.readouterr().out
         nursery.cancel_scope.cancel()
     assert outcome.ok, outcome.sentence

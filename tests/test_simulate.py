@@ -1,6 +1,7 @@
 """Whole calls over a seeded bad line, in virtual time: both sides end, nothing confirmed is wrong, seeds repeat."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from vfax.codecs.dis import Resolution
 from vfax.leg import CallerOffer, LegOptions
 from vfax.outcome import Cause
 from vfax.simulate import LineFaults, SimulatedPage, run_fax
+from vfax.t30.options import T30Options
 
 
 @pytest.fixture
@@ -57,3 +59,17 @@ def test_page_that_the_store_loses_is_not_confirmed(pages: list[SimulatedPage]) 
     assert fax.received is not None
     assert fax.received.cause is Cause.STORAGE
     assert fax.received.pages_confirmed == fax.sent.pages_confirmed == 1
+
+
+def test_fine_page_is_folded_for_a_receiver_that_takes_standard_only(pages: list[SimulatedPage]) -> None:
+    fine = replace(pages[0], resolution=Resolution.FINE)
+    coarse = LegOptions(fax=T30Options(resolutions=frozenset({Resolution.STANDARD})))
+    fax = run_fax([fine], seed=1, called=coarse)
+    (page,) = fax.pages
+    assert fax.sent.cause is Cause.COMPLETE
+    assert (page.agreement.resolution, page.rows) == (Resolution.STANDARD, 100)
+    octets = 216
+    for row in range(100):
+        first, second = (fine.raster[at * octets : (at + 1) * octets] for at in (2 * row, 2 * row + 1))
+        either = bytes(one | other for one, other in zip(first, second, strict=True))
+        assert page.raster[row * octets : (row + 1) * octets] == either

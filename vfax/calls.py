@@ -14,7 +14,6 @@ import trio
 
 from vfax import call, leg, verdict
 from vfax.codecs import tiff
-from vfax.codecs.dis import Resolution
 from vfax.errors import DecodeError, DocumentError, FaxError, LinkError, StoreError
 from vfax.journal import Journal, facts_of
 from vfax.leg import Leg, LegOptions, SipOrder
@@ -233,12 +232,12 @@ class IncomingFax(_Carried):
         return self._end(await self._put_together(folder, outcome))
 
     async def _put_together(self, folder: PageFolder, outcome: Outcome) -> Outcome:
-        """All pages into the one file; what cannot be joined stays page by page and is found at the next start."""
+        """All pages into the one file, after an abort too: whether they are wanted is the host's to say.
+
+        What cannot be joined stays page by page and is found at the next start.
+        """
         try:
-            if outcome.cause is Cause.ABORTED:
-                await trio.to_thread.run_sync(folder.discard)
-            else:
-                await trio.to_thread.run_sync(folder.assemble, tiff.join_pages)
+            await trio.to_thread.run_sync(folder.assemble, tiff.join_pages)
         except (StoreError, DocumentError) as why:
             self._journal.note("storage", why=str(why))
             return replace(outcome, cause=Cause.STORAGE, sentence=f"{outcome.sentence} But {why}.")
@@ -317,14 +316,16 @@ def _with_id(options: LegOptions, local_id: str) -> LegOptions:
 
 
 def _page_infos(headers: Sequence[tiff.PageHeader], document: Path) -> tuple[t30.PageInfo, ...]:
-    known = {(one.x_dpi, one.y_dpi): one.name for one in Resolution}
+    infos = []
     for number, header in enumerate(headers, 1):
-        if (header.x_dpi, header.y_dpi) not in known:
+        resolution = header.resolution
+        if resolution is None or not header.bilevel:
             raise DocumentError(
-                f"{document}: page {number} has {header.x_dpi} x {header.y_dpi} dpi, which is not a fax page; "
-                "prepare the document first"
+                f"{document}: page {number} ({header.x_dpi} x {header.y_dpi} dpi, {header.compression}) is not a fax "
+                "page; prepare the document first"
             )
-    return tuple(t30.PageInfo(one.width_px, one.rows, known[one.x_dpi, one.y_dpi]) for one in headers)
+        infos.append(t30.PageInfo(header.width_px, header.rows, resolution.name))
+    return tuple(infos)
 
 
 async def _resolve(uri: str) -> Address:

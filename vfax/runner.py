@@ -17,6 +17,7 @@ import trio
 from vfax import call
 from vfax.codecs import tiff
 from vfax.codecs.dis import Agreement
+from vfax.codecs.tiff_page import fax_resolution
 from vfax.errors import DocumentError, MisuseError, StoreError
 from vfax.journal import Journal, facts_of
 from vfax.leg import CallUp, Finished, Leg, LegEvent, LegOrder, Rang, SipOrder, Switched
@@ -241,7 +242,10 @@ class Runner:
         if self._document is None:
             raise DocumentError("no document to send")
         page = tiff.load_page(self._document, needed.number - 1)
-        return code_page(page.raster, page.width_px, page.rows, needed.agreement)
+        resolution = fax_resolution(page.x_dpi, page.y_dpi)
+        if resolution is None:
+            raise DocumentError(f"{self._document}: page {needed.number} is no longer a fax page")
+        return code_page(page.raster, page.width_px, page.rows, resolution, needed.agreement)
 
     # --- journal ---------------------------------------------------------------------------------
 

@@ -242,7 +242,7 @@ class Simulation:
 
     def _code(self, number: int, agreed: Agreement) -> bytes:
         page = self._pages[number - 1]
-        return code_page(page.raster, page.width_px, page.rows, agreed)
+        return code_page(page.raster, page.width_px, page.rows, page.resolution, agreed)
 
     def _obey(self, node: _Node, order: leg.SipOrder) -> None:
         agent, key, now = node.agent, node.key, self.now

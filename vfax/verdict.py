@@ -65,7 +65,7 @@ def sip_words(status: int) -> str:
 
 def _success(outcome: Outcome, *, sending: bool) -> str:
     count = outcome.pages_confirmed
-    which = "its only page" if count == 1 else f"all {count} pages"
+    which = {1: "its only page", 2: "both pages"}.get(count, f"all {count} pages")
     if sending:
         return f"The fax was delivered: the receiver confirmed {which}."
     damage = f", {_count(outcome.bad_rows, 'damaged row')} repaired" if outcome.bad_rows else ""

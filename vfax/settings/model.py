@@ -124,7 +124,7 @@ class T38Settings(Section):
     version: int = Field(default=0, ge=0, le=3, description="T38FaxVersion to offer.")
     max_bit_rate: Rate = Field(default=14_400, description="T38MaxBitRate to offer, bit/s.")
     max_datagram: int = Field(
-        default=400, ge=0, le=4_096, description="T38FaxMaxDatagram to announce, octets; 0: leave it out."
+        default=400, ge=0, le=1_400, description="T38FaxMaxDatagram to announce, octets; 0: leave it out."
     )
     error_correction: Literal["redundancy", "fec", "none"] = Field(
         default="redundancy", description="T38FaxUdpEC to offer. FEC is understood, never sent."

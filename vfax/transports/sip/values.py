@@ -58,7 +58,7 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Our INVITE ended in a final failure. `heard` is False when the status is our own word (408: nobody answered at all)."""
+    """Our INVITE ended in a final failure. `heard` is False when the status is our own word (408: nobody answered)."""
 
     call: CallKey
     status: int
@@ -76,7 +76,7 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Reoffered:
-    """The peer's re-INVITE (or UPDATE) with an offer (b"": it asks for ours). Answer with accept_offer or refuse_offer."""
+    """The peer's re-INVITE (or UPDATE) with an offer (b"": it asks for ours): accept_offer or refuse_offer is due."""
 
     call: CallKey
     sdp: bytes
