@@ -11,7 +11,7 @@ import pytest
 
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.agent import Agent
-from vfax.transports.sip.message import Message, Request, Response, parse_datagram
+from vfax.transports.sip.message import Message, MessageError, Request, Response, check, parse_datagram
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.values import Address, CallKey, SipEvent
 
@@ -23,7 +23,7 @@ SDP = b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\
 @dataclass
 class Sent:
     at: float
-    message: Message
+    message: Request | Response
     to: Address
 
     @property
@@ -31,8 +31,16 @@ class Sent:
         """`BYE`, `200 INVITE`."""
         if isinstance(self.message, Request):
             return self.message.method
-        assert isinstance(self.message, Response)
-        return f"{self.message.status} {self.message.cseq.method}"
+        return f"{self.message.status} {(self.message.headers.first('cseq') or '?').split()[-1]}"
+
+    @property
+    def sound(self) -> bool:
+        """Whether a peer can read it: the answer to a malformed request carries its faults back."""
+        try:
+            check(self.message)
+        except MessageError:
+            return False
+        return True
 
 
 class Desk:
@@ -134,7 +142,7 @@ class Peer:
             *(["Content-Type: application/sdp"] if body else []),
             f"Content-Length: {len(body)}",
         ]
-        return "\r\n".join([*lines, "", ""]).encode() + body
+        return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body
 
     def response(
         self,
@@ -161,7 +169,7 @@ class Peer:
             *(["Content-Type: application/sdp"] if body else []),
             f"Content-Length: {len(body)}",
         ]
-        return "\r\n".join([*lines, "", ""]).encode() + body
+        return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body
 
 
 class Network:

@@ -155,6 +155,16 @@ def test_cancel_after_the_answer_changes_nothing(desk: Any, peer: Any, answered:
     assert not desk.told(sip.Cancelled)
 
 
+def test_cancel_of_another_invite_leaves_the_ringing_call_alone(
+    desk: Any, peer: Any, incoming: Any, sdp: bytes
+) -> None:
+    desk.order("ring", incoming())
+    peer.our_tag = desk.last("180 INVITE").message.to.tag
+    assert words(desk.receive(peer.request("INVITE", cseq=2, body=sdp))) == ["500 INVITE"]
+    assert words(desk.receive(peer.request("CANCEL", cseq=2, branch="z9hG4bK-INVITE-2"))) == ["200 CANCEL"]
+    assert not desk.told(sip.Cancelled)
+
+
 def test_cancel_of_nothing_is_481(desk: Any, peer: Any) -> None:
     assert words(desk.receive(peer.request("CANCEL"))) == ["481 CANCEL"]
 
@@ -214,7 +224,7 @@ def test_both_sides_hang_up_at_once(desk: Any, peer: Any, answered: Any) -> None
     call = answered()
     desk.order("hang_up", call)
     assert words(desk.receive(peer.request("BYE", cseq=2))) == ["200 BYE"]
-    assert not desk.told(sip.HungUp)
+    assert not desk.told(sip.HungUp) + desk.told(sip.Released)
     desk.receive(peer.response(desk.last("BYE").message, 481))
     assert desk.told(sip.Released) == [sip.Released(call)]
 
@@ -443,3 +453,21 @@ def test_every_message_is_seen_with_its_call(desk: Any, peer: Any, answered: Any
         (1, False, "BYE sip:fax@192.0.2.1:5060"),
         (1, True, "200 OK to BYE"),
     ]
+
+
+def test_what_a_caller_calls_itself_stays_on_one_line(desk: Any, peer: Any, sdp: bytes) -> None:
+    data = peer.request("INVITE", uri="sip:9%0d%0aX%00@192.0.2.1", body=sdp)
+    desk.receive(data.replace(b"From: <sip:9@", 'From: "a\x85b" <sip:1%0a2@'.encode()))
+    (call,) = desk.told(sip.IncomingCall)
+    assert (call.dialled, call.caller, call.caller_name) == ("9 X ", "1 2", "a b")
+
+
+@pytest.mark.parametrize("contact", ["<sip:a\u00a0\u2028\x85b@192.0.2.9>", "<sip:\udcff@192.0.2.9>", "<sip:%00@[::]>"])
+def test_odd_contact_cannot_stop_our_bye(contact: str, desk: Any, peer: Any, answered: Any) -> None:
+    data = peer.request("INVITE", body=b"v=0", contact="@@")
+    desk.receive(data.replace(b"@@", contact.encode("utf-8", "surrogateescape")))
+    desk.order("answer", 1, b"v=0")
+    peer.our_tag = desk.last("200 INVITE").message.to.tag
+    desk.receive(peer.request("ACK", branch="z9hG4bKa"))
+    desk.order("hang_up", 1)
+    assert desk.last("BYE").message.uri == contact[1:-1]

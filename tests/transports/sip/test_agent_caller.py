@@ -278,3 +278,10 @@ def test_response_with_two_vias_is_dropped(desk: Any, peer: Any) -> None:
     response = peer.response(invite_of(desk, peer), 200, fields=["Via: SIP/2.0/UDP other;branch=z9hG4bKx"])
     assert desk.receive(response) == []
     assert desk.told(sip.DatagramDropped)
+
+
+def test_bye_with_a_foreign_tag_does_not_end_the_call(desk: Any, peer: Any, connected: Any) -> None:
+    connected()
+    peer.tag = "stranger"
+    assert [sent.word for sent in desk.receive(peer.request("BYE", cseq=9))] == ["481 BYE"]
+    assert desk.agent.calls == 1

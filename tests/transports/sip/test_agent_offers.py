@@ -341,3 +341,46 @@ def test_answer_to_our_offer_after_the_call_is_gone_is_acknowledged_only(
 def test_request_after_our_bye_is_481(desk: Any, peer: Any, answered: Any, sdp: bytes) -> None:
     desk.order("hang_up", answered())
     assert words(desk.receive(peer.request("INVITE", cseq=2, body=sdp))) == ["481 INVITE"]
+
+
+def test_every_offer_has_its_own_retry(desk: Any, peer: Any, answered: Any) -> None:
+    call = answered()
+    for _ in range(2):
+        invite = offered(desk, call)
+        desk.receive(peer.response(invite, 491))
+        desk.wait_until(desk.now + 4)
+        assert desk.last("INVITE").message.cseq.number == invite.cseq.number + 1
+        desk.receive(peer.response(desk.last("INVITE").message, 491))
+    assert len(desk.told(sip.OfferRefused)) == 2
+
+
+def test_accepting_their_offer_moves_the_remote_target(desk: Any, peer: Any, answered: Any, sdp: bytes) -> None:
+    call = answered()
+    desk.receive(peer.request("INVITE", cseq=2, body=sdp, contact="<sip:9@192.0.2.79>"))
+    desk.order("accept_offer", call, sdp)
+    desk.receive(peer.request("ACK", cseq=2, branch="z9hG4bK-a2"))
+    desk.order("hang_up", call)
+    assert desk.last("BYE").to == ("192.0.2.79", 5060)
+
+
+def test_offer_waits_for_the_ack_to_their_offer(desk: Any, peer: Any, answered: Any, sdp: bytes) -> None:
+    call = answered()
+    desk.receive(peer.request("INVITE", cseq=2, body=sdp))
+    desk.order("accept_offer", call, sdp)
+    desk.order("offer", call, b"v=0 t38")
+    assert desk.times_of("INVITE") == []
+    desk.receive(peer.request("ACK", cseq=2, branch="z9hG4bK-a2"))
+    assert desk.sent[-1].word == "INVITE"
+
+
+def test_offer_that_waited_for_the_ack_gives_way_to_theirs(desk: Any, peer: Any, incoming: Any, sdp: bytes) -> None:
+    call = incoming()
+    desk.order("answer", call, sdp)
+    desk.order("offer", call, b"v=0 t38")
+    peer.our_tag = desk.last("200 INVITE").message.to.tag
+    desk.receive(peer.request("UPDATE", cseq=2, body=sdp))  # the ACK was lost
+    sent = [one.word for one in desk.sent]
+    assert sent.count("INVITE") + sent.count("491 UPDATE") == 2  # ours has left: glare
+    desk.receive(peer.response(desk.last("INVITE").message, 491))
+    desk.receive(peer.request("UPDATE", cseq=3, body=sdp))
+    assert desk.events[-1] == sip.Reoffered(call, sdp)

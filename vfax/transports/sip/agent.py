@@ -86,7 +86,7 @@ class Agent:
         """Whether nothing of any call or transaction is left in any table."""
         core = self._core
         tables = (self._calls, core.dialogs, core.dialling, core.acks, core.timers, core.transactions)
-        return not any(len(table) for table in tables) and not self._per_host.total()
+        return not any(len(table) for table in tables) and not self._per_host
 
     # --- time ---------------------------------------------------------------------------------------
 
@@ -453,10 +453,10 @@ def _incoming_call(key: CallKey, request: Request, source: Address) -> IncomingC
     return IncomingCall(
         call=key,
         source=source,
-        request_uri=legible(request.uri),
-        dialled=request.target.user_text,
-        caller_uri=legible(caller.uri.text),
-        caller=caller.uri.user_text,
+        request_uri=printable(legible(request.uri)),
+        dialled=printable(request.target.user_text),
+        caller_uri=printable(legible(caller.uri.text)),
+        caller=printable(caller.uri.user_text),
         caller_name=printable(legible(caller.name)),
         call_id=legible(request.call_id),
         offer=sdp_in(request),

@@ -148,7 +148,6 @@ class OutgoingCallState(Call):
         """The first 2xx makes the call; further ones, and one that comes after we gave up, are dismissed."""
         if self.state is State.CANCELLING:
             self._establish(response)
-            self.core.stop(self.key, CallTimer.CANCEL_LIMIT)
             self.leave(now, "")
         elif self.state is not State.CALLING:
             self.core.dismiss(self._invite, response, now)

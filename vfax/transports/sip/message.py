@@ -44,6 +44,7 @@ KNOWN_METHODS: Final = frozenset(
 _ONCE: Final = ("to", "from", "call-id", "cseq", "max-forwards", "content-length", "content-type")
 _NEEDED: Final = ("via", "to", "from", "call-id", "cseq")
 _LINE_BREAK: Final = re.compile(r"[\r\n]")
+_BLANK: Final = re.compile(r"[\x00-\x20]")
 _VERSION: Final = re.compile(r"SIP/\d{1,3}\.\d{1,3}", re.IGNORECASE)
 
 
@@ -231,7 +232,7 @@ class Request(Message):
         self.uri = uri
 
     def _start_line(self) -> str:
-        if not is_token(self.method) or not self.uri or re.search(r"[\s]", self.uri):
+        if not is_token(self.method) or not self.uri or _BLANK.search(self.uri):
             raise MisuseError(f"a request {self.method!r} to {self.uri!r} cannot be sent")
         return f"{self.method} {self.uri} SIP/2.0"
 

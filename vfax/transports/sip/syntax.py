@@ -20,7 +20,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _STOP: Final = {",": re.compile(r'[",<]'), ";": re.compile(r'[";<]')}
 _UNSAFE_IN_USER: Final = re.compile(r"[^A-Za-z0-9_.!~*'()&=+$,;?/-]")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def is_token(text: str) -> bool:

@@ -1,0 +1,133 @@
+"""A peer that is in the dialog and means no good: nothing raises, every call ends, nothing is left."""
+
+import random
+import time
+from typing import Any
+
+import pytest
+
+from vfax.errors import MisuseError
+from vfax.transports.sip import values as sip
+
+METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "UPDATE", "INFO", "DANCE")
+STATUSES = (100, 180, 183, 200, 299, 302, 408, 481, 486, 487, 491, 500, 699)
+
+
+def spoil(data: bytes, dice: random.Random) -> bytes:
+    if dice.random() < 0.7:
+        return data
+    at = dice.randrange(len(data))
+    junk = dice.choice([b"", b'"', b"<", b">", b";", b",", b"%", b"\r\n", b"\r\n ", b"\xff", b"\0", b"9" * 30])
+    return data[:at] + junk + data[at + dice.randrange(4) :]
+
+
+def act_at_random(desk: Any, dice: random.Random, sdp: bytes) -> None:
+    """Any order about any call: MisuseError is all that may come."""
+    order = dice.choice(["ring", "answer", "refuse", "offer", "accept_offer", "refuse_offer", "hang_up"])
+    with_sdp = ("answer", "offer", "accept_offer")
+    args: list[Any] = [sdp] if order in with_sdp else [488] if order.startswith("refuse") else []
+    call = dice.randint(1, 4)
+    try:
+        desk.order(order, call, *args)
+    except MisuseError:
+        desk.collect()
+
+
+def speak_at_random(desk: Any, peer: Any, dice: random.Random, sdp: bytes) -> None:
+    """Any request inside or outside the dialog, or any response to anything we sent."""
+    body = dice.choice([b"", sdp])
+    requests = [sent.message for sent in desk.sent[-30:] if " " not in sent.word]
+    if requests and dice.random() < 0.5:
+        response = peer.response(dice.choice(requests), dice.choice(STATUSES), tag=dice.choice(["x", "y"]), body=body)
+        desk.receive(spoil(response, dice))
+        return
+    if answers := [sent.message for sent in desk.sent[-30:] if " " in sent.word and sent.sound]:
+        answer = dice.choice(answers)
+        peer.our_tag = dice.choice(["", answer.to.tag])
+        peer.call_id = answer.call_id
+        if dice.random() < 0.2:
+            peer.our_tag, peer.tag = answer.from_.tag, answer.to.tag
+    cseq = dice.randint(1, 12)
+    branch = dice.choice(["", "z9hG4bK-INVITE-1", f"z9hG4bK{dice.randrange(5)}", "z9hG4bK", "2543"])
+    desk.receive(spoil(peer.request(dice.choice(METHODS), cseq=cseq, branch=branch, body=body), dice))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_mixture_of_messages_and_orders_breaks_the_agent(seed: int, make_desk: Any, peer: Any, sdp: bytes) -> None:
+    dice = random.Random(seed)
+    desk = make_desk(seed=seed, unanswered_limit=30.0, ring_limit=30.0)
+    for step in range(250):
+        if step % 40 == 0:
+            peer.call_id, peer.tag, peer.our_tag = f"call-{step}", "theirs", ""
+            desk.receive(peer.request("INVITE", body=sdp, branch=f"z9hG4bK-new-{step}"))
+        if step % 90 == 10:
+            desk.dial()
+        if dice.random() < 0.4:
+            act_at_random(desk, dice, sdp)
+        else:
+            speak_at_random(desk, peer, dice, sdp)
+        desk.wait_until(desk.now + dice.choice([0.0, 0.0, 0.1, 0.7, 5.0]))
+    for call in range(1, 100):
+        try:
+            desk.order("hang_up", call)
+        except MisuseError:
+            break
+    desk.drain()
+    assert desk.agent.is_empty
+    begun = {event.call for event in desk.events if isinstance(event, sip.IncomingCall)}
+    released = [event.call for event in desk.told(sip.Released)]
+    assert begun <= set(released)
+    assert len(released) == len(set(released))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_released_is_the_last_word_of_every_call(seed: int, make_desk: Any, peer: Any, sdp: bytes) -> None:
+    dice = random.Random(seed)
+    desk = make_desk(seed=seed)
+    for number in range(3):
+        peer.call_id, peer.our_tag = f"call-{number}", ""
+        desk.receive(peer.request("INVITE", body=sdp, branch=f"z9hG4bK-{number}"))
+    for _ in range(60):
+        act_at_random(desk, dice, sdp)
+        speak_at_random(desk, peer, dice, sdp)
+        desk.wait_until(desk.now + 1.0)
+    desk.drain()
+    over: set[int] = set()
+    for event in desk.events:
+        if isinstance(event, sip.DatagramDropped):
+            continue
+        assert event.call not in over, event
+        if isinstance(event, sip.Released):
+            over.add(event.call)
+
+
+def test_flood_of_strange_requests_takes_no_memory(desk: Any, peer: Any) -> None:
+    for number in range(2000):
+        method = ("OPTIONS", "REGISTER", "INFO", "DANCE", "BYE", "CANCEL")[number % 6]
+        desk.receive(peer.request(method, branch=f"z9hG4bK{number}"))
+    assert desk.agent.is_empty
+
+
+def test_flood_of_invites_is_bounded_by_the_limits(make_desk: Any, peer: Any, sdp: bytes) -> None:
+    desk = make_desk(max_calls=50, max_calls_per_source=50)
+    for number in range(500):
+        peer.call_id = f"call-{number}"
+        desk.receive(peer.request("INVITE", branch=f"z9hG4bK{number}", body=sdp))
+    assert (desk.agent.calls, desk.agent.transactions) == (50, 50)
+    desk.drain()
+    assert desk.agent.is_empty
+
+
+def test_invite_of_a_stranger_costs_less_than_a_millisecond(make_desk: Any, peer: Any, sdp: bytes) -> None:
+    best = 1.0
+    for _ in range(5):
+        desk = make_desk()
+        invites = []
+        for number in range(50):
+            peer.call_id = f"call-{number}"
+            invites.append(peer.request("INVITE", branch=f"z9hG4bK{number}", body=sdp))
+        begin = time.process_time()
+        for invite in invites:
+            desk.agent.receive(invite, ("192.0.2.9", 5060), 0.0)
+        best = min(best, (time.process_time() - begin) / 50)
+    assert best < 0.001
