@@ -128,9 +128,11 @@ class IncomingPage:
         self.torn = False  # a block was given up: rows are missing
         self.sealed = False  # no more octets will come
         self.octets = 0
+        self.holes = 0  # packets of a plain page that were lost: each cost a row at least
         self.block = Block(agreement.frame_octets or FRAME_SIZES[0], before)
         self.decoder = RowDecoder(agreement.coding, agreement.width_px, limits, ecm=ecm)
         self._backlog: deque[bytes] = deque()
+        self._raster = bytearray()
         self._cut = False  # MMR after a gap: what follows cannot be decoded
 
     @property
@@ -145,9 +147,9 @@ class IncomingPage:
 
     @property
     def bad_rows(self) -> int:
-        """Bad rows, at least one where the page was cut short."""
+        """Bad rows: at least one where the page was cut short, and one for each hole, even if its edges fit."""
         cut = self._cut or self.decoder.damaged or bool(self.decoder.limit)
-        return max(self.decoder.bad_rows, 1) if cut else self.decoder.bad_rows
+        return max(self.decoder.bad_rows, self.holes, int(cut))
 
     def add_data(self, octets: bytes) -> None:
         """Take non-ECM octets."""
@@ -193,6 +195,11 @@ class IncomingPage:
             self.decoder.feed(chunk)
         if self.sealed and not self._backlog:
             self.decoder.finish()
+        self._raster += self.decoder.take_raster()  # row by row as they come: joining a long page takes its time
+
+    def raster(self) -> bytes:
+        """All rows decoded so far, packed."""
+        return bytes(self._raster)
 
     def restarted(self, limits: DecodeLimits) -> "IncomingPage":
         """The same page from its first block, which is the block at hand."""

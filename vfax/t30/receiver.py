@@ -1,6 +1,6 @@
 """The receiving end: from DIS to the last confirmation.
 
-Owns      what a receiver does at each step of `tables.RECEIVE`: training, pages, blocks, answers, the store.
+Owns      what a receiver does at each step of `tables.RECEIVE`: pages, blocks, answers, the store.
 Not here  turns, timers and the end (terminal.py); frames to rows (incoming.py).
 Source    T.30 (09/2005) 5.2 and Annex A; field rules are marked.
 
@@ -28,6 +28,7 @@ from vfax.t30.incoming import Block, IncomingPage
 from vfax.t30.options import T30Options
 from vfax.t30.tables import RECEIVE, Do, Line, S, Timer
 from vfax.t30.terminal import Action, Terminal
+from vfax.t30.training import TrainingCheck
 from vfax.t30.values import (
     Agreed,
     Order,
@@ -42,10 +43,6 @@ from vfax.t30.values import (
 )
 
 _FCD: Final = Fcf.FCD.value
-# Training is good with 1.0 s of zeros in a row (as libspandsp has it), or 1.0 s of them in all and at most a tenth of
-# anything else: over T.38 a hole is a lost packet and tells nothing about a modem. 1.5 s are sent.
-_TCF_SECONDS: Final = 1.0
-_TCF_WRONG: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +73,7 @@ class Receiver(Terminal):
         self._patience = options.timers.first_data  # silence that ends the burst
         self._unfit = ""
         # training
-        self._zeros = 0  # octets in a row now
-        self._longest_zeros = 0
-        self._all_zeros = 0
-        self._others = 0
-        self._packet_octets = 0  # of the last packet: what a lost one may have held
-        self._trained_modem = Modem.V27TER_2400
+        self._check = TrainingCheck(Modem.V27TER_2400)
         # phase D
         self._post: Fcf | None = None  # what follows the page at hand
         self._verdict = Fcf.MCF  # its answer, once it is kept
@@ -157,12 +149,8 @@ class Receiver(Terminal):
         if self._unfit:
             self._evidence = f"DCS chose what was never offered: {self._unfit}"
             return Line.UNFIT
-        modem = self._trained_modem
-        wanted = _TCF_SECONDS * modem.rate_bps / 8
-        mostly = self._others <= _TCF_WRONG * (self._all_zeros + self._others)
-        enough = self._longest_zeros >= wanted or (mostly and self._all_zeros >= wanted)
-        ok = self._agreement is not None and (enough or self._options.local_tcf)
-        rate_bps = self._agreement.modem.rate_bps if self._agreement else modem.rate_bps
+        ok = self._agreement is not None and (self._check.good or self._options.local_tcf)
+        rate_bps = self._agreement.modem.rate_bps if self._agreement else self._check.modem.rate_bps
         self._events.append(Trained(ok, rate_bps))
         if ok:
             self._progress()
@@ -184,8 +172,7 @@ class Receiver(Terminal):
     # --- fast carriers ----------------------------------------------------------------------------
 
     def _begin_carrier(self, modem: Modem) -> None:
-        self._zeros = self._longest_zeros = self._all_zeros = self._others = 0
-        self._trained_modem = modem
+        self._check = TrainingCheck(modem)
         self._heard_at = self._now
         super()._begin_carrier(modem)
 
@@ -207,7 +194,7 @@ class Receiver(Terminal):
 
     def _on_data(self, octets: bytes) -> None:
         if self.state is S.IN_TCF:
-            self._count_zeros(octets)
+            self._check.add(octets)
         elif self.state is S.IN_PAGE:
             page = self._page_at_hand(ecm=False)
             self._hear_data()
@@ -225,22 +212,10 @@ class Receiver(Terminal):
             self._moved(page)
 
     def _on_missing(self, packets: int) -> None:
-        """A hole in the data: the row it falls into is damaged anyway; in TCF it ends a run of zeros."""
-        self._zeros = 0
-        self._others += packets * self._packet_octets
-
-    def _count_zeros(self, octets: bytes) -> None:
-        zeros = octets.count(0)
-        self._packet_octets = len(octets)
-        self._all_zeros += zeros
-        self._others += len(octets) - zeros
-        if zeros == len(octets):
-            self._zeros += len(octets)
-        else:
-            for octet in octets:
-                self._zeros = 0 if octet else self._zeros + 1
-                self._longest_zeros = max(self._longest_zeros, self._zeros)
-        self._longest_zeros = max(self._longest_zeros, self._zeros)
+        """A hole in the data: rows of the page are gone, or a run of zeros in TCF ends."""
+        if self.state is S.IN_PAGE and self._page is not None:
+            self._page.holes += packets
+        self._check.miss(packets)
 
     def _hear_data(self) -> None:
         """The burst lives, and so does the fax."""
@@ -266,15 +241,17 @@ class Receiver(Terminal):
         if page.pending:
             self._decode_slice()
 
+    def _decode_soon(self, page: IncomingPage) -> None:
+        if page.pending:
+            self._due[Timer.DECODE] = self._now
+
     def _decode_slice(self) -> None:
         page = self._page
         if page is None:
             return
         page.decode(self._options.slice_octets)
-        if page.pending:
-            self._due[Timer.DECODE] = self._now
-        else:
-            self._due.pop(Timer.DECODE, None)
+        self._due.pop(Timer.DECODE, None)
+        self._decode_soon(page)
         self._tell_rows(page)
         if page.over_limit and self.state is not S.CLOSING:
             self._evidence = f"page {self._number} has too many {page.over_limit}"
@@ -336,7 +313,7 @@ class Receiver(Terminal):
         if not page.block.frames or page.block.missing():
             return Line.BLOCK_TORN
         self._last_block = page.close_block()
-        self._moved(page)
+        self._decode_soon(page)
         if post is None:
             self._answered = command
             self._fresh = False
@@ -357,7 +334,7 @@ class Receiver(Terminal):
         if page is None or not page.ecm:
             return None
         self._last_block = page.give_up_block()
-        self._moved(page)
+        self._decode_soon(page)
         if post is None:
             self._answered = command
             self._fresh = False
@@ -448,7 +425,7 @@ class Receiver(Terminal):
                 agreement=page.agreement,
                 width_px=decoder.width_px,
                 rows=decoder.rows,
-                raster=decoder.take_raster(),
+                raster=page.raster(),
                 bad_rows=page.bad_rows,
                 longest_bad_run=decoder.longest_bad_run,
                 complete=complete,

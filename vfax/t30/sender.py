@@ -34,7 +34,8 @@ from vfax.signals import (
 )
 from vfax.t30.options import T30Options
 from vfax.t30.tables import SEND, Do, Line, S, Timer
-from vfax.t30.terminal import Action, Terminal, airtime
+from vfax.t30.terminal import Action, Terminal
+from vfax.t30.turns import airtime
 from vfax.t30.values import (
     Agreed,
     Order,
@@ -165,8 +166,7 @@ class Sender(Terminal):
         self._start(Timer.T1, self._timers.t1)
         if not self._pages:
             self._evidence = "there are no pages to send"
-            self._advance(Line.PAGE_UNAVAILABLE)
-            return None
+            return Line.PAGE_UNAVAILABLE
         return self._say_cng()
 
     def _say_cng(self) -> Line | None:
@@ -476,7 +476,7 @@ class Sender(Terminal):
 
     def _note_given_up(self) -> Line | None:
         """ERR: the receiver keeps what it has of the block; the page counts as not delivered."""
-        if self._asked not in (Fcf.EOR, Fcf.RR):
+        if self._asked is not Fcf.EOR:
             return None
         self._progress()
         self._page_torn = True

@@ -276,6 +276,7 @@ RECEIVE: Final[Table] = {
     (S.IN_PAGE, Line.BURST_END): Step(S.AWAIT_POST, timer=Timer.T2),
     # phase D: verdicts on a page or a block
     **{(s, Line.EMPTY): Step(timer=Timer.T2) for s in LISTENING},
+    (S.AWAIT_DCS, Line.EMPTY): Step(timer=Timer.REPEAT_DIS),
     **{(s, Line.PAGE_WHOLE): Step(S.HOLDING, Do.FINISH_PAGE) for s in LISTENING},
     **{(s, Line.BLOCK_WHOLE): Step(S.AWAIT_PAGE, say=Fcf.MCF, timer=Timer.T2) for s in LISTENING},
     **{(s, Line.BLOCK_TORN): Step(S.AWAIT_PAGE, Do.SAY_PPR, timer=Timer.T2) for s in LISTENING},

@@ -1,8 +1,8 @@
-"""What both directions of a fax share: turns, timers, the walk through the table, and the end.
+"""What both directions of a fax share: the walk through the table, watchdogs, and the end.
 
-Owns      V.21 bursts heard and said, the reply timers and how flags stop them, watchdogs, closing, the outcome.
-Not here  which step follows (tables.py); pages (receiver.py, sender.py).
-Source    T.30 (09/2005) 5.4; field rules in `options.Timers`.
+Owns      signals and orders sorted, triggers turned into steps, abort, DCN and closing, the outcome.
+Not here  which step follows (tables.py), bursts and reply timers (turns.py), pages (receiver.py, sender.py).
+Source    T.30 (09/2005) 5.4.
 """
 
 import math
@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from vfax.codecs.dis import Agreement
-from vfax.codecs.frames import IDENTITIES, PREFACES, Fcf, Frame, decode_identity, describe
-from vfax.errors import DecodeError
+from vfax.codecs.frames import Fcf
 from vfax.outcome import Cause, Outcome, Phase, Retry
 from vfax.signals import (
     DataMissing,
@@ -20,75 +19,34 @@ from vfax.signals import (
     FrameReceived,
     LineSignal,
     Modem,
-    SendEcm,
-    SendFrames,
-    SendImage,
-    SendTone,
-    SendTraining,
     SignalEnded,
     SignalStarted,
-    StopSending,
     ToneHeard,
     Transmission,
     TransmissionDone,
 )
 from vfax.t30.options import T30Options
-from vfax.t30.tables import AWAITED, EXPIRY, FLAG_TIMERS, PHASES, REPLY_TIMERS, Do, Line, S, Step, Table, Timer, Trigger
-from vfax.t30.values import Abort, Ended, Event, FrameSeen, IdentityReceived, LineDown, LineUp, Order
+from vfax.t30.tables import AWAITED, EXPIRY, PHASES, Do, Line, S, Step, Table, Timer, Trigger
+from vfax.t30.turns import Turns
+from vfax.t30.values import Abort, Ended, Event, LineDown, LineUp, Order
 
-GRACE: Final = 0.5  # after a burst that brought no command: at least this long until the stopped timer goes on
 CHAIN: Final = 8  # verdicts that may follow one trigger; more would be a loop in the table
 
 Action = Callable[[], Line | None]
 
 
-def airtime(transmission: Transmission) -> float:
-    """Seconds that a burst takes on a paced line, preamble or training included: an estimate."""
-    match transmission:
-        case SendTone():
-            return 3.5
-        case SendFrames(frames):
-            return 1.3 + sum(len(frame) + 4 for frame in frames) * 8 / 300
-        case SendTraining(modem, octets):
-            return 1.7 + octets * 8 / modem.rate_bps
-        case SendImage(modem, _, data):
-            return 1.7 + len(data) * 8 / modem.rate_bps
-        case SendEcm(modem, _, frames):
-            return 2.0 + sum(len(frame) + 4 for frame in frames) * 8.2 / modem.rate_bps
-        case StopSending():
-            return 0.0
-
-
-class Terminal:
+class Terminal(Turns):
     """One end of a fax; `Receiver` and `Sender` add their actions. Times are seconds on one monotonic clock."""
 
     def __init__(self, table: Table, options: T30Options, *, now: float) -> None:
-        self.state = S.IDLE
+        super().__init__(options, now=now)
         self.ignored = 0  # triggers that had no row
         self._table = table
-        self._options = options
-        self._timers = options.timers
-        self._now = now
-        self._due: dict[Timer, float] = {}
-        self._output: list[Transmission] = []
-        self._events: list[Event] = []
-        # facts
         self._agreement: Agreement | None = None
-        self._remote_id = ""
         self._phase = Phase.IDLE
         self._cause = Cause.INTERNAL
         self._evidence = ""
         self._progress_at = now
-        # turns
-        self._x = False  # X of our frames: set once a valid DIS was heard
-        self._talking = False
-        self._armed: Timer | None = None  # starts when our signal has left
-        self._paused: tuple[Timer, float] | None = None  # stopped by flags
-        self._flags = False  # a V.21 burst of the peer is on
-        self._burst_at = now
-        self._final: Frame | None = None  # the mandatory frame of that burst
-        self._frame = Frame(Fcf.DCN)  # what the step in progress answers to
-        self._carrier: Modem | None = None  # a fast burst of the peer is on
         self._leaving = False  # CLOSING: DCN or its linger is not over
 
     # --- in ---------------------------------------------------------------------------------------
@@ -229,7 +187,7 @@ class Terminal:
         verdict = self._action(step.do)() if step.do is not None else None
         if step.say is not None:
             self._answer(step.say)
-        if step.timer is not None:
+        if step.timer is not None and self.state is not S.ENDED:
             self._start_reply(step.timer)
         if step.end is not None:
             if not self._evidence:
@@ -244,53 +202,7 @@ class Terminal:
         if state is not S.CLOSING:
             self._phase = PHASES[state]
 
-    # --- timers -----------------------------------------------------------------------------------
-
-    def _start(self, timer: Timer, seconds: float) -> None:
-        self._due[timer] = self._now + seconds
-
-    def _start_reply(self, timer: Timer) -> None:
-        """Start the one reply timer: now, or when our signal has left, or when the peer's flags lead nowhere."""
-        self._stop_replies()
-        if self._talking:
-            self._armed = timer
-        elif self._flags and timer in FLAG_TIMERS:
-            self._paused = (timer, self._now + self._duration(timer))
-        else:
-            self._start(timer, self._duration(timer))
-
-    def _stop_replies(self) -> None:
-        self._armed = None
-        self._paused = None
-        for timer in REPLY_TIMERS:
-            self._due.pop(timer, None)
-
-    def _duration(self, timer: Timer) -> float:
-        timers = self._timers
-        match timer:
-            case Timer.T1:
-                return timers.t1
-            case Timer.T2:
-                return timers.t2
-            case Timer.T4:
-                return timers.t4
-            case Timer.T5:
-                return timers.t5
-            case Timer.REPEAT_DIS:
-                return timers.repeat_dis
-            case Timer.TRAINING:
-                return timers.training
-            case Timer.READY:
-                return timers.ready
-            case Timer.ASK_READY:
-                return timers.ask_ready
-            case Timer.CNG:
-                return timers.cng
-            case Timer.CODING:
-                return timers.coding
-            case Timer.PAGE:
-                return timers.page
-        return timers.silence
+    # --- the clock ----------------------------------------------------------------------------------
 
     def _expire(self, timer: Timer) -> None:
         match timer:
@@ -327,136 +239,6 @@ class Terminal:
             self._due[Timer.PROGRESS] = over
         else:
             self._advance(Line.NO_PROGRESS)
-
-    # --- hearing ----------------------------------------------------------------------------------
-
-    def _on_started(self, modem: Modem) -> None:
-        if modem is not Modem.V21:
-            self._end_of_v21()
-            self._end_of_carrier()
-            self._begin_carrier(modem)
-            return
-        self._end_of_carrier()
-        if self._flags and self._final is not None:
-            self._end_of_v21()
-        if not self._flags and self.state is not S.ENDED:
-            self._begin_v21()
-
-    def _begin_v21(self) -> None:
-        self._flags = True
-        self._burst_at = self._now
-        for timer in FLAG_TIMERS:
-            due = self._due.pop(timer, None)
-            if due is not None:
-                self._paused = (timer, due)
-        self._start(Timer.FRAME, self._timers.frame)
-
-    def _on_v21_frame(self, octets: bytes) -> None:
-        if not self._flags:
-            self._on_started(Modem.V21)
-        if not self._flags:
-            return  # the end of a carrier before it ended the fax
-        self._start(Timer.FRAME, self._timers.frame)
-        try:
-            frame = Frame.decode(octets)
-        except DecodeError as why:
-            self._events.append(FrameSeen(sent=False, name="?", octets=bytes(octets[:64]), words=str(why)))
-            return
-        self._events.append(FrameSeen(sent=False, name=frame.fcf.title, octets=octets, words=describe(frame)))
-        if frame.fcf in PREFACES:
-            self._on_preface(frame)
-            return
-        if self._final is not None:
-            self._heed(self._final)
-        self._final = frame
-        self._start(Timer.TURN, self._timers.turn)
-
-    def _on_preface(self, frame: Frame) -> None:
-        if frame.fcf not in IDENTITIES:
-            return
-        text = decode_identity(frame.info)
-        if frame.fcf in (Fcf.CSI, Fcf.TSI, Fcf.CIG):
-            self._remote_id = text
-        self._events.append(IdentityReceived(frame.fcf.title, text))
-
-    def _on_damage(self, modem: Modem) -> None:
-        if modem is Modem.V21:
-            if self._flags:
-                self._start(Timer.FRAME, self._timers.frame)
-        else:
-            self._ensure_carrier(modem)
-
-    def _on_ended(self, modem: Modem) -> None:
-        if modem is Modem.V21:
-            self._end_of_v21()
-        else:
-            self._end_of_carrier()
-
-    def _end_of_v21(self) -> None:
-        """The peer's turn is over: act on what it said, or let the stopped timer go on."""
-        if not self._flags:
-            return
-        self._flags = False
-        self._due.pop(Timer.FRAME, None)
-        self._due.pop(Timer.TURN, None)
-        frame, self._final = self._final, None
-        if frame is not None:
-            self._heed(frame)
-        if self._paused is not None:
-            timer, due = self._paused
-            self._paused = None
-            # A sender that was heard without being understood says it again after its T4: T2 waits for that anew.
-            due = self._now + self._timers.t2 if timer is Timer.T2 else max(due, self._now + GRACE)
-            self._due[timer] = due
-
-    def _heed(self, frame: Frame) -> None:
-        self._frame = frame
-        if self.state is not S.CLOSING and self.state is not S.ENDED:
-            self._advance(frame.fcf)
-
-    def _begin_carrier(self, modem: Modem) -> None:
-        if self.state is not S.CLOSING and self.state is not S.ENDED:
-            self._carrier = modem
-            self._advance(Line.CARRIER)
-
-    def _ensure_carrier(self, modem: Modem) -> None:
-        if self._carrier is None and modem is not Modem.V21:
-            self._end_of_v21()
-            self._begin_carrier(modem)
-
-    def _end_of_carrier(self) -> None:
-        if self._carrier is not None:
-            self._carrier = None
-            self._due.pop(Timer.SILENCE, None)
-            self._advance(Line.BURST_END)
-
-    # --- saying -----------------------------------------------------------------------------------
-
-    def _say(self, *transmissions: Transmission) -> None:
-        begin = max(self._now, self._due.get(Timer.LEAVING, self._now)) if self._talking else self._now
-        self._output.extend(transmissions)
-        self._talking = True
-        # The line says when it is done; should it never, we go on after twice the time that takes.
-        self._due[Timer.LEAVING] = begin + 5.0 + 2 * sum(airtime(each) for each in transmissions)
-
-    def _hush(self) -> None:
-        """Cut what we are saying, if anything."""
-        if self._talking:
-            self._output.append(StopSending())
-            self._talking = False
-            self._due.pop(Timer.LEAVING, None)
-
-    def _note_said(self, frames: tuple[Frame, ...]) -> tuple[bytes, ...]:
-        """Encode frames about to be said, and tell the journal."""
-        encoded = tuple(frame.encode() for frame in frames)
-        for frame, octets in zip(frames, encoded, strict=True):
-            self._events.append(FrameSeen(sent=True, name=frame.fcf.title, octets=octets, words=describe(frame)))
-        return encoded
-
-    def _answer(self, fcf: Fcf, info: bytes = b"") -> None:
-        """Say one mandatory frame; what we were saying is cut."""
-        self._hush()
-        self._say(SendFrames(self._note_said((Frame(fcf, info, x=self._x),))))
 
     def _left(self) -> None:
         """All we said has left the line."""
