@@ -1,14 +1,11 @@
 """The receiving end: from DIS to the last confirmation.
 
-Owns      what a receiver does at each step of `tables.RECEIVE`: pages, blocks, answers, the store.
-Not here  turns, timers and the end (terminal.py); frames to rows (incoming.py).
+Owns      identification, modes, training, and what each command is answered.
+Not here  pages and the store (reception.py), turns, timers and the end (terminal.py).
 Source    T.30 (09/2005) 5.2 and Annex A; field rules are marked.
-
-Never     is a page confirmed that the store has not kept, nor one without a row.
 """
 
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
 
 from vfax.codecs.dis import Agreement, decode_ctc, decode_dcs, foreign_modes
 from vfax.codecs.frames import (
@@ -22,66 +19,25 @@ from vfax.codecs.frames import (
     encode_request,
 )
 from vfax.errors import DecodeError
-from vfax.outcome import Cause, Outcome, Retry
-from vfax.signals import Modem, SendFrames, SendTone, Tone
-from vfax.t30.incoming import Block, IncomingPage
+from vfax.signals import SendFrames, SendTone, Tone
+from vfax.t30.incoming import Block
 from vfax.t30.options import T30Options
-from vfax.t30.tables import RECEIVE, Do, Line, S, Timer
-from vfax.t30.terminal import Action, Terminal
-from vfax.t30.training import TrainingCheck
+from vfax.t30.reception import Answered, Reception
+from vfax.t30.tables import Do, Line, Timer
+from vfax.t30.terminal import Action
 from vfax.t30.values import (
     Agreed,
-    Order,
-    PageConfirmed,
-    PageKept,
-    PageLost,
-    PageProgress,
-    PageReceived,
     PageRepeated,
-    PageStarted,
     Trained,
 )
 
-_FCD: Final = Fcf.FCD.value
 
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """A command that has had its answer: heard again, it has the same one again."""
-
-    fcf: Fcf
-    detail: tuple[Fcf | None, int, int] = (None, 0, 0)
-
-
-class Receiver(Terminal):
+class Receiver(Reception):
     """Receives the pages of one fax."""
 
     def __init__(self, options: T30Options, *, now: float) -> None:
-        super().__init__(RECEIVE, options, now=now)
-        self._number = 1  # of the page that is coming
-        self._confirmed = 0
-        self._torn = 0  # pages stored with blocks missing
-        self._shelved = 0  # pages stored whose confirmation never went out
-        self._partial = 0
-        self._bad_rows = 0
-        self._page: IncomingPage | None = None
-        self._last_block: Block | None = None
-        self._started = 0  # number of the last page that PageStarted told of
-        self._told_rows = 0
-        self._fresh = False  # a carrier was heard since our last answer
-        self._heard_at = now
-        self._patience = options.timers.first_data  # silence that ends the burst
-        self._unfit = ""
-        # training
-        self._check = TrainingCheck(Modem.V27TER_2400)
-        # phase D
-        self._post: Fcf | None = None  # what follows the page at hand
-        self._verdict = Fcf.MCF  # its answer, once it is kept
-        self._refusals = 0
-        self._handed_over = False
-        self._commanded_at = now
-        self._answered: _Answered | None = None
-        self._pending = _Answered(Fcf.EOP)  # the command that the page at hand was given with
+        super().__init__(options, now=now)
+        self._unfit = ""  # what the DCS chose although it was never offered
         self._answer_said: tuple[bytes, ...] = ()
         self._actions: dict[Do, Action] = {
             Do.ANSWER_CALL: self._answer_call,
@@ -105,7 +61,7 @@ class Receiver(Terminal):
     def _action(self, do: Do) -> Action:
         return self._actions[do]
 
-    # --- phase B ----------------------------------------------------------------------------------
+    # --- phase B ------------------------------------------------------------------------------------
 
     def _answer_call(self) -> Line | None:
         if self._options.ced:
@@ -169,121 +125,12 @@ class Receiver(Terminal):
         self._answer(Fcf.CTR)
         return None
 
-    # --- fast carriers ----------------------------------------------------------------------------
-
-    def _begin_carrier(self, modem: Modem) -> None:
-        self._check = TrainingCheck(modem)
-        self._heard_at = self._now
-        super()._begin_carrier(modem)
-
-    def _open_page(self) -> Line | None:
-        self._shelve()
-        self._fresh = True
-        self._heard_at = self._now
-        self._due.setdefault(Timer.PAGE, self._now + self._timers.page)
-        self._patience = self._timers.first_data
-        self._start(Timer.SILENCE, self._patience)
-        return None
-
-    def _on_silence(self) -> None:
-        """The burst may be over without having said so."""
-        if self._heard_at + self._patience > self._now:
-            self._due[Timer.SILENCE] = self._heard_at + self._patience
-        else:
-            self._end_of_carrier()
-
-    def _on_data(self, octets: bytes) -> None:
-        if self.state is S.IN_TCF:
-            self._check.add(octets)
-        elif self.state is S.IN_PAGE:
-            page = self._page_at_hand(ecm=False)
-            self._hear_data()
-            if page is not None and not page.ecm:
-                page.add_data(octets)
-                self._moved(page)
-
-    def _on_fast_frame(self, octets: bytes) -> None:
-        if self.state is not S.IN_PAGE or len(octets) < 4 or octets[2] != _FCD:
-            return
-        page = self._page_at_hand(ecm=True)
-        # A frame we have already is life too: some senders repeat the whole block. The PAGE timer bounds that.
-        self._hear_data()
-        if page is not None and page.ecm and page.add_frame(octets):
-            self._moved(page)
-
-    def _on_missing(self, packets: int) -> None:
-        """A hole in the data: rows of the page are gone, or a run of zeros in TCF ends."""
-        if self.state is S.IN_PAGE and self._page is not None:
-            self._page.holes += packets
-        self._check.miss(packets)
-
-    def _hear_data(self) -> None:
-        """The burst lives, and so does the fax."""
-        self._heard_at = self._progress_at = self._now
-        if self._patience != self._timers.silence:
-            self._patience = self._timers.silence
-            self._start(Timer.SILENCE, self._patience)
-
-    def _page_at_hand(self, *, ecm: bool) -> IncomingPage | None:
-        """The page that data belongs to; what the line carries decides about ECM, not DCS.
-
-        Quirk: some senders agree on ECM and then send plain pages.
-        """
-        if self._agreement is None:
-            return None
-        if self._page is None:
-            limits = self._options.decode_limits()
-            self._page = IncomingPage(self._agreement, limits, ecm=ecm, before=self._last_block if ecm else None)
-        return self._page
-
-    def _moved(self, page: IncomingPage) -> None:
-        """New octets of a page: decode a slice, come back for the rest."""
-        if page.pending:
-            self._decode_slice()
-
-    def _decode_soon(self, page: IncomingPage) -> None:
-        if page.pending:
-            self._due[Timer.DECODE] = self._now
-
-    def _decode_slice(self) -> None:
-        page = self._page
-        if page is None:
-            return
-        page.decode(self._options.slice_octets)
-        self._due.pop(Timer.DECODE, None)
-        self._decode_soon(page)
-        self._tell_rows(page)
-        if page.over_limit and self.state is not S.CLOSING:
-            self._evidence = f"page {self._number} has too many {page.over_limit}"
-            self._advance(Line.OVER_LIMIT)
-        elif self.state in (S.HOLDING, S.BUSY) and not self._handed_over and not page.pending:
-            verdict = self._judge_page(page)
-            if verdict is not None:
-                self._advance(verdict)
-
-    def _tell_rows(self, page: IncomingPage) -> None:
-        rows = page.decoder.rows
-        if self._started < self._number and (rows or page.ecm):
-            self._started = self._number
-            self._told_rows = 0
-            self._events.append(PageStarted(self._number))
-        if rows >= self._told_rows + self._options.progress_rows:
-            self._told_rows = rows
-            self._events.append(PageProgress(self._number, rows, 0))
-
-    def _drop_page(self) -> None:
-        self._page = None
-        self._handed_over = False
-        self._told_rows = 0
-        self._due.pop(Timer.DECODE, None)
-        self._due.pop(Timer.PAGE, None)
-
-    # --- phase D: what the command asks -----------------------------------------------------------
+    # --- phase D: what the command asks -------------------------------------------------------------
 
     def _judge_post(self) -> Line | None:
         """MPS, EOM, EOP: the page that came without ECM is whole."""
         post = WITHOUT_OPERATOR.get(self._frame.fcf, self._frame.fcf)
-        command = _Answered(post)
+        command = Answered(post)
         if self._answered == command and not self._fresh:
             return Line.REPEATED
         page = self._page
@@ -299,7 +146,7 @@ class Receiver(Terminal):
         except DecodeError:
             return None
         post = _plain(pps.post)
-        command = _Answered(Fcf.PPS, (post, pps.page, pps.block))
+        command = Answered(Fcf.PPS, (post, pps.page, pps.block))
         page = self._page
         if self._answered == command and (page is None or not page.ecm or not page.block.differs):
             self._forget_repetition()
@@ -327,7 +174,7 @@ class Receiver(Terminal):
             post = _plain(decode_rest(self._frame.info))
         except DecodeError:
             return None
-        command = _Answered(Fcf.EOR, (post, 0, 0))
+        command = Answered(Fcf.EOR, (post, 0, 0))
         if self._answered == command and not self._fresh:
             return Line.REPEATED
         page = self._page_at_hand(ecm=True)
@@ -351,151 +198,7 @@ class Receiver(Terminal):
             else:
                 page.block = Block(page.agreement.frame_octets, self._last_block)
 
-    def _command_page(self, post: Fcf, command: _Answered, verdict: Fcf) -> None:
-        self._post = post
-        self._pending = command
-        self._verdict = verdict
-        self._commanded_at = self._now
-        self._handed_over = False
-
-    def _finish_page(self) -> Line | None:
-        """All octets are there: decode the rest, then judge."""
-        page = self._page
-        if page is None:
-            return None
-        page.sealed = True
-        if page.ecm:
-            self._start(Timer.READY, self._timers.ready)
-        page.decode(self._options.slice_octets)
-        self._tell_rows(page)
-        if page.pending:
-            self._due[Timer.DECODE] = self._now
-            return None
-        if page.over_limit:
-            self._evidence = f"page {self._number} has too many {page.over_limit}"
-            return Line.OVER_LIMIT
-        return self._judge_page(page)
-
-    def _judge_page(self, page: IncomingPage) -> Line | None:
-        """The page is decoded: hand it over, or refuse it."""
-        rows = page.decoder.rows
-        if page.torn and not rows:
-            return self._confirm()
-        if page.torn or page.ecm:
-            if not rows:
-                return self._forget_empty()
-            return self._hand_over(page)
-        share = page.bad_rows / rows if rows else 1.0
-        if share >= self._options.rtn_from:
-            return self._refuse(page)
-        if share >= self._options.rtp_from:
-            self._verdict = Fcf.RTP
-        return self._hand_over(page)
-
-    def _forget_empty(self) -> Line:
-        self._drop_page()
-        return Line.EMPTY
-
-    def _refuse(self, page: IncomingPage) -> Line:
-        self._refusals += 1
-        why = f"{page.bad_rows} of {page.decoder.rows} rows are bad"
-        self._events.append(PageRepeated(self._number, 0, why))
-        self._answered = self._pending
-        self._fresh = False
-        self._drop_page()
-        if self._refusals > self._options.rtn_limit:
-            self._evidence = why
-            return Line.REFUSED
-        return Line.PAGE_BAD
-
-    def _hand_over(self, page: IncomingPage) -> Line | None:
-        if self._number > self._options.limits.pages:
-            self._evidence = f"more than {self._options.limits.pages} pages"
-            return Line.OVER_LIMIT
-        self._handed_over = True
-        self._emit(page, complete=True)
-        return None
-
-    def _emit(self, page: IncomingPage, *, complete: bool) -> None:
-        decoder = page.decoder
-        self._bad_rows += page.bad_rows
-        self._events.append(
-            PageReceived(
-                number=self._number,
-                agreement=page.agreement,
-                width_px=decoder.width_px,
-                rows=decoder.rows,
-                raster=page.raster(),
-                bad_rows=page.bad_rows,
-                longest_bad_run=decoder.longest_bad_run,
-                complete=complete,
-            )
-        )
-
-    # --- phase D: the store -----------------------------------------------------------------------
-
-    def _on_order(self, order: Order) -> None:
-        match order:
-            case PageKept(number) if self._awaits(number):
-                self._progress()
-                self._advance(Line.PAGE_KEPT)
-            case PageLost(number, why) if self._awaits(number):
-                self._evidence = f"page {number} could not be stored: {why}"
-                self._advance(Line.PAGE_LOST)
-
-    def _awaits(self, number: int) -> bool:
-        return self._handed_over and number == self._number and self.state in (S.HOLDING, S.BUSY)
-
-    def _note_repeat(self) -> Line | None:
-        """The sender asks again while the page is not kept. Without ECM there is no word for "wait": silence is."""
-        self._commanded_at = self._now
-        ecm = self._page is not None and self._page.ecm
-        return Line.RNR_DUE if ecm and not self._talking else None
-
-    def _start_t5(self) -> Line | None:
-        self._due.setdefault(Timer.T5, self._now + self._timers.t5)
-        return None
-
-    def _weigh_answer(self) -> Line | None:
-        """Answer at once, unless the sender is about to repeat its command: then that repetition is answered."""
-        late = self._now - self._commanded_at > self._timers.ready
-        return Line.TOO_LATE if late or self._flags else self._confirm()
-
-    def _confirm(self) -> Line | None:
-        """Say the answer of a kept page, and go on as its command asked."""
-        page = self._page
-        if page is None:
-            return None
-        self._due.pop(Timer.T5, None)
-        verdict, post = self._verdict, self._post
-        self._answer(verdict)
-        self._answered = self._pending
-        if page.torn:
-            self._torn += 1
-        else:
-            self._confirmed += 1
-            self._events.append(PageConfirmed(self._number))
-        self._turn_page()
-        self._progress()
-        if post is Fcf.EOP:
-            return Line.LAST_PAGE
-        if post is not Fcf.MPS:
-            return Line.NEXT_DOCUMENT
-        return Line.RETRAIN if verdict is Fcf.RTP else Line.NEXT_PAGE
-
-    def _turn_page(self) -> None:
-        self._number += 1
-        self._refusals = 0
-        self._fresh = False
-        self._drop_page()
-
-    def _shelve(self) -> None:
-        """The sender moved on from a page that is kept but was never confirmed: it must not be overwritten."""
-        if self._handed_over:
-            self._shelved += 1
-            self._turn_page()
-
-    # --- answers ----------------------------------------------------------------------------------
+    # --- answers ------------------------------------------------------------------------------------
 
     def _answer(self, fcf: Fcf, info: bytes = b"") -> None:
         super()._answer(fcf, info)
@@ -519,44 +222,6 @@ class Receiver(Terminal):
                 self._note_said((Frame.decode(octets),))
             self._say(SendFrames(self._answer_said))
         return None
-
-    # --- the end ----------------------------------------------------------------------------------
-
-    def _has_backlog(self) -> bool:
-        page = self._page
-        if page is None or self._handed_over:
-            return False
-        if not page.sealed:
-            page.salvage()
-            page.sealed = True
-        if page.pending and Timer.DECODE not in self._due:
-            self._due[Timer.DECODE] = self._now
-        return page.pending
-
-    def _last_words(self) -> None:
-        """Keep what is there of a page in progress, and count one that was kept but not confirmed."""
-        page = self._page
-        if page is None:
-            return
-        if self._handed_over:
-            self._shelved += 1
-        elif page.decoder.rows or page.pending:
-            page.decode(0)
-            if page.decoder.rows:
-                self._partial += 1
-                self._emit(page, complete=False)
-        self._page = None
-
-    def _refined(self, cause: Cause) -> Cause:
-        return Cause.ECM_FAILED if cause is Cause.COMPLETE and self._torn else cause
-
-    def _outcome(self) -> Outcome:
-        return self._facts(
-            pages_confirmed=self._confirmed,
-            pages_partial=self._partial + self._torn + self._shelved,
-            bad_rows=self._bad_rows,
-            retry=Retry.NEVER,
-        )
 
 
 def _plain(post: Fcf | None) -> Fcf | None:

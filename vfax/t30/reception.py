@@ -1,0 +1,367 @@
+"""Pages on their way from the line to the store.
+
+Owns      the page at hand: its data, rows in slices, quality, hand-over, and the confirmation of what is kept.
+Not here  which command asks for what (receiver.py), frames to rows (incoming.py), turns and the end (terminal.py).
+Source    T.30 (09/2005) 5.2 and Annex A; copy quality as deployed receivers judge it (options.py).
+
+Never     is a page confirmed that the store has not kept, nor one without a row.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from vfax.codecs.frames import (
+    Fcf,
+)
+from vfax.outcome import Cause, Outcome, Retry
+from vfax.signals import Modem
+from vfax.t30.incoming import Block, IncomingPage
+from vfax.t30.options import T30Options
+from vfax.t30.tables import RECEIVE, Line, S, Timer
+from vfax.t30.terminal import Terminal
+from vfax.t30.training import TrainingCheck
+from vfax.t30.values import (
+    Order,
+    PageConfirmed,
+    PageKept,
+    PageLost,
+    PageProgress,
+    PageReceived,
+    PageRepeated,
+    PageStarted,
+)
+
+_FCD: Final = Fcf.FCD.value
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A command that has had its answer: heard again, it has the same one again."""
+
+    fcf: Fcf
+    detail: tuple[Fcf | None, int, int] = (None, 0, 0)
+
+
+class Reception(Terminal):
+    """The part of a receiver that has pages in its hands."""
+
+    def __init__(self, options: T30Options, *, now: float) -> None:
+        super().__init__(RECEIVE, options, now=now)
+        self._number = 1  # of the page that is coming
+        self._confirmed = 0
+        self._torn = 0  # pages stored with blocks missing
+        self._shelved = 0  # pages stored whose confirmation never went out
+        self._partial = 0
+        self._bad_rows = 0
+        self._page: IncomingPage | None = None
+        self._last_block: Block | None = None
+        self._started = 0  # number of the last page that PageStarted told of
+        self._told_rows = 0
+        self._fresh = False  # a carrier was heard since our last answer
+        self._heard_at = now
+        self._patience = options.timers.first_data  # silence that ends the burst
+        # training
+        self._check = TrainingCheck(Modem.V27TER_2400)
+        # phase D
+        self._post: Fcf | None = None  # what follows the page at hand
+        self._verdict = Fcf.MCF  # its answer, once it is kept
+        self._refusals = 0
+        self._handed_over = False
+        self._commanded_at = now
+        self._answered: Answered | None = None
+        self._pending = Answered(Fcf.EOP)  # the command that the page at hand was given with
+
+    # --- data as it comes ---------------------------------------------------------------------------
+
+    def _begin_carrier(self, modem: Modem) -> None:
+        self._check = TrainingCheck(modem)
+        self._heard_at = self._now
+        super()._begin_carrier(modem)
+
+    def _open_page(self) -> Line | None:
+        self._shelve()
+        self._fresh = True
+        self._heard_at = self._now
+        self._due.setdefault(Timer.PAGE, self._now + self._timers.page)
+        self._patience = self._timers.first_data
+        self._start(Timer.SILENCE, self._patience)
+        return None
+
+    def _on_silence(self) -> None:
+        """The burst may be over without having said so."""
+        if self._heard_at + self._patience > self._now:
+            self._due[Timer.SILENCE] = self._heard_at + self._patience
+        else:
+            self._end_of_carrier()
+
+    def _on_data(self, octets: bytes) -> None:
+        if self.state is S.IN_TCF:
+            self._check.add(octets)
+        elif self.state is S.IN_PAGE:
+            page = self._page_at_hand(ecm=False)
+            self._hear_data()
+            if page is not None and not page.ecm:
+                page.add_data(octets)
+                self._moved(page)
+
+    def _on_fast_frame(self, octets: bytes) -> None:
+        if self.state is not S.IN_PAGE or len(octets) < 4 or octets[2] != _FCD:
+            return
+        page = self._page_at_hand(ecm=True)
+        # A frame we have already is life too: some senders repeat the whole block. The PAGE timer bounds that.
+        self._hear_data()
+        if page is not None and page.ecm and page.add_frame(octets):
+            self._moved(page)
+
+    def _on_missing(self, packets: int) -> None:
+        """A hole in the data: rows of the page are gone, or a run of zeros in TCF ends."""
+        if self.state is S.IN_PAGE and self._page is not None:
+            self._page.holes += packets
+        self._check.miss(packets)
+
+    def _hear_data(self) -> None:
+        """The burst lives, and so does the fax."""
+        self._heard_at = self._progress_at = self._now
+        if self._patience != self._timers.silence:
+            self._patience = self._timers.silence
+            self._start(Timer.SILENCE, self._patience)
+
+    def _page_at_hand(self, *, ecm: bool) -> IncomingPage | None:
+        """The page that data belongs to; what the line carries decides about ECM, not DCS.
+
+        Quirk: some senders agree on ECM and then send plain pages.
+        """
+        if self._agreement is None:
+            return None
+        if self._page is None:
+            limits = self._options.decode_limits()
+            self._page = IncomingPage(self._agreement, limits, ecm=ecm, before=self._last_block if ecm else None)
+        return self._page
+
+    def _moved(self, page: IncomingPage) -> None:
+        """New octets of a page: decode a slice, come back for the rest."""
+        if page.pending:
+            self._decode_slice()
+
+    def _drop_page(self) -> None:
+        self._page = None
+        self._handed_over = False
+        self._told_rows = 0
+        self._due.pop(Timer.DECODE, None)
+        self._due.pop(Timer.PAGE, None)
+
+    # --- rows in slices -----------------------------------------------------------------------------
+
+    def _decode_soon(self, page: IncomingPage) -> None:
+        if page.pending:
+            self._due[Timer.DECODE] = self._now
+
+    def _decode_slice(self) -> None:
+        page = self._page
+        if page is None:
+            return
+        page.decode(self._options.slice_octets)
+        self._due.pop(Timer.DECODE, None)
+        self._decode_soon(page)
+        self._tell_rows(page)
+        if page.over_limit and self.state is not S.CLOSING:
+            self._evidence = f"page {self._number} has too many {page.over_limit}"
+            self._advance(Line.OVER_LIMIT)
+        elif self.state in (S.HOLDING, S.BUSY) and not self._handed_over and not page.pending:
+            verdict = self._judge_page(page)
+            if verdict is not None:
+                self._advance(verdict)
+
+    def _tell_rows(self, page: IncomingPage) -> None:
+        rows = page.decoder.rows
+        if self._started < self._number and (rows or page.ecm):
+            self._started = self._number
+            self._told_rows = 0
+            self._events.append(PageStarted(self._number))
+        if rows >= self._told_rows + self._options.progress_rows:
+            self._told_rows = rows
+            self._events.append(PageProgress(self._number, rows, 0))
+
+    # --- a whole page -------------------------------------------------------------------------------
+
+    def _command_page(self, post: Fcf, command: Answered, verdict: Fcf) -> None:
+        self._post = post
+        self._pending = command
+        self._verdict = verdict
+        self._commanded_at = self._now
+        self._handed_over = False
+
+    def _finish_page(self) -> Line | None:
+        """All octets are there: decode the rest, then judge."""
+        page = self._page
+        if page is None:
+            return None
+        page.sealed = True
+        if page.ecm:
+            self._start(Timer.READY, self._timers.ready)
+        page.decode(self._options.slice_octets)
+        self._tell_rows(page)
+        if page.pending:
+            self._due[Timer.DECODE] = self._now
+            return None
+        if page.over_limit:
+            self._evidence = f"page {self._number} has too many {page.over_limit}"
+            return Line.OVER_LIMIT
+        return self._judge_page(page)
+
+    def _judge_page(self, page: IncomingPage) -> Line | None:
+        """The page is decoded: hand it over, or refuse it."""
+        rows = page.decoder.rows
+        if page.torn and not rows:
+            return self._confirm()
+        if page.torn or page.ecm:
+            if not rows:
+                return self._forget_empty()
+            return self._hand_over(page)
+        share = page.bad_rows / rows if rows else 1.0
+        if share >= self._options.rtn_from:
+            return self._refuse(page)
+        if share >= self._options.rtp_from:
+            self._verdict = Fcf.RTP
+        return self._hand_over(page)
+
+    def _forget_empty(self) -> Line:
+        self._drop_page()
+        return Line.EMPTY
+
+    def _refuse(self, page: IncomingPage) -> Line:
+        self._refusals += 1
+        why = f"{page.bad_rows} of {page.decoder.rows} rows are bad"
+        self._events.append(PageRepeated(self._number, 0, why))
+        self._answered = self._pending
+        self._fresh = False
+        self._drop_page()
+        if self._refusals > self._options.rtn_limit:
+            self._evidence = why
+            return Line.REFUSED
+        return Line.PAGE_BAD
+
+    def _hand_over(self, page: IncomingPage) -> Line | None:
+        if self._number > self._options.limits.pages:
+            self._evidence = f"more than {self._options.limits.pages} pages"
+            return Line.OVER_LIMIT
+        self._handed_over = True
+        self._emit(page, complete=True)
+        return None
+
+    def _emit(self, page: IncomingPage, *, complete: bool) -> None:
+        decoder = page.decoder
+        self._bad_rows += page.bad_rows
+        self._events.append(
+            PageReceived(
+                number=self._number,
+                agreement=page.agreement,
+                width_px=decoder.width_px,
+                rows=decoder.rows,
+                raster=page.raster(),
+                bad_rows=page.bad_rows,
+                longest_bad_run=decoder.longest_bad_run,
+                complete=complete,
+            )
+        )
+
+    # --- the store ----------------------------------------------------------------------------------
+
+    def _on_order(self, order: Order) -> None:
+        match order:
+            case PageKept(number) if self._awaits(number):
+                self._progress()
+                self._advance(Line.PAGE_KEPT)
+            case PageLost(number, why) if self._awaits(number):
+                self._evidence = f"page {number} could not be stored: {why}"
+                self._advance(Line.PAGE_LOST)
+
+    def _awaits(self, number: int) -> bool:
+        return self._handed_over and number == self._number and self.state in (S.HOLDING, S.BUSY)
+
+    def _note_repeat(self) -> Line | None:
+        """The sender asks again while the page is not kept. Without ECM there is no word for "wait": silence is."""
+        self._commanded_at = self._now
+        ecm = self._page is not None and self._page.ecm
+        return Line.RNR_DUE if ecm and not self._talking else None
+
+    def _start_t5(self) -> Line | None:
+        self._due.setdefault(Timer.T5, self._now + self._timers.t5)
+        return None
+
+    def _weigh_answer(self) -> Line | None:
+        """Answer at once, unless the sender is about to repeat its command: then that repetition is answered."""
+        late = self._now - self._commanded_at > self._timers.ready
+        return Line.TOO_LATE if late or self._flags else self._confirm()
+
+    def _confirm(self) -> Line | None:
+        """Say the answer of a kept page, and go on as its command asked."""
+        page = self._page
+        if page is None:
+            return None
+        self._due.pop(Timer.T5, None)
+        verdict, post = self._verdict, self._post
+        self._answer(verdict)
+        self._answered = self._pending
+        if page.torn:
+            self._torn += 1
+        else:
+            self._confirmed += 1
+            self._events.append(PageConfirmed(self._number))
+        self._turn_page()
+        self._progress()
+        if post is Fcf.EOP:
+            return Line.LAST_PAGE
+        if post is not Fcf.MPS:
+            return Line.NEXT_DOCUMENT
+        return Line.RETRAIN if verdict is Fcf.RTP else Line.NEXT_PAGE
+
+    def _turn_page(self) -> None:
+        self._number += 1
+        self._refusals = 0
+        self._fresh = False
+        self._drop_page()
+
+    def _shelve(self) -> None:
+        """The sender moved on from a page that is kept but was never confirmed: it must not be overwritten."""
+        if self._handed_over:
+            self._shelved += 1
+            self._turn_page()
+
+    # --- the end ------------------------------------------------------------------------------------
+
+    def _has_backlog(self) -> bool:
+        page = self._page
+        if page is None or self._handed_over:
+            return False
+        if not page.sealed:
+            page.salvage()
+            page.sealed = True
+        if page.pending and Timer.DECODE not in self._due:
+            self._due[Timer.DECODE] = self._now
+        return page.pending
+
+    def _last_words(self) -> None:
+        """Keep what is there of a page in progress, and count one that was kept but not confirmed."""
+        page = self._page
+        if page is None:
+            return
+        if self._handed_over:
+            self._shelved += 1
+        elif page.decoder.rows or page.pending:
+            page.decode(0)
+            if page.decoder.rows:
+                self._partial += 1
+                self._emit(page, complete=False)
+        self._page = None
+
+    def _refined(self, cause: Cause) -> Cause:
+        return Cause.ECM_FAILED if cause is Cause.COMPLETE and self._torn else cause
+
+    def _outcome(self) -> Outcome:
+        return self._facts(
+            pages_confirmed=self._confirmed,
+            pages_partial=self._partial + self._torn + self._shelved,
+            bad_rows=self._bad_rows,
+            retry=Retry.NEVER,
+        )
