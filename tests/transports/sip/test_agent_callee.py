@@ -437,8 +437,8 @@ def test_orders_about_a_released_call_do_nothing(desk: Any, peer: Any, answered:
 
 
 def test_reason_given_by_the_owner_cannot_break_the_line(desk: Any, incoming: Any) -> None:
-    desk.order("refuse", incoming(), 486, reason="busy\r\nX-Evil: 1")
-    assert desk.last("486 INVITE").message.reason == "busy X-Evil: 1"
+    desk.order("refuse", incoming(), 486, reason="busy\r\nX-Evil: 1\ud800")
+    assert desk.last("486 INVITE").message.reason == "busy X-Evil: 1?"
     assert "x-evil" not in desk.last("486 INVITE").message.headers
 
 

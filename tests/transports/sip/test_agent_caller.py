@@ -47,14 +47,18 @@ def test_domain_of_from_is_an_option(make_desk: Any) -> None:
     assert desk.last("INVITE").message.from_.uri.text == "sip:100@trunk.example"
 
 
-@pytest.mark.parametrize("uri", ["", "9", "tel:9", "sip:", "sip:9@h\r\nX: y", "sip:9@h?Subject=x", "<sip:9@h>"])
+@pytest.mark.parametrize(
+    "uri", ["", "9", "tel:9", "sip:", "sips:9@h", "sip:\ud800@h", "sip:9@h\r\nX: y", "sip:9@h?Subject=x", "<sip:9@h>"]
+)
 def test_what_cannot_be_dialled_is_misuse_and_leaves_nothing(uri: str, desk: Any) -> None:
     with pytest.raises(MisuseError):
         desk.dial(uri)
     assert desk.agent.is_empty
 
 
-@pytest.mark.parametrize("field", [("Via", "x"), ("f", "x"), ("X", "a\r\nb"), ("X Y", "a"), ("l", "5")])
+@pytest.mark.parametrize(
+    "field", [("Via", "x"), ("f", "x"), ("X", "a\r\nb"), ("X Y", "a"), ("l", "5"), ("X", "\udfff")]
+)
 def test_header_that_is_not_the_callers_to_set_is_misuse(field: tuple[str, str], desk: Any) -> None:
     with pytest.raises(MisuseError):
         desk.dial(extra_headers=[field])

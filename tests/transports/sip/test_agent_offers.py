@@ -379,8 +379,51 @@ def test_offer_that_waited_for_the_ack_gives_way_to_theirs(desk: Any, peer: Any,
     desk.order("offer", call, b"v=0 t38")
     peer.our_tag = desk.last("200 INVITE").message.to.tag
     desk.receive(peer.request("UPDATE", cseq=2, body=sdp))  # the ACK was lost
-    sent = [one.word for one in desk.sent]
-    assert sent.count("INVITE") + sent.count("491 UPDATE") == 2  # ours has left: glare
-    desk.receive(peer.response(desk.last("INVITE").message, 491))
-    desk.receive(peer.request("UPDATE", cseq=3, body=sdp))
-    assert desk.events[-1] == sip.Reoffered(call, sdp)
+    assert desk.events[-2:] == [sip.Confirmed(call, b""), sip.Reoffered(call, sdp)]
+    desk.order("accept_offer", call, sdp)
+    desk.wait_until(60)
+    assert desk.times_of("INVITE") == []
+
+
+def test_hang_up_in_the_pause_after_glare_sends_no_offer_any_more(desk: Any, peer: Any, answered: Any) -> None:
+    call = answered()
+    desk.receive(peer.response(offered(desk, call), 491))
+    desk.order("hang_up", call)
+    desk.drain()
+    assert desk.times_of("INVITE") == [0]
+    assert desk.agent.is_empty
+
+
+def test_limit_of_one_offer_does_not_fall_on_the_next(desk: Any, peer: Any, answered: Any, sdp: bytes) -> None:
+    call = answered()
+    first = offered(desk, call)
+    desk.receive(peer.response(first, 100))
+    desk.wait_until(41)
+    desk.receive(peer.response(first, 487))
+    desk.wait_until(50)
+    second = offered(desk, call)
+    desk.receive(peer.response(second, 100))
+    desk.wait_until(89)
+    desk.receive(peer.response(second, 200, body=sdp))
+    assert desk.events[-1] == sip.OfferAccepted(call, sdp)
+    assert desk.times_of("CANCEL") == [40]
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_offer_that_a_bye_leaves_open_is_forgotten(early: bool, desk: Any, peer: Any, answered: Any) -> None:
+    invite = offered(desk, answered())
+    if early:
+        desk.receive(peer.response(invite, 100))
+    desk.receive(peer.request("BYE", cseq=2))
+    if not early:
+        desk.receive(peer.response(invite, 100))
+    desk.drain()
+    assert desk.agent.is_empty
+    assert desk.now == 32
+
+
+def test_acceptance_without_sdp_has_no_content_type(desk: Any, peer: Any, answered: Any, sdp: bytes) -> None:
+    call = answered()
+    desk.receive(peer.request("INVITE", cseq=2, body=sdp))
+    desk.order("accept_offer", call, b"")
+    assert desk.last("200 INVITE").message.content_type is None

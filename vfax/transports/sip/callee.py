@@ -13,7 +13,7 @@ from vfax.transports.sip.core import ALLOW, CallTimer, Core
 from vfax.transports.sip.dialog import Dialog
 from vfax.transports.sip.exchange import Exchange
 from vfax.transports.sip.message import Request
-from vfax.transports.sip.syntax import printable
+from vfax.transports.sip.syntax import sayable
 from vfax.transports.sip.transaction import Transaction
 from vfax.transports.sip.values import Address, CallKey, Cancelled
 
@@ -44,11 +44,9 @@ class IncomingCallState(Call):
         self._stop_waiting()
         self.state = State.ANSWERED
         self.exchange = Exchange(self.core, self.key, dialog, self.contact)
-        fields = (
-            *self._dialog_fields(),
-            ("Supported", ""),
-            ("Content-Type", "application/sdp"),
-        )
+        fields = [*self._dialog_fields(), ("Supported", "")]
+        if sdp:
+            fields.append(("Content-Type", "application/sdp"))
         response = self.core.reply(self._invite, 200, now, to_tag=dialog.local_tag, fields=fields, body=sdp)
         self.exchange.await_ack(self._invite, response, now)
 
@@ -57,7 +55,7 @@ class IncomingCallState(Call):
         dialog = self._expect_incoming("refuse")
         self._stop_waiting()
         self.state = State.REFUSING
-        self.core.reply(self._invite, status, now, to_tag=dialog.local_tag, reason=printable(reason))
+        self.core.reply(self._invite, status, now, to_tag=dialog.local_tag, reason=sayable(reason))
 
     def give_up(self, now: float, reason: str) -> None:
         """Hang up on a caller who was not answered."""

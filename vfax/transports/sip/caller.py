@@ -61,8 +61,8 @@ class OutgoingCallState(Call):
             uri = Uri.parse(invitation.target_uri)
         except DecodeError as why:
             raise MisuseError(f"{invitation.target_uri!r} is no SIP URI: {why.what}") from why
-        if uri.scheme not in ("sip", "sips") or uri.headers:
-            raise MisuseError(f"{invitation.target_uri!r} is no SIP URI that can be dialled")
+        if uri.scheme != "sip" or uri.headers:  # Limit: sips needs TLS, which this release does not speak
+            raise MisuseError(f"{invitation.target_uri!r} is no SIP URI that can be dialled over UDP")
         headers = Headers()
         headers.add("Via", core.via())
         headers.add("Max-Forwards", "70")

@@ -13,7 +13,7 @@ from vfax.transports.sip.core import CallTimer, Core
 from vfax.transports.sip.dialog import Dialog
 from vfax.transports.sip.exchange import Exchange, Loss
 from vfax.transports.sip.message import Message, Request, Response
-from vfax.transports.sip.syntax import legible, printable, quote
+from vfax.transports.sip.syntax import legible, printable, quote, sayable
 from vfax.transports.sip.transaction import Purpose, Transaction
 from vfax.transports.sip.values import CallKey, Confirmed, DialogLost, HungUp, Released
 
@@ -134,9 +134,9 @@ class Call:
         sdp = sdp_in(request) if wait.late_offer else b""
         if self.state is State.ANSWERED:
             self.on_confirmed(sdp, now)
-        elif self.state is State.UP:
-            if wait.late_offer:
-                self.core.outbox.tell(Confirmed(self.key, sdp))
+        elif wait.late_offer:
+            self.core.outbox.tell(Confirmed(self.key, sdp))
+        if self.state is State.UP:
             self.exchange.resume(now)
 
     def on_confirmed(self, sdp: bytes, now: float) -> None:
@@ -148,8 +148,6 @@ class Call:
             self.leave(now, self.farewell)
             return
         self.core.outbox.tell(Confirmed(self.key, sdp))
-        if self.exchange is not None:
-            self.exchange.resume(now)
 
     def on_bye(self, request: Request, now: float) -> None:
         """The peer's BYE, which has been answered."""
@@ -240,7 +238,7 @@ def reason_in(request: Request) -> str:
 
 def reason_value(reason: str) -> str:
     """A Reason value (RFC 3326) as given, or free text wrapped into one."""
-    text = printable(reason)
+    text = sayable(reason)
     protocol, semicolon, _ = text.partition(";")
     if semicolon and protocol.strip() in ("SIP", "Q.850", "Preemption"):
         return text

@@ -169,7 +169,9 @@ class Exchange:
             return
         self._phase = Phase.IDLE
         self._dialog.refresh(theirs.request)
-        fields = (("Contact", self._contact), ALLOW, ("Content-Type", "application/sdp"))
+        fields = [("Contact", self._contact), ALLOW]
+        if sdp:
+            fields.append(("Content-Type", "application/sdp"))
         response = self._core.reply(theirs, 200, now, fields=fields, body=sdp)
         if theirs.kind is Kind.INVITE_SERVER:
             self.await_ack(theirs, response, now)
@@ -260,6 +262,8 @@ class Exchange:
         """The dialog ends: their open request gets 487 (RFC 3261 15.1.2), nothing is repeated any more."""
         if self._theirs is not None:
             self.refuse(487, now)
+        if self._ours is not None:
+            self._core.transactions.abandon(self._ours, now)
         self.confirm()
         self._latched = None
         self._withdrawn = True

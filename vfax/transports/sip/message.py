@@ -43,7 +43,8 @@ KNOWN_METHODS: Final = frozenset(
 
 _ONCE: Final = ("to", "from", "call-id", "cseq", "max-forwards", "content-length", "content-type")
 _NEEDED: Final = ("via", "to", "from", "call-id", "cseq")
-_LINE_BREAK: Final = re.compile(r"[\r\n]")
+# Line breaks, and surrogates that do not stand for an octet that came (those are U+DC80 to U+DCFF).
+_UNSENDABLE: Final = re.compile("[\r\n\ud800-\udc7f\udd00-\udfff]")
 _BLANK: Final = re.compile(r"[\x00-\x20]")
 _VERSION: Final = re.compile(r"SIP/\d{1,3}\.\d{1,3}", re.IGNORECASE)
 
@@ -80,7 +81,7 @@ class Headers:
 
     def add(self, name: str, value: str) -> None:
         """Append one field. Raises MisuseError for a line break or a name that is no token: nothing is injected."""
-        if not is_token(name) or _LINE_BREAK.search(value):
+        if not is_token(name) or _UNSENDABLE.search(value):
             raise MisuseError(f"header field {name!r} with value {value!r} cannot be sent")
         self.keep(name, value)
 
@@ -232,7 +233,7 @@ class Request(Message):
         self.uri = uri
 
     def _start_line(self) -> str:
-        if not is_token(self.method) or not self.uri or _BLANK.search(self.uri):
+        if not is_token(self.method) or not self.uri or _BLANK.search(self.uri) or _UNSENDABLE.search(self.uri):
             raise MisuseError(f"a request {self.method!r} to {self.uri!r} cannot be sent")
         return f"{self.method} {self.uri} SIP/2.0"
 
@@ -256,7 +257,7 @@ class Response(Message):
         self.reason = reason
 
     def _start_line(self) -> str:
-        if not 100 <= self.status <= 699 or _LINE_BREAK.search(self.reason):
+        if not 100 <= self.status <= 699 or _UNSENDABLE.search(self.reason):
             raise MisuseError(f"a response {self.status} {self.reason!r} cannot be sent")
         return f"SIP/2.0 {self.status} {self.reason}"
 

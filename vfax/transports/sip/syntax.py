@@ -75,7 +75,7 @@ def _end_of_angle(text: str, at: int) -> int:
 
 def quote(text: str) -> str:
     """`text` as a quoted string. Control characters become spaces."""
-    return '"' + printable(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + sayable(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def unquote(text: str) -> str:
@@ -89,6 +89,11 @@ def unquote(text: str) -> str:
 def printable(text: str) -> str:
     """`text` on one line: runs of control characters become one space."""
     return _CONTROL.sub(" ", text)
+
+
+def sayable(text: str) -> str:
+    """Text of our owner on one line, and such that UTF-8 can carry it."""
+    return printable(text.encode("utf-8", "replace").decode())
 
 
 def legible(text: str) -> str:

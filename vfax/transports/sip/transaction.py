@@ -115,6 +115,7 @@ INVITE_CLIENT: Final[Table] = {  # RFC 3261 Figure 5, RFC 6026 8.4
     (S.PROCEEDING, T.R1XX): _PASS,
     (S.PROCEEDING, T.R2XX): Step(S.ACCEPTED, Do.TELL, (Timer.M,)),
     (S.PROCEEDING, T.R_FAILURE): Step(S.COMPLETED, Do.TELL_AND_ACK, (Timer.D,)),
+    (S.PROCEEDING, Timer.B): _GIVE_UP,  # only when abandoned: ringing has no end of its own
     (S.COMPLETED, T.R_FAILURE): Step(S.COMPLETED, Do.ACK),
     (S.COMPLETED, Timer.D): _END,
     (S.ACCEPTED, T.R2XX): Step(S.ACCEPTED, Do.TELL),
@@ -207,6 +208,7 @@ class Transaction:
     last: Wire | None = None  # what a repeat repeats
     status: int = 0  # of the last response sent or received
     interval: float = 0.0
+    abandoned: bool = False  # nobody waits for the answer any more
     running: set[Timer] = field(default_factory=set)
     merge_key: tuple[str, str, int] | None = None
 
@@ -333,6 +335,12 @@ class TransactionLayer:
             happenings += self._advance(transaction, timer, None, now)
         return happenings
 
+    def abandon(self, transaction: Transaction, now: float) -> None:
+        """Nobody waits for the answer to our INVITE any more: it still gets its ACK if it comes within 64*T1."""
+        transaction.abandoned = True
+        if transaction.state is S.PROCEEDING:
+            self._start(transaction, Timer.B, now)
+
     def drop(self, transaction: Transaction) -> None:
         """Forget a transaction at once (RFC 3261 9.1: a cancelled INVITE without a final response)."""
         if not transaction.over:
@@ -368,7 +376,8 @@ class TransactionLayer:
 
     def _take(self, transaction: Transaction, step: Step, message: Message | None, now: float) -> list[Happening]:
         if step.to is not transaction.state:
-            self._stop(transaction, [timer for timer in transaction.running if timer not in step.keep])
+            keep = (*step.keep, Timer.B) if transaction.abandoned and step.to is S.PROCEEDING else step.keep
+            self._stop(transaction, [timer for timer in transaction.running if timer not in keep])
             transaction.state = step.to
         if step.to is S.TERMINATED:
             self._terminate(transaction)
