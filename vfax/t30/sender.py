@@ -10,13 +10,11 @@ from typing import Final
 
 from vfax.codecs.dis import FALL_BACK, Agreement, Capabilities, Resolution, agree, encode_ctc, encode_dcs, usable_modems
 from vfax.codecs.frames import (
-    MAX_BLOCK,
     RCP,
     Fcf,
     Frame,
     PartialPage,
     decode_request,
-    encode_block,
     encode_identity,
     encode_rest,
 )
@@ -33,6 +31,7 @@ from vfax.signals import (
     Transmission,
 )
 from vfax.t30.options import T30Options
+from vfax.t30.outgoing import OutgoingPage
 from vfax.t30.tables import SEND, Do, Line, S, Timer
 from vfax.t30.terminal import Action, Terminal
 from vfax.t30.turns import airtime
@@ -81,7 +80,6 @@ class Sender(Terminal):
         self._capabilities = Capabilities()
         self._confirmed = 0
         self._torn = 0
-        self._page_torn = False
         self._was = S.IDLE  # the state before this one
         # training
         self._modem: Modem | None = None  # where the next training begins, once one has failed
@@ -94,11 +92,7 @@ class Sender(Terminal):
         self._asked_at = now
         self._asked = Fcf.DCS
         # the page at hand
-        self._block = 0
-        self._frames: list[bytes] = []  # of the block
-        self._burst: list[int] = []  # numbers of its frames to send now
-        self._requests = 0  # PPR for the block since MCF or CTC
-        self._missing_at_ctc = MAX_BLOCK + 1
+        self._page: OutgoingPage | None = None  # once its first burst was sent
         self._refusals = 0
         self._burst_began = now
         self._burst_takes = 1.0
@@ -299,17 +293,17 @@ class Sender(Terminal):
         return Line.UNCODED
 
     def _send_block(self) -> Line | None:
-        """Put the page, the next block of it, or the frames asked again, on the line."""
+        """Put the page, the next block of it, or the frames asked for again, on the line."""
         agreement = self._agreement
         if agreement is None:
             return None
-        data = self._coded[self._index][1]
-        if not self._block and not self._burst:
-            self._begin_page()
-        if agreement.ecm:
-            burst: Transmission = self._ecm_burst(agreement, data)
+        page = self._page or self._begin_page(agreement)
+        short = self._short_ok and agreement.modem.family == "V.17"
+        if page.ecm:
+            frames = [page.frames[number] for number in page.burst]
+            burst: Transmission = SendEcm(agreement.modem, short, (*frames, RCP, RCP, RCP))
         else:
-            burst = SendImage(agreement.modem, self._short(agreement), data)
+            burst = SendImage(agreement.modem, short, page.data)
         self._short_ok = True
         self._hush()
         self._say(burst)
@@ -318,37 +312,22 @@ class Sender(Terminal):
         self._start(Timer.ESTIMATE, _ESTIMATE)
         return None
 
-    def _begin_page(self) -> None:
-        self._page_torn = False
+    def _begin_page(self, agreement: Agreement) -> OutgoingPage:
+        self._page = OutgoingPage(self._coded[self._index][1], agreement)
         self._start(Timer.PAGE, self._timers.page)
         self._events.append(PageStarted(self._index + 1))
-        following = self._index + 1
-        if following < len(self._pages) and self._post() is Fcf.MPS:
-            self._need(following)
-
-    def _ecm_burst(self, agreement: Agreement, data: bytes) -> SendEcm:
-        if not self._burst:
-            length = MAX_BLOCK * agreement.frame_octets
-            self._frames = encode_block(data[self._block * length : (self._block + 1) * length], agreement.frame_octets)
-            self._burst = list(range(len(self._frames)))
-            self._requests = 0
-            self._missing_at_ctc = MAX_BLOCK + 1
-        frames = [self._frames[number] for number in self._burst]
-        return SendEcm(agreement.modem, self._short(agreement), (*frames, RCP, RCP, RCP))
-
-    def _short(self, agreement: Agreement) -> bool:
-        return self._short_ok and agreement.modem.family == "V.17"
+        if self._post() is Fcf.MPS:
+            self._need(self._index + 1)
+        return self._page
 
     def _on_estimate(self) -> None:
         """How far the page is, reckoned by the clock: the line tells only when all has left."""
-        if self.state is not S.SENDING_PAGE or self._index not in self._coded or self._agreement is None:
+        page = self._page
+        if self.state is not S.SENDING_PAGE or page is None:
             return
-        total = len(self._coded[self._index][1])
-        share = min(1.0, (self._now - self._burst_began) / self._burst_takes)
-        first = self._block * MAX_BLOCK * self._agreement.frame_octets
-        length = min(total - first, MAX_BLOCK * self._agreement.frame_octets) if self._agreement.ecm else total
-        if len(self._burst) in (0, len(self._frames)) or not self._agreement.ecm:
-            self._events.append(PageProgress(self._index + 1, first + int(length * share), total))
+        if page.first_burst:
+            share = min(1.0, (self._now - self._burst_began) / self._burst_takes)
+            self._events.append(PageProgress(self._index + 1, page.sent(share), len(page.data)))
         self._start(Timer.ESTIMATE, _ESTIMATE)
 
     # --- phase D ----------------------------------------------------------------------------------
@@ -363,34 +342,33 @@ class Sender(Terminal):
         same = agreed is not None and other is not None and _same_paper(agreed, other)
         return Fcf.MPS if same else Fcf.EOM
 
-    def _more_blocks(self) -> bool:
-        agreed = self._agreement
-        if agreed is None or not agreed.ecm or self._index not in self._coded:
-            return False
-        return (self._block + 1) * MAX_BLOCK * agreed.frame_octets < len(self._coded[self._index][1])
-
     def _say_post(self) -> Line | None:
         self._progress()
         self._due.pop(Timer.ESTIMATE, None)
-        agreed = self._agreement
-        if agreed is not None and agreed.ecm:
-            post = None if self._more_blocks() else self._post()
-            pps = PartialPage(post, self._index & 0xFF, self._block & 0xFF, len(self._burst))
+        page = self._page
+        if page is not None and page.ecm:
+            pps = PartialPage(self._block_post(page), self._index & 0xFF, page.block & 0xFF, len(page.burst))
             self._ask((Frame(Fcf.PPS, pps.encode(), x=self._x),))
         else:
             self._ask((Frame(self._post(), x=self._x),))
         return None
 
+    def _block_post(self, page: OutgoingPage) -> Fcf | None:
+        """FCF2 of the block at hand: NULL while the page goes on."""
+        return None if page.more_blocks else self._post()
+
     def _note_confirmed(self) -> Line | None:
         """MCF: on to the next block, page, document, or to the end."""
+        page = self._page
+        if page is None:
+            return None
         if self._asked is Fcf.EOR:
             return self._note_given_up()
         self._progress()
-        self._burst = []
-        if self._more_blocks():
-            self._block += 1
+        if page.more_blocks:
+            page.next_block()
             return Line.NEXT_BLOCK
-        if self._page_torn:
+        if page.torn:
             self._torn += 1
         else:
             self._confirmed += 1
@@ -402,8 +380,7 @@ class Sender(Terminal):
         self._coded.pop(self._index, None)
         self._due.pop(Timer.PAGE, None)
         self._refusals = 0
-        self._block = 0
-        self._burst = []
+        self._page = None
         if post is Fcf.EOP:
             return Line.LAST_PAGE
         self._index += 1
@@ -430,28 +407,25 @@ class Sender(Terminal):
         if slower is not None:
             self._modem = slower
             self._agreement = replace(agreement, modem=slower)
-        self._block = 0
-        self._burst = []
+        self._page = None  # from its start, as it is coded
         return Line.RETRAIN
 
     # --- ECM --------------------------------------------------------------------------------------
 
     def _read_ppr(self) -> Line | None:
-        agreement = self._agreement
-        if agreement is None or not agreement.ecm or self._asked is Fcf.EOR:
+        agreement, page = self._agreement, self._page
+        if agreement is None or page is None or not page.ecm or self._asked is Fcf.EOR:
             return None
         try:
-            missing = decode_request(self._frame.info, len(self._frames))
+            missing = decode_request(self._frame.info, len(page.frames))
         except DecodeError:
             return None
-        self._requests += 1
         self._events.append(PageRepeated(self._index + 1, len(missing), "PPR came"))
-        self._burst = missing or [len(self._frames) - 1]  # a request for nothing: something harmless again
-        if self._requests < self._options.ppr_limit:
+        page.ask_again(missing)
+        if page.requests < self._options.ppr_limit:
             return Line.RESEND
-        better = len(self._burst) < self._missing_at_ctc
-        self._missing_at_ctc = len(self._burst)
-        return Line.CHANGE_RATE if better or self._slower(agreement.modem) is not None else Line.GIVE_UP_BLOCK
+        worth_it = page.improves() or self._slower(agreement.modem) is not None
+        return Line.CHANGE_RATE if worth_it else Line.GIVE_UP_BLOCK
 
     def _say_ctc(self) -> Line | None:
         agreement = self._agreement
@@ -465,21 +439,21 @@ class Sender(Terminal):
     def _note_ctr(self) -> Line | None:
         if self._agreement is not None:
             self._events.append(Agreed(self._agreement))
-        self._requests = 0
+        if self._page is not None:
+            self._page.requests = 0
         self._short_ok = False
         return Line.RESEND
 
     def _say_eor(self) -> Line | None:
-        post = None if self._more_blocks() else self._post()
-        self._ask((Frame(Fcf.EOR, encode_rest(post), x=self._x),))
+        if self._page is not None:
+            self._ask((Frame(Fcf.EOR, encode_rest(self._block_post(self._page)), x=self._x),))
         return None
 
     def _note_given_up(self) -> Line | None:
         """ERR: the receiver keeps what it has of the block; the page counts as not delivered."""
-        if self._asked is not Fcf.EOR:
+        if self._asked is not Fcf.EOR or self._page is None:
             return None
-        self._progress()
-        self._page_torn = True
+        self._page.torn = True
         self._asked = Fcf.PPS
         return self._note_confirmed()
 
@@ -505,8 +479,9 @@ class Sender(Terminal):
         if cause is Cause.COMPLETE:
             return Cause.ECM_FAILED if self._torn else cause
         left_open = cause in (Cause.NO_RESPONSE, Cause.PEER_DISCONNECTED, Cause.PEER_HUNG_UP)
-        asking = self._was in (S.AWAIT_ANSWER, S.PAUSED) and self._asked is not Fcf.EOR and not self._page_torn
-        last = self._index + 1 == len(self._pages) and not self._more_blocks()
+        page = self._page
+        asking = self._was in (S.AWAIT_ANSWER, S.PAUSED) and self._asked is not Fcf.EOR
+        last = self._index + 1 == len(self._pages) and page is not None and not page.more_blocks and not page.torn
         return Cause.UNCERTAIN if left_open and asking and last else cause
 
     def _outcome(self) -> Outcome:
