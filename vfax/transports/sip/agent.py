@@ -16,8 +16,8 @@ from typing import Final
 
 from vfax.errors import DecodeError, MisuseError
 from vfax.transports.sip.body import SDP, sdp_of
-from vfax.transports.sip.callee import IncomingCallState
-from vfax.transports.sip.caller import Invitation, OutgoingCallState
+from vfax.transports.sip.callee import CalledSide
+from vfax.transports.sip.caller import CallingSide, Invitation
 from vfax.transports.sip.calls import ENDED, Call, sdp_in
 from vfax.transports.sip.compose import Fields, respond, response_address, stamp
 from vfax.transports.sip.core import ALLOW, Core
@@ -141,7 +141,7 @@ class Agent:
             destination=destination,
             extra_headers=extra_headers,
         )
-        self._calls[key] = OutgoingCallState(self._core, key, invitation, now)
+        self._calls[key] = CallingSide(self._core, key, invitation, now)
         self._last_key = key
         return key
 
@@ -199,9 +199,9 @@ class Agent:
         call = self._calls.get(key)
         return None if call is None or call.state in ENDED else call
 
-    def _incoming(self, key: CallKey) -> IncomingCallState | None:
+    def _incoming(self, key: CallKey) -> CalledSide | None:
         call = self._live(key)
-        if call is not None and not isinstance(call, IncomingCallState):
+        if call is not None and not isinstance(call, CalledSide):
             raise MisuseError(f"call {key} is one we made")
         return call
 
@@ -298,7 +298,7 @@ class Agent:
         if transaction is None or not failed:
             if call is not None:
                 call.on_ack(request, now)
-        elif self._core.transactions.receive_repeat(transaction, request, now) and isinstance(call, IncomingCallState):
+        elif self._core.transactions.receive_repeat(transaction, request, now) and isinstance(call, CalledSide):
             call.on_refusal_acknowledged()
 
     def _on_cancel(self, request: Request, source: Address, now: float) -> None:
@@ -387,7 +387,7 @@ class Agent:
         key = self._last_key
         self._seen(key, source, request)
         transaction = self._begin(request, source, now, call=key)
-        self._calls[key] = IncomingCallState(core, key, transaction, source, now)
+        self._calls[key] = CalledSide(core, key, transaction, source, now)
         self._per_host[source[0]] += 1
         core.outbox.tell(_incoming_call(key, request, source))
 

@@ -20,7 +20,7 @@ from vfax.transports.sip.values import Address, CallKey, Cancelled
 RING_AGAIN: Final = 60.0  # RFC 3261 13.3.1.1: every minute
 
 
-class IncomingCallState(Call):
+class CalledSide(Call):
     """The called side."""
 
     def __init__(self, core: Core, key: CallKey, transaction: Transaction, source: Address, now: float) -> None:

@@ -39,7 +39,7 @@ class Invitation:
     extra_headers: Sequence[tuple[str, str]]
 
 
-class OutgoingCallState(Call):
+class CallingSide(Call):
     """The calling side."""
 
     def __init__(self, core: Core, key: CallKey, invitation: Invitation, now: float) -> None:
