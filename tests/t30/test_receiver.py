@@ -82,6 +82,7 @@ def test_dis_is_repeated_until_t1_and_then_dcn(bench: Any) -> None:
             break
     script.wait(5.0)
     assert script.said == ["DIS"] * 7 + ["DCN"]
+    assert script.outcome.sentence == "waiting for an answer to DIS: T1 expired"
     assert (script.outcome.cause, script.outcome.phase) == (Cause.T1_EXPIRED, Phase.IDENTIFY)
 
 
@@ -148,6 +149,13 @@ def test_training_needs_a_second_of_zeros(bench: Any, data: list[Any], ok: bool)
 
 def test_a_training_that_never_comes_brings_dis_again(bench: Any) -> None:
     script = bench.script(sending=False).left().says(Fcf.DCS, encode_dcs(PLAIN)).wait(7.1)
+    assert script.said == ["DIS", "DIS"]
+
+
+def test_dis_is_not_said_into_a_training_whose_dcs_was_lost(bench: Any) -> None:
+    script = bench.script(sending=False).left().wait(2.0).hear(SignalStarted(MODEM)).wait(2.9)
+    assert script.said == ["DIS"]
+    script.hear(SignalEnded(MODEM)).wait(0.6)
     assert script.said == ["DIS", "DIS"]
 
 

@@ -166,6 +166,14 @@ def test_a_page_that_cannot_be_coded_ends_the_fax(bench: Any) -> None:
     )
 
 
+def test_a_later_page_that_cannot_be_coded_ends_the_fax_when_its_turn_has_come(bench: Any) -> None:
+    script = coded(called(bench.script(sending=True, pages=2))).says(Fcf.CFR)
+    script.order(PageUnavailable(2, "torn")).left().left()
+    assert script.said[-1] == "PPS"
+    script.says(Fcf.MCF).left().wait(2)
+    assert (script.outcome.cause, script.outcome.pages_confirmed) == (Cause.DOCUMENT, 1)
+
+
 def test_a_page_coded_to_nothing_ends_the_fax(bench: Any) -> None:
     script = coded(called(bench.script(sending=True)), data=b"").left().wait(2)
     assert script.outcome.cause is Cause.DOCUMENT

@@ -94,11 +94,10 @@ class Receiver(Reception):
             self._agreement = agreement
             self._events.append(Agreed(agreement))
         page = self._page
-        if page is not None:
-            if page.ecm and page.blocks and _same_format(before, self._agreement):
-                page.block.doubt()
-            else:
-                self._drop_page()  # nothing of it was confirmed: the sender says it from its start
+        if page is not None and page.ecm and page.blocks and _same_format(before, self._agreement):
+            page.block.doubt()
+        else:
+            self._drop_page()  # nothing of it was confirmed: the sender says it from its start
         return None
 
     def _judge_tcf(self) -> Line | None:

@@ -77,6 +77,7 @@ class Sender(Terminal):
         self._index = 0  # of the page at hand
         self._coded: dict[int, tuple[Agreement, bytes]] = {}
         self._needed: dict[int, Agreement] = {}
+        self._failed: dict[int, str] = {}
         self._capabilities = Capabilities()
         self._confirmed = 0
         self._torn = 0
@@ -141,8 +142,12 @@ class Sender(Terminal):
                 self._unavailable(number, why)
 
     def _unavailable(self, number: int, why: str) -> None:
-        self._evidence = f"page {number} cannot be sent: {why}"
-        self._advance(Line.PAGE_UNAVAILABLE)
+        """A page that was asked for ahead of time fails when its turn has come: the one before may still arrive."""
+        self._failed[number - 1] = why
+        self._needed.pop(number - 1, None)
+        if number - 1 <= self._index:
+            self._evidence = f"page {number} cannot be sent: {why}"
+            self._advance(Line.PAGE_UNAVAILABLE)
 
     # --- phase B ----------------------------------------------------------------------------------
 
@@ -285,6 +290,9 @@ class Sender(Terminal):
             self._events.append(PageNeeded(index + 1, agreement))
 
     def _check_coded(self) -> Line | None:
+        if self._index in self._failed:
+            self._evidence = f"page {self._index + 1} cannot be sent: {self._failed[self._index]}"
+            return Line.PAGE_UNAVAILABLE
         if self._index in self._coded:
             return Line.CODED
         if self.state is S.AWAIT_CODED:

@@ -27,7 +27,7 @@ from vfax.signals import (
 )
 from vfax.t30.options import T30Options
 from vfax.t30.tables import AWAITED, EXPIRY, PHASES, Do, Line, S, Step, Table, Timer, Trigger
-from vfax.t30.turns import Turns
+from vfax.t30.turns import GRACE, Turns
 from vfax.t30.values import Abort, Ended, Event, LineDown, LineUp, Order
 
 CHAIN: Final = 8  # verdicts that may follow one trigger; more would be a loop in the table
@@ -222,6 +222,8 @@ class Terminal(Turns):
                 self._settle()
             case Timer.ESTIMATE:
                 self._on_estimate()
+            case Timer.REPEAT_DIS if self._carrier is not None:
+                self._start(timer, GRACE)  # a training whose DCS was lost: let it end, T1 bounds that
             case Timer.T1 if self._flags:
                 self._start(timer, self._timers.frame)  # an answer in progress wins
             case _:
@@ -330,4 +332,5 @@ class Terminal(Turns):
 def _words(trigger: Trigger) -> str:
     if isinstance(trigger, Fcf):
         return f"{trigger.title} came"
-    return trigger.name.lower().replace("_", " ").replace("t1 ", "T1 ").replace("t2 ", "T2 ").replace("t5 ", "T5 ")
+    words = trigger.name.lower().replace("_", " ")
+    return words.capitalize() if words.endswith("expired") else words
