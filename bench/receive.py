@@ -1,6 +1,6 @@
 """What receiving costs: CPU seconds a page and memory a call of `vfax serve` under N concurrent calls.
 
-    python bench/receive.py [--at-once 1,10,50,100] [--rounds 1] [-- COMMAND ...]
+    python bench/receive.py [--at-once 1,10,50,100] [--rounds 1] [--warm] [-- COMMAND ...]
 
 For each N a fresh server is started, its idle memory is read, N libspandsp callers (bench/peer.py, a process of its
 own) send one standard page each (1728 x 1100, 19 KB of MMR, ECM, V.17 14400, redundancy 3) in real time, and the
@@ -136,17 +136,29 @@ def start_server(command: list[str], port: int, spool: Path, lines: int) -> subp
     raise SystemExit(f"{shlex.join(filled)} does not answer on port {port}; it said:\n{log.read_text()[-2000:]}")
 
 
-def measure(command: list[str], page: Path, at_once: int, calls: int) -> str:
-    """One row of the table."""
+def send(port: int, page: Path, at_once: int, calls: int) -> dict[str, object]:
+    """Let libspandsp callers send; gives what they report."""
+    sender = [sys.executable, str(ROOT / "bench" / "peer.py"), f"127.0.0.1:{port}", "--page", str(page)]
+    sender += ["--at-once", str(at_once), "--calls", str(calls)]
+    done = subprocess.run(sender, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    report: dict[str, object] = json.loads(done.stdout)
+    return report
+
+
+def measure(command: list[str], page: Path, at_once: int, calls: int, *, warm: bool) -> str:
+    """One row of the table; `warm`: after a first call that does not count (it pays for late imports)."""
     with tempfile.TemporaryDirectory(prefix="vfax-bench-") as folder:
         spool, port = Path(folder) / "spool", free_port()
         server = start_server(command, port, spool, at_once)
         try:
+            idle = usage(server.pid).resident_kib
+            if warm:
+                send(port, page, 1, 1)
             before, peak = usage(server.pid), Peak(server.pid)
             peak.start()
-            sender = [sys.executable, str(ROOT / "bench" / "peer.py"), f"127.0.0.1:{port}", "--page", str(page)]
-            sender += ["--at-once", str(at_once), "--calls", str(calls)]
-            done = subprocess.run(sender, capture_output=True, text=True, check=False)
+            report = send(port, page, at_once, calls)
             time.sleep(1.0)  # the last pages are put together
             after, highest = usage(server.pid), peak.stop()
         finally:
@@ -155,19 +167,18 @@ def measure(command: list[str], page: Path, at_once: int, calls: int) -> str:
                 server.wait(10)
             except subprocess.TimeoutExpired:
                 server.kill()
-        if done.returncode:
-            raise SystemExit(done.stderr)
-        return row(json.loads(done.stdout), before, after, max(highest, after.resident_kib), at_once, spool)
+        found = len(list(spool.glob("inbox/*.tif"))) - warm
+        return row(report, after.cpu_s - before.cpu_s, (idle, before.resident_kib, highest), at_once, found)
 
 
-def row(report: dict[str, object], before: Usage, after: Usage, highest: int, at_once: int, spool: Path) -> str:
+def row(report: dict[str, object], cpu_s: float, resident: tuple[int, int, int], at_once: int, found: int) -> str:
+    """`resident` in KiB: when idle, before the calls, at the highest."""
+    idle, before, highest = resident
     calls, failed = int(str(report["calls"])), int(str(report["failed"]))
     pages = calls - failed
-    found = len(list(spool.glob("inbox/*.tif")))
-    cpu = (after.cpu_s - before.cpu_s) / max(pages, 1)
-    growth = (highest - before.resident_kib) / MIB / at_once
-    text = f"{at_once:>8}{pages:>7}{failed:>8}{cpu:>12.4f}{growth:>10.2f}{before.resident_kib / MIB:>10.1f}"
-    text += f"{highest / MIB:>10.1f}{float(str(report['wall_s'])):>8.1f}   sender CPU s {report['cpu_s']}"
+    text = f"{at_once:>8}{pages:>7}{failed:>8}{cpu_s / max(pages, 1):>12.4f}{(highest - before) / MIB / at_once:>10.2f}"
+    text += f"{idle / MIB:>10.1f}{highest / MIB:>10.1f}{float(str(report['wall_s'])):>8.1f}"
+    text += f"   sender CPU s {report['cpu_s']}"
     if found != pages:
         text += f", {found} files in the inbox"
     return f"{text}, {report['why']}" if failed else text
@@ -177,6 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="CPU and memory of receiving, fed by libspandsp callers")
     parser.add_argument("--at-once", default="1,10,50,100", help="numbers of concurrent calls")
     parser.add_argument("--rounds", type=int, default=1, help="calls of each caller")
+    parser.add_argument("--warm", action="store_true", help="let one call pass before measuring")
     parser.add_argument("command", nargs="*", help="the server to measure, after --")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vfax-bench-") as folder:
@@ -186,8 +198,9 @@ def main() -> None:
             f"standard page: {drawn.width} x {drawn.height}, {mmr_octets(drawn)} octets as MMR; {os.cpu_count()} CPUs"
         )
         print(HEAD, flush=True)
+        command = options.command or SERVER
         for number in (int(part) for part in options.at_once.split(",")):
-            print(measure(options.command or SERVER, page, number, number * options.rounds), flush=True)
+            print(measure(command, page, number, number * options.rounds, warm=options.warm), flush=True)
 
 
 if __name__ == "__main__":
