@@ -8,6 +8,7 @@ import pytest
 
 from vfax.codecs.dis import FALL_BACK, Coding, Resolution
 from vfax.codecs.frames import Fcf
+from vfax.codecs.t4 import RowDecoder
 from vfax.outcome import Cause, Retry
 from vfax.signals import (
     DataMissing,
@@ -16,6 +17,8 @@ from vfax.signals import (
     FrameReceived,
     LineSignal,
     Modem,
+    SendEcm,
+    SendImage,
     SignalEnded,
     SignalStarted,
 )
@@ -26,6 +29,7 @@ from vfax.t30.values import (
     IdentityReceived,
     LineDown,
     PageConfirmed,
+    PageProgress,
     PageReceived,
     PageRepeated,
     PageStarted,
@@ -132,8 +136,6 @@ def test_identities_reach_the_other_end(bench: Any) -> None:
 
 
 def test_v17_pages_after_the_first_training_use_the_short_one(bench: Any) -> None:
-    from vfax.signals import SendEcm, SendImage
-
     for options in (ECM, PLAIN):
         pair = bench.pair([bench.draw(20, seed=1), bench.draw(20, seed=2)], send=options)
         bursts: list[bool] = []
@@ -147,8 +149,6 @@ def test_v17_pages_after_the_first_training_use_the_short_one(bench: Any) -> Non
 
 
 def test_rows_are_told_while_the_page_comes_in(bench: Any) -> None:
-    from vfax.t30.values import PageProgress
-
     pair = bench.pair([bench.draw(400, seed=1)]).run()
     rows = [event.done for event in pair.of("receiver", PageProgress)]
     assert len(rows) >= 4
@@ -305,8 +305,6 @@ def test_a_first_frame_that_comes_last_is_decoded_in_slices(bench: Any) -> None:
 
     pair = bench.pair([page], fate=fate)
     fed: list[int] = []
-    from vfax.codecs.t4 import RowDecoder
-
     feed = RowDecoder.feed
     with pytest.MonkeyPatch.context() as patch:
         engine_calls: list[int] = [0]

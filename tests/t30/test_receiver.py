@@ -23,10 +23,12 @@ from vfax.signals import (
     StopSending,
     Tone,
 )
+from vfax.t30.engine import T30Engine
 from vfax.t30.tables import S
 from vfax.t30.values import (
     Abort,
     Agreed,
+    Ended,
     FrameSeen,
     LineDown,
     PageConfirmed,
@@ -34,6 +36,7 @@ from vfax.t30.values import (
     PageLost,
     PageReceived,
     PageStarted,
+    Role,
     Trained,
 )
 
@@ -321,6 +324,14 @@ def test_a_kept_page_whose_confirmation_never_left_is_not_overwritten(bench: Any
     assert (script.outcome.pages_confirmed, script.outcome.pages_partial) == (1, 1)
 
 
+def test_t5_ends_with_the_page_it_was_for(bench: Any) -> None:
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *FRAMES).says(Fcf.PPS, pps(Fcf.MPS))
+    script.wait(1.6).left().keeps().hear(SignalStarted(MODEM))
+    for _ in range(70):
+        script.wait(1.0).hear(FrameReceived(MODEM, FRAMES[0]))
+    assert script.engine.state is S.IN_PAGE
+
+
 def test_a_page_kept_late_is_confirmed_on_the_repetition(bench: Any) -> None:
     script = bench.script(sending=False).left().trains(PLAIN)
     page(script).says(Fcf.EOP).wait(3).keeps()
@@ -480,9 +491,6 @@ def test_dcn_in_the_middle_is_not_answered(bench: Any) -> None:
 
 
 def test_abort_before_the_line_is_up_ends_at_once() -> None:
-    from vfax.t30.engine import T30Engine
-    from vfax.t30.values import Ended, Role
-
     engine = T30Engine(Role.CALLED, sending=False, now=0.0)
     engine.command(Abort(), 1.0)
     (ended,) = engine.take_events()

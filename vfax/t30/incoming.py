@@ -148,7 +148,7 @@ class IncomingPage:
     @property
     def bad_rows(self) -> int:
         """Bad rows: at least one where the page was cut short, and one for each hole, even if its edges fit."""
-        cut = self._cut or self.decoder.damaged or bool(self.decoder.limit)
+        cut = self.torn or self.decoder.damaged or bool(self.decoder.limit)
         return max(self.decoder.bad_rows, self.holes, int(cut))
 
     def add_data(self, octets: bytes) -> None:

@@ -25,11 +25,7 @@ from vfax.t30.options import T30Options
 from vfax.t30.reception import Answered, Reception
 from vfax.t30.tables import Do, Line, Timer
 from vfax.t30.terminal import Action
-from vfax.t30.values import (
-    Agreed,
-    PageRepeated,
-    Trained,
-)
+from vfax.t30.values import Agreed, PageRepeated, Trained
 
 
 class Receiver(Reception):

@@ -10,9 +10,7 @@ Never     is a page confirmed that the store has not kept, nor one without a row
 from dataclasses import dataclass
 from typing import Final
 
-from vfax.codecs.frames import (
-    Fcf,
-)
+from vfax.codecs.frames import Fcf
 from vfax.outcome import Cause, Outcome, Retry
 from vfax.signals import Modem
 from vfax.t30.incoming import Block, IncomingPage
@@ -326,6 +324,7 @@ class Reception(Terminal):
         """The sender moved on from a page that is kept but was never confirmed: it must not be overwritten."""
         if self._handed_over:
             self._shelved += 1
+            self._due.pop(Timer.T5, None)
             self._turn_page()
 
     # --- the end ------------------------------------------------------------------------------------
