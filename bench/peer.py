@@ -11,6 +11,7 @@ import argparse
 import json
 import resource
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -72,9 +73,10 @@ def main() -> None:
     parser.add_argument("--spread", type=float, default=2.0, help="seconds over which the first calls start")
     parser.add_argument("--page", type=Path, help="TIFF to send; a standard page is drawn when it is missing")
     options = parser.parse_args()
-    page = options.page or write_fax(Path("standard-page.tif"), [standard_page()])
-    started = time.monotonic()
-    load = trio.run(run, f"sip:fax@{options.address}", page, options.at_once, options.calls, options.spread)
+    with tempfile.TemporaryDirectory(prefix="vfax-bench-") as folder:
+        page = options.page or write_fax(Path(folder) / "page.tif", [standard_page()])
+        started = time.monotonic()
+        load = trio.run(run, f"sip:fax@{options.address}", page, options.at_once, options.calls, options.spread)
     used = resource.getrusage(resource.RUSAGE_SELF)
     report = {
         "calls": load.done,
