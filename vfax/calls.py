@@ -324,7 +324,7 @@ def _page_infos(headers: Sequence[tiff.PageHeader], document: Path) -> tuple[t30
                 f"{document}: page {number} ({header.x_dpi} x {header.y_dpi} dpi, {header.compression}) is not a fax "
                 "page; prepare the document first"
             )
-        infos.append(t30.PageInfo(header.width_px, header.rows, resolution.title))
+        infos.append(t30.PageInfo(header.width_px, header.rows, resolution))
     return tuple(infos)
 
 

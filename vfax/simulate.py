@@ -114,7 +114,7 @@ class Simulation:
         self._watch = watch or (lambda side, event: None)
         self._dice = random.Random(seed)
         faults = faults or LineFaults()
-        infos = tuple(t30.PageInfo(page.width_px, page.rows, page.resolution.title) for page in pages)
+        infos = tuple(t30.PageInfo(page.width_px, page.rows, page.resolution) for page in pages)
         self.caller = self._node(CALLER, calling or LegOptions(), infos)
         self.called = self._node(CALLED, called or LegOptions(), ())
         self._lines: dict[tuple[Address, Address], BadLine] = {}

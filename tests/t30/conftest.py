@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vfax.codecs.dis import Agreement, encode_dcs
+from vfax.codecs.dis import Agreement, Resolution, encode_dcs
 from vfax.codecs.encode import encode_page
 from vfax.codecs.frames import Fcf, Frame
 from vfax.outcome import Outcome
@@ -253,7 +253,9 @@ class Pair:
         return [event for event in self.events[name] if isinstance(event, kind)]
 
 
-def draw(rows: int, *, seed: int, width_px: int = 1728, resolution: str = "fine") -> tuple[PageInfo, bytes]:
+def draw(
+    rows: int, *, seed: int, width_px: int = 1728, resolution: Resolution = Resolution.FINE
+) -> tuple[PageInfo, bytes]:
     """A page of repeated runs: every few rows something else, as text has it."""
     dice = random.Random(seed)
     stride = (width_px + 7) // 8
@@ -295,7 +297,7 @@ class Script:
         self.output: list[Transmission] = []
         self.said: list[str] = []
         if sending:
-            self.engine.command(SendDocument(tuple(PageInfo(1728, 20, "fine") for _ in range(pages))), 0.0)
+            self.engine.command(SendDocument(tuple(PageInfo(1728, 20, Resolution.FINE) for _ in range(pages))), 0.0)
         self.order(LineUp())
 
     def collect(self) -> None:

@@ -86,11 +86,13 @@ def test_a_dense_page_of_several_blocks_arrives_equal(bench: Any) -> None:
 
 
 @pytest.mark.parametrize("width_px", [1728, 2048, 2432])
-@pytest.mark.parametrize("resolution", ["standard", "fine"])
-def test_every_width_and_resolution_is_agreed_as_the_page_has_it(bench: Any, width_px: int, resolution: str) -> None:
+@pytest.mark.parametrize("resolution", [Resolution.STANDARD, Resolution.FINE])
+def test_every_width_and_resolution_is_agreed_as_the_page_has_it(
+    bench: Any, width_px: int, resolution: Resolution
+) -> None:
     pair = bench.pair([bench.draw(25, seed=3, width_px=width_px, resolution=resolution)]).run()
     whole(pair)
-    assert (pair.received[0].width_px, pair.received[0].agreement.resolution.title) == (width_px, resolution)
+    assert (pair.received[0].width_px, pair.received[0].agreement.resolution) == (width_px, resolution)
 
 
 def test_small_ecm_frames_are_used_when_the_peer_prefers_them(bench: Any) -> None:
@@ -109,7 +111,7 @@ def test_small_ecm_frames_are_used_when_the_peer_prefers_them(bench: Any) -> Non
 def test_geometry_that_changes_between_pages_goes_back_to_phase_b(bench: Any) -> None:
     pages = [
         bench.draw(20, seed=1),
-        bench.draw(20, seed=2, resolution="standard"),
+        bench.draw(20, seed=2, resolution=Resolution.STANDARD),
         bench.draw(20, seed=3, width_px=2048),
     ]
     pair = bench.pair(pages).run()
@@ -231,7 +233,7 @@ def test_plain_pages_survive_lost_frames(bench: Any, fcf: Fcf, times: int) -> No
 
 @pytest.mark.parametrize("options", [ECM, PLAIN])
 def test_eom_survives_lost_frames(bench: Any, options: T30Options) -> None:
-    pages = [bench.draw(40, seed=1), bench.draw(40, seed=2, resolution="standard")]
+    pages = [bench.draw(40, seed=1), bench.draw(40, seed=2, resolution=Resolution.STANDARD)]
     whole(bench.pair(pages, send=options, fate=bench.lose(Fcf.EOM, Fcf.PPS, Fcf.MCF, Fcf.DIS)).run())
 
 
@@ -586,7 +588,9 @@ def test_whatever_the_line_does_both_ends_reach_a_verdict_and_no_page_is_confirm
 ) -> None:
     dice = random.Random(seed)
     pages = [
-        bench.draw(dice.randrange(10, 150), seed=seed + n, resolution=dice.choice(["fine", "standard"]))
+        bench.draw(
+            dice.randrange(10, 150), seed=seed + n, resolution=dice.choice([Resolution.FINE, Resolution.STANDARD])
+        )
         for n in range(3)
     ]
     send = T30Options(ecm=seed % 3 != 0, send_codings=(dice.choice(list(Coding)), Coding.MH))

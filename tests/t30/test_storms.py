@@ -110,7 +110,7 @@ def random_order(dice: random.Random, *, final: bool) -> Order:
         PageKept(number),
         PageCoded(number, dice.randbytes(dice.randrange(600))),
         LineUp(),
-        SendDocument((PageInfo(1728, 10, "fine"),)),
+        SendDocument((PageInfo(1728, 10, Resolution.FINE),)),
     ]
     if final:
         orders += [PageLost(number, "disk"), PageUnavailable(number, "torn"), LineDown(), Abort()]
@@ -121,7 +121,9 @@ def new_engine(*, sending: bool) -> T30Engine:
     role = Role.CALLER if sending else Role.CALLED
     engine = T30Engine(role, sending=sending, options=T30Options(local_id="me"), now=0.0)
     if sending:
-        engine.command(SendDocument((PageInfo(1728, 20, "fine"), PageInfo(1728, 20, "standard"))), 0.0)
+        engine.command(
+            SendDocument((PageInfo(1728, 20, Resolution.FINE), PageInfo(1728, 20, Resolution.STANDARD))), 0.0
+        )
     engine.command(LineUp(), 0.0)
     return engine
 

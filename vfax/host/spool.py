@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Final
 
 from vfax.errors import StoreError
-from vfax.pages import DONE, UNFINISHED, pages_folder
+from vfax.pages import DONE, UNFINISHED, Disk, pages_folder
 
 MAX_CALLER_NAME: Final = 40
 """Limit: characters of the caller that go into a file name."""
@@ -211,7 +211,8 @@ def write_whole(path: Path, record: Mapping[str, object]) -> None:
     """Write JSON so that `path` is either absent or whole: new file, fsync, rename, fsync of the folder."""
     text = json.dumps(record, ensure_ascii=False, indent=2) + "\n"
     new = path.with_name(f"{NEW_PREFIX}{path.name}")
-    with new.open("w", encoding="utf-8") as file:
+    new.unlink(missing_ok=True)  # a crash may have left it
+    with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -230,8 +231,4 @@ def sync_file(path: Path) -> None:
 
 def sync_folder(path: Path) -> None:
     """Flush a folder's entries to the disk, so that a rename in it survives a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    Disk().fsync_dir(path)

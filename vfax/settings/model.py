@@ -69,7 +69,9 @@ class SipSettings(Section):
     t2: Seconds = Field(default=4.0, description="SIP timer T2: longest pause between repeats.")
     t4: Seconds = Field(default=5.0, description="SIP timer T4: how long a message may stay in the network.")
     max_calls: Count = Field(default=400, description="Calls at once; the next one hears 503.")
-    max_calls_per_source: Count = Field(default=100, description="Calls at once from one host; the next one hears 503.")
+    max_calls_per_source: Count = Field(
+        default=400, description="Calls at once from one host (a trunk is one); the next hears 503."
+    )
     max_transactions: Count = Field(default=4_000, description="SIP transactions at once; the next one hears 503.")
     retry_after: int = Field(default=10, ge=0, le=3_600, description="What a 503 asks the caller to wait.")
     max_message: int = Field(default=65_535, ge=1_500, le=65_535, description="Octets of one SIP message.")

@@ -8,7 +8,7 @@ Source    T.30 (09/2005) 5.2 and Annex A; field rules are marked.
 from dataclasses import replace
 from typing import Final
 
-from vfax.codecs.dis import FALL_BACK, Agreement, Capabilities, Resolution, agree, encode_ctc, encode_dcs, usable_modems
+from vfax.codecs.dis import FALL_BACK, Agreement, Capabilities, agree, encode_ctc, encode_dcs, usable_modems
 from vfax.codecs.frames import (
     RCP,
     Fcf,
@@ -194,9 +194,8 @@ class Sender(Terminal):
         return Line.AGREED
 
     def _agreement_for(self, page: PageInfo) -> Agreement | None:
-        wanted = next((each for each in Resolution if each.title == page.resolution), Resolution.STANDARD)
         preferences = self._options.preferences()
-        agreement = agree(self._capabilities, preferences, width_px=page.width_px, resolution=wanted)
+        agreement = agree(self._capabilities, preferences, width_px=page.width_px, resolution=page.resolution)
         if agreement is None or self._modem is None:
             return agreement
         slower = self._modems_from(self._modem)

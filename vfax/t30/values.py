@@ -7,7 +7,7 @@ Not here  line signals (signals.py), frames and capabilities (codecs/), states a
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vfax.codecs.dis import Agreement
+from vfax.codecs.dis import Agreement, Resolution
 from vfax.outcome import Outcome
 
 
@@ -25,12 +25,12 @@ class Role(StrEnum):
 class PageInfo:
     """Geometry of one page to send, known before it is coded.
 
-    `width_px` and `rows` are pixels; `resolution` is a name of `codecs.dis.Resolution`.
+    `width_px` and `rows` are pixels.
     """
 
     width_px: int
     rows: int
-    resolution: str
+    resolution: Resolution
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class SipOptions:
     max_headers: int = 256  # Limit: header fields of one message
 
     max_calls: int = 400  # Limit: calls at once, then 503
-    max_calls_per_source: int = 100  # Limit: calls at once from one host, then 503
+    max_calls_per_source: int = 400  # Limit: calls at once from one host, then 503
     max_transactions: int = 4000  # Limit: transactions at once, then 503
     retry_after: int = 10  # what the 503 asks the caller to wait
 
