@@ -113,7 +113,7 @@ class Reception(Terminal):
 
     def _on_missing(self, packets: int) -> None:
         """A hole in the data: rows of the page are gone, or a run of zeros in TCF ends."""
-        if self.state is S.IN_PAGE and self._page is not None:
+        if self.state is S.IN_PAGE and self._page is not None and not self._page.ecm:  # ECM asks again for what it lost
             self._page.holes += packets
         self._check.miss(packets)
 
