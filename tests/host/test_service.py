@@ -26,7 +26,7 @@ from vfax.host.events import (
     StorageFailed,
 )
 from vfax.host.jobs import JobOptions
-from vfax.host.service import FaxService
+from vfax.host.service import FaxService, HostOptions
 from vfax.host.spool import Spool
 from vfax.outcome import Cause
 
@@ -456,6 +456,7 @@ async def test_pages_left_by_a_crash_are_delivered_marked_incomplete(
 ) -> None:
     spool = Spool(tmp_path / "spool")
     spool.prepare()
+    spool.release()  # as the end of a process does
     job, _ = spool.create_job_file()
     spool.pages_folder(job).mkdir()
     for number in (1, 2):
@@ -474,6 +475,7 @@ async def test_a_call_that_had_no_page_at_the_crash_is_on_record(
 ) -> None:
     spool = Spool(tmp_path / "spool")
     spool.prepare()
+    spool.release()  # as the end of a process does
     spool.create_job_file()
     async with hosting(script) as service:
         (recovered,) = ear.of(FaxRecovered)
@@ -486,6 +488,7 @@ async def test_what_cannot_be_read_after_a_crash_is_put_aside(
 ) -> None:
     spool = Spool(tmp_path / "spool")
     spool.prepare()
+    spool.release()  # as the end of a process does
     _, path = spool.create_job_file()
     path.write_bytes(b"II*\0 and then rubbish")
     async with hosting(script) as service:
@@ -499,6 +502,7 @@ async def test_a_delivery_interrupted_between_record_and_document_is_finished(
 ) -> None:
     spool = Spool(tmp_path / "spool")
     spool.prepare()
+    spool.release()  # as the end of a process does
     job, path = spool.create_job_file()
     path.write_bytes(PAGE)
     beside = spool.inbox / f"20250101T000000Z-caller-{job}.json"
@@ -543,6 +547,20 @@ async def test_a_disk_without_room_for_the_job_file_costs_the_ring_alone(
             await ear.wait_for(StorageFailed)
         script.ring()
         assert (await ear.ended()).record.ok
+
+
+async def test_a_second_service_on_the_spool_leaves_the_running_fax_alone(
+    hosting: Hosting, script: Script, ear: Ear, tmp_path: Path
+) -> None:
+    script.waits, script.pages = True, 2
+    async with hosting(script) as service:
+        script.ring()
+        await script.running.wait()
+        before = left_in_incoming(service)
+        with pytest.raises(StoreError, match="in use by another vfax"):
+            await FaxService(HostOptions(spool=tmp_path / "spool"), []).run()
+        assert left_in_incoming(service) == before
+    assert (await ear.ended()).record.pages == 2
 
 
 def test_the_host_knows_no_device() -> None:

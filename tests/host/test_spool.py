@@ -147,3 +147,29 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot make the spool folder"):
         Spool(tmp_path / "file" / "spool").prepare()
+
+
+def test_a_spool_in_use_is_refused_naming_the_process_until_it_is_released(spool: Spool) -> None:
+    (spool.inbox / ".new-name.json").write_text("{")
+    second = Spool(spool.root)
+    with pytest.raises(StoreError, match=rf"{spool.root} is in use by another vfax \(process {os.getpid()}\)"):
+        second.prepare()
+    assert (spool.inbox / ".new-name.json").exists()  # the other one may be writing it
+    spool.release()
+    second.prepare()
+    with pytest.raises(StoreError, match="in use"):
+        spool.prepare()
+
+
+def test_a_spool_that_cannot_be_tidied_is_named_and_left_unlocked(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path, *, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    spool.release()
+    (spool.inbox / ".new-name.json").write_text("{")
+    with monkeypatch.context() as patched, pytest.raises(StoreError, match="tidy up the spool folder"):
+        patched.setattr(Path, "unlink", denied)
+        spool.prepare()
+    Spool(spool.root).prepare()

@@ -110,14 +110,17 @@ class FaxService:
         Raises StoreError when the spool cannot be used.
         """
         await trio.to_thread.run_sync(self.spool.prepare)
-        await self._recover()
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self._live)
-            task_status.started()
-            try:
-                await self._stopping.wait()
-            finally:
-                self._stopping.set()
+        try:
+            await self._recover()
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._live)
+                task_status.started()
+                try:
+                    await self._stopping.wait()
+                finally:
+                    self._stopping.set()
+        finally:
+            self.spool.release()
 
     def stop(self) -> None:
         """End the service: no new faxes, running ones aborted, providers shut down. `run` returns when that is done."""

@@ -10,6 +10,7 @@ The layout, all on one file system so that a rename is atomic:
     inbox/<stamp>-<caller>-<job>.tif and .json    received faxes; the record is there before the document
     failed/<stamp>-<caller>-<job>.json            calls that left no page: the record alone
     unreadable/<job>.tif        what was left in incoming and could not be read as a fax: kept for a person to judge
+    .lock                       held by the service that uses the folder (lock.py)
 
 Everything here blocks on the disk: call it from a worker thread.
 """
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Final
 
 from vfax.errors import StoreError
+from vfax.host.lock import FolderLock
 from vfax.pages import DONE, UNFINISHED, Disk, pages_folder
 
 MAX_CALLER_NAME: Final = 40
@@ -77,17 +79,36 @@ class Spool:
         self.failed = self.root / "failed"
         self.unreadable = self.root / "unreadable"
         self._job_ids = job_ids
+        self._lock = FolderLock(self.root)
 
     def prepare(self) -> None:
-        """Make the folders. Raises StoreError naming the one that cannot be made or written."""
-        for folder in (self.root, self.incoming, self.inbox, self.failed, self.unreadable):
-            with self._storing(folder, "make the spool folder"):
-                folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-            if not os.access(folder, os.W_OK | os.X_OK):
-                raise StoreError(
-                    f"cannot write in the spool folder {folder}: give this user write access or choose another"
-                )
-        self._remove_half_written()
+        """Make the folders and take them for this service until `release`.
+
+        Raises StoreError naming the folder that cannot be made or written, or the process that uses them.
+        """
+        self._make(self.root)
+        with self._storing(self._lock.path, "lock the spool folder with"):
+            self._lock.take()
+        try:
+            for folder in (self.incoming, self.inbox, self.failed, self.unreadable):
+                self._make(folder)
+            with self._storing(self.root, "tidy up the spool folder"):
+                self._remove_half_written()
+        except StoreError:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Leave the folders to the next service."""
+        self._lock.release()
+
+    def _make(self, folder: Path) -> None:
+        with self._storing(folder, "make the spool folder"):
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise StoreError(
+                f"cannot write in the spool folder {folder}: give this user write access or choose another"
+            )
 
     def create_job_file(self) -> tuple[str, Path]:
         """Create the empty file a provider will fill (the service creates it, not the provider), numbered."""
