@@ -169,7 +169,8 @@ def test_a_spool_that_cannot_be_tidied_is_named_and_left_unlocked(
 
     spool.release()
     (spool.inbox / ".new-name.json").write_text("{")
-    with monkeypatch.context() as patched, pytest.raises(StoreError, match="tidy up the spool folder"):
+    with monkeypatch.context() as patched:
         patched.setattr(Path, "unlink", denied)
-        spool.prepare()
+        with pytest.raises(StoreError, match="tidy up the spool folder"):
+            spool.prepare()
     Spool(spool.root).prepare()
