@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -32,20 +31,13 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(vfax.__file__).parents[1]), "NO_COLOR": "1", "COLUMNS": "200"}
 
 
-def free_port() -> int:
-    """A UDP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass(slots=True)
 class Served:
     """A `vfax serve`. `status` is its exit status once it has ended; `half` names files seen before they were whole."""
 
-    port: int
     inbox: Path
     process: trio.Process
+    port: int = 0
     printed: list[str] = field(default_factory=list)
     half: list[str] = field(default_factory=list)
     status: int | None = None
@@ -70,13 +62,13 @@ class Served:
         async for chunk in self.process.stdout:
             self.printed.append(chunk.decode("utf-8", "replace"))
 
-    async def wait_for(self, pattern: str) -> None:
+    async def wait_for(self, pattern: str) -> re.Match[str]:
         """Return when it has printed `pattern`; fail when it ends before or says nothing."""
         with trio.move_on_after(START_SECONDS):
-            while not re.search(pattern, self.text):
+            while (found := re.search(pattern, self.text)) is None:
                 assert self.process.poll() is None, self.text
                 await trio.sleep(0.02)
-            return
+            return found
         raise AssertionError(f"vfax serve did not print {pattern!r}: {self.text}")
 
     async def watch_inbox(self) -> None:
@@ -94,8 +86,8 @@ class Served:
 @asynccontextmanager
 async def serve(folder: Path, *arguments: str) -> AsyncIterator[Served]:
     """`vfax serve` on a free port with a spool in `folder`; ended by SIGTERM with the block."""
-    port, spool = free_port(), folder / "spool"
-    command = [sys.executable, "-m", "vfax", "serve", "--listen", f"127.0.0.1:{port}", "--spool", str(spool)]
+    spool = folder / "spool"
+    command = [sys.executable, "-m", "vfax", "serve", "--listen", "127.0.0.1:0", "--spool", str(spool)]
     start = partial(
         trio.run_process,
         [*command, *arguments],
@@ -105,9 +97,9 @@ async def serve(folder: Path, *arguments: str) -> AsyncIterator[Served]:
         env=environment(),
     )
     async with trio.open_nursery() as nursery:
-        served = Served(port, spool / "inbox", await nursery.start(start))
+        served = Served(spool / "inbox", await nursery.start(start))
         nursery.start_soon(served.read)
-        await served.wait_for(rf"127\.0\.0\.1:{port}")
+        served.port = int((await served.wait_for(r"UDP 127\.0\.0\.1:(\d+)")).group(1))
         nursery.start_soon(served.watch_inbox)
         yield served
         served.process.send_signal(signal.SIGTERM)
