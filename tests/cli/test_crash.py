@@ -70,7 +70,7 @@ async def kill_in_mid_fax(folder: Path, document: Path, seed: int) -> Killing:
     """Serve, send, kill at a moment the seed chooses, start again, look."""
     dice = random.Random(seed)
     sender = Sender(document, until=dice.randrange(PAGES - 1))
-    folder.mkdir()
+    await trio.Path(folder).mkdir()
     async with serving.serve(folder) as served, trio.open_nursery() as nursery:
         nursery.start_soon(sender.send, served.uri)
         await sender.reached.wait()

@@ -46,6 +46,10 @@ def left_in_incoming(service: FaxService) -> list[Path]:
     return list(service.spool.incoming.iterdir())
 
 
+def no_room(*arguments: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
 # --- receiving -------------------------------------------------------------------------------------
 
 
@@ -561,6 +565,55 @@ async def test_a_second_service_on_the_spool_leaves_the_running_fax_alone(
             await FaxService(HostOptions(spool=tmp_path / "spool"), []).run()
         assert left_in_incoming(service) == before
     assert (await ear.ended()).record.pages == 2
+
+
+async def test_a_fax_that_the_disk_refused_is_delivered_whole_when_there_is_room_again(
+    jumping_clock: MockClock, hosting: Hosting, script: Script, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hosting(script) as service:
+        with monkeypatch.context() as patched:
+            patched.setattr("vfax.host.spool.write_whole", no_room)
+            script.ring()
+            ended = await ear.ended()
+            assert ended.record.cause is Cause.STORAGE
+        (late,) = await ear.wait_for(FaxRecovered)
+        assert late.document.parent == service.spool.inbox
+        written = json.loads(late.document.with_suffix(".json").read_text())
+        assert (written["incomplete"], written["outcome"]["ok"], written["caller"]["id"]) == (
+            False,
+            True,
+            script.caller,
+        )
+        assert left_in_incoming(service) == []
+
+
+async def test_the_end_of_the_service_is_the_last_attempt_to_deliver(
+    hosting: Hosting, script: Script, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hosting(script) as service:
+        with monkeypatch.context() as patched:
+            patched.setattr("vfax.host.spool.write_whole", no_room)
+            script.ring()
+            await ear.ended()
+    assert ear.of(FaxRecovered)[0].document.parent == service.spool.inbox
+
+
+async def test_a_fax_whose_last_sync_failed_is_not_called_lost(
+    hosting: Hosting, script: Script, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hosting(script) as service:
+        refused = service.spool.incoming
+
+        def fails(folder: Path) -> None:
+            if folder == refused and not list(folder.iterdir()):
+                raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("vfax.host.spool.sync_folder", fails)
+            script.ring()
+            assert (await ear.ended()).record.cause is Cause.STORAGE
+    assert inbox(service) == [".json", ".tif"]
+    assert list(service.spool.failed.iterdir()) == []
 
 
 def test_the_host_knows_no_device() -> None:

@@ -143,6 +143,11 @@ def test_a_write_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not (tmp_path / "x.json").exists()
 
 
+def test_octets_of_a_peer_that_are_no_text_do_not_keep_a_record_from_being_written(tmp_path: Path) -> None:
+    write_whole(tmp_path / "x.json", {"caller": "M\u00fcller \udcff \x9b"})
+    assert json.loads((tmp_path / "x.json").read_bytes()) == {"caller": "M\u00fcller \udcff \x9b"}
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot make the spool folder"):

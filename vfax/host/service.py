@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from traceback import format_exception
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import trio
 
@@ -46,6 +46,9 @@ from vfax.ports import get_packet
 
 T = TypeVar("T")
 
+MAX_UNDELIVERED: Final = 1_000
+"""Limit: faxes remembered for another attempt; the others wait in the spool for the next start."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostOptions:
@@ -53,7 +56,8 @@ class HostOptions:
 
     `local_id` and `name` are told to the provider as number and name of this station. Without `receive` the providers
     are told that receiving is switched off. `call_timeout` is what a provider may take for a call that is not Send or
-    Receive. Limit: `max_devices` over all providers.
+    Receive. A fax that the disk does not let into the inbox is tried again every `redeliver_interval`.
+    Limit: `max_devices` over all providers.
     """
 
     spool: Path
@@ -61,6 +65,7 @@ class HostOptions:
     name: str = "vfax"
     receive: bool = True
     call_timeout: float = 10.0
+    redeliver_interval: float = 60.0
     max_devices: int = 10_000
     jobs: JobOptions = field(default_factory=JobOptions)
 
@@ -98,6 +103,8 @@ class FaxService:
         self._status_port = CompletionPort()
         self._jobs: dict[str, Job] = {}
         self._by_key: dict[CompletionKey, Job] = {}
+        self._undelivered: dict[str, tuple[FaxRecord, Ending]] = {}
+        self._delivering = trio.Lock()
         self._stopping = trio.Event()
         self._nursery: trio.Nursery | None = None
 
@@ -142,6 +149,7 @@ class FaxService:
                 self._nursery = nursery
                 nursery.start_soon(self._take_rings)
                 nursery.start_soon(self._take_statuses)
+                nursery.start_soon(self._deliver_later)
                 self._observe(ServiceStarted(tuple(device.name for device in self.devices.values())))
                 task_status.started()
                 await self._stopping.wait()
@@ -165,6 +173,7 @@ class FaxService:
             job.abort(stopped_by_host=True)
         for job in list(self._jobs.values()):
             await job.ended.wait()  # each has its limits: abort_grace, then call_timeout for EndJob
+        await self._redeliver()
         for provider in self.providers:
             await unload(provider, grace=self.options.jobs.abort_grace)
         self._ring_port.close()
@@ -235,11 +244,31 @@ class FaxService:
         try:
             record, kept = await trio.to_thread.run_sync(reception.conclude, self.spool, record, ending)
         except StoreError as why:
+            if len(self._undelivered) < MAX_UNDELIVERED:
+                self._undelivered[job.id] = record, ending
             record = replace(record, cause=Cause.STORAGE, sentence=f"{record.sentence} {why}", pages=0)
             self._observe(StorageFailed(job.id, f"{why}; what was received waits in {self.spool.incoming}"))
             self._observe(FaxEnded(replace(record, job_type=JobType.JT_FAIL_RECEIVE), None, None))
         else:
             self._observe(FaxEnded(record, kept.document, kept.record))
+
+    async def _deliver_later(self) -> None:
+        while True:
+            await trio.sleep(self.options.redeliver_interval)
+            await self._redeliver()
+
+    async def _redeliver(self) -> None:
+        """Try once more what the disk refused; what it refuses again waits on, in silence."""
+        async with self._delivering:
+            for job, (record, ending) in list(self._undelivered.items()):
+                try:
+                    kept = await trio.to_thread.run_sync(reception.conclude_late, self.spool, record, ending)
+                except StoreError:
+                    continue
+                del self._undelivered[job]
+                if kept is not None:
+                    where = kept.document or kept.record
+                    self._observe(FaxRecovered(job, where, "What the disk had refused is delivered now:"))
 
     # --- sending -----------------------------------------------------------------------------------
 

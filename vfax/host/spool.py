@@ -131,6 +131,12 @@ class Spool:
         """Where the provider keeps single pages until the whole document has replaced the job file."""
         return pages_folder(self.job_file(job))
 
+    def holds(self, job: str) -> bool:
+        """True while anything of the job is in `incoming`. Raises StoreError when that folder is out of reach."""
+        with self._storing(self.incoming, "look into"):
+            names = {self.job_file(job).name, self.pages_folder(job).name}
+            return not names.isdisjoint(os.listdir(self.incoming))
+
     def deliver(self, job: str, name: str, record: Mapping[str, object]) -> Kept:
         """Move the job's document to the inbox: record first, then the document, each durable before the next step."""
         source = self.job_file(job)
@@ -233,8 +239,10 @@ def write_whole(path: Path, record: Mapping[str, object]) -> None:
     text = json.dumps(record, ensure_ascii=False, indent=2) + "\n"
     new = path.with_name(f"{NEW_PREFIX}{path.name}")
     new.unlink(missing_ok=True)  # a crash may have left it
-    with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640), "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640), "wb") as file:
+        file.write(
+            text.encode("utf-8", "backslashreplace")
+        )  # octets of a peer that were no UTF-8: \\udc80, as JSON has it
         file.flush()
         os.fsync(file.fileno())
     os.rename(new, path)

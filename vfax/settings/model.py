@@ -231,6 +231,7 @@ class HostSettings(Section):
     abort_grace: Seconds = Field(default=5.0, description="An aborted fax has that long before it is cancelled.")
     shutdown_grace: Seconds = Field(default=2.0, description="The same for faxes that run when the provider stops.")
     poll_interval: Seconds = Field(default=0.5, description="How often a running fax is asked how far it is.")
+    redeliver_interval: Seconds = Field(default=60.0, description="How often a fax the disk refused is tried again.")
 
 
 class ProviderSettings(Section):

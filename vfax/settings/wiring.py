@@ -108,6 +108,7 @@ def host_options(settings: Settings) -> HostOptions:
         local_id=settings.fax.local_id,
         name=settings.fax.name,
         call_timeout=host.call_timeout,
+        redeliver_interval=host.redeliver_interval,
         max_devices=host.max_devices,
         jobs=JobOptions(**same_names(JobOptions, host)),
     )
