@@ -14,22 +14,26 @@ from vfax.codecs.t4 import DecodeLimits, RowDecoder
 
 FRAME_SIZES: Final = (256, 64)
 
+Fingerprints = dict[int, int]
+"""Hashes of the frames of a block by their number."""
+
 
 class Block:
     """Frames of one ECM block by their number.
 
-    Limit: 256 frames of at most 256 octets. `differs` tells that some frame is not what the block before had in its
-    place: only then is it certain that the sender is not saying that block again.
+    Limit: 256 frames of at most 256 octets. `before` holds the fingerprints of the block before; `differs` tells that
+    some frame is not what that one had in its place: only then is it certain that the sender is not saying it again.
     """
 
-    def __init__(self, frame_octets: int, before: "Block | None" = None) -> None:
+    def __init__(self, frame_octets: int, before: Fingerprints | None = None) -> None:
         self.frames: dict[int, bytes] = {}
         self.expected = 0
         self.fed = 0
         self.differs = before is None
+        self.asked_for = False  # a PPR was said about it
         self._size = 0
         self._agreed = frame_octets
-        self._before = before.frames if before is not None else {}
+        self._before = before if before is not None else {}
         self._again: dict[int, bytes] | None = None  # frames since the last DCS: perhaps another block's
 
     def doubt(self) -> None:
@@ -62,10 +66,23 @@ class Block:
         self.frames[number] = data
         if not self._size and len(data) == self._agreed:
             self._size = len(data)
-        if not self.differs and self._before.get(number) != data:
+        if not self.differs and self._before.get(number) != hash(data):
             self.differs = True
             self._before = {}
         return True
+
+    def fingerprints(self) -> Fingerprints:
+        """What the block after this one is compared with: telling it from this one needs no frames."""
+        return {number: hash(data) for number, data in self.frames.items()}
+
+    def repeats_before(self) -> bool:
+        """True when these are the frames of the block before, all of them."""
+        return not self.differs and self.frames.keys() == self._before.keys()
+
+    def expect_before(self) -> None:
+        """The PPS is the one of the block before: unless some frame differs, all of its frames are expected."""
+        if not self.differs:
+            self.expected = max(self._before, default=-1) + 1
 
     def ready(self) -> list[bytes]:
         """Frames that can be decoded now: next in order, of full size, and surely not a repetition."""
@@ -111,8 +128,8 @@ class Block:
         return rest
 
     def whole(self) -> bool:
-        """True when nothing between the decoded frames and the last one is missing."""
-        return all(number in self.frames for number in range(self.expected))
+        """True when a PPS told how many frames there are, and none is missing."""
+        return self.expected > 0 and all(number in self.frames for number in range(self.expected))
 
 
 class IncomingPage:
@@ -121,7 +138,9 @@ class IncomingPage:
     `ecm` is what the page turned out to be on the line, whatever DCS said.
     """
 
-    def __init__(self, agreement: Agreement, limits: DecodeLimits, *, ecm: bool, before: Block | None = None) -> None:
+    def __init__(
+        self, agreement: Agreement, limits: DecodeLimits, *, ecm: bool, before: Fingerprints | None = None
+    ) -> None:
         self.agreement = agreement
         self.ecm = ecm
         self.blocks = 0  # confirmed blocks of this page
@@ -164,24 +183,24 @@ class IncomingPage:
         self._feed(self.block.ready())
         return True
 
-    def close_block(self) -> Block:
+    def close_block(self) -> Fingerprints:
         """The block is whole: decode the rest of it and begin the next one."""
         return self._next_block(self.block.rest(gaps=False))
 
-    def give_up_block(self) -> Block:
+    def give_up_block(self) -> Fingerprints:
         """The sender gives the block up (EOR): MH and MR go on after the gap, MMR cannot."""
         block = self.block
         self.torn = True
         skips = self.agreement.coding.value != "MMR"
-        whole = block.whole() and bool(block.frames)
+        whole = block.whole()
         rest = block.rest(gaps=skips)
         done = self._next_block(rest)
         self._cut = self._cut or not (skips or whole)
         return done
 
     def salvage(self) -> None:
-        """The fax ends here: decode what follows without a gap."""
-        if self.ecm:
+        """The fax ends here: decode what follows without a gap, unless it may be the block before once more."""
+        if self.ecm and self.block.differs:
             self._feed(self.block.rest(gaps=False))
 
     def decode(self, octets: int) -> None:
@@ -208,12 +227,16 @@ class IncomingPage:
         page._feed(page.block.ready())
         return page
 
-    def _next_block(self, rest: list[bytes]) -> Block:
+    def forget_block(self, before: Fingerprints | None) -> None:
+        """Nothing of the block at hand is wanted: begin it again."""
+        self.block = Block(self.agreement.frame_octets or FRAME_SIZES[0], before)
+
+    def _next_block(self, rest: list[bytes]) -> Fingerprints:
         self._feed(rest)
-        block = self.block
         self.blocks += 1
-        self.block = Block(self.agreement.frame_octets or FRAME_SIZES[0], block)
-        return block
+        done = self.block.fingerprints()
+        self.forget_block(done)
+        return done
 
     def _feed(self, chunks: list[bytes]) -> None:
         if not self._cut:

@@ -20,7 +20,6 @@ from vfax.codecs.frames import (
 )
 from vfax.errors import DecodeError
 from vfax.signals import SendFrames, SendTone, Tone
-from vfax.t30.incoming import Block
 from vfax.t30.options import T30Options
 from vfax.t30.reception import Answered, Reception
 from vfax.t30.tables import Do, Line, Timer
@@ -48,6 +47,7 @@ class Receiver(Reception):
             Do.FINISH_PAGE: self._finish_page,
             Do.SAY_PPR: self._say_ppr,
             Do.SAY_AGAIN: self._say_again,
+            Do.RECALL: self._recall,
             Do.NOTE_REPEAT: self._note_repeat,
             Do.START_T5: self._start_t5,
             Do.WEIGH_ANSWER: self._weigh_answer,
@@ -126,7 +126,7 @@ class Receiver(Reception):
         """MPS, EOM, EOP: the page that came without ECM is whole."""
         post = WITHOUT_OPERATOR.get(self._frame.fcf, self._frame.fcf)
         command = Answered(post)
-        if self._answered == command and not self._fresh:
+        if self._is_repeated(command):
             return Line.REPEATED
         page = self._page
         if page is None or page.ecm or not page.octets:
@@ -142,8 +142,7 @@ class Receiver(Reception):
             return None
         post = _plain(pps.post)
         command = Answered(Fcf.PPS, (post, pps.page, pps.block))
-        page = self._page
-        if self._answered == command and (page is None or not page.ecm or not page.block.differs):
+        if self._answered == command and self._is_same_block():
             self._forget_repetition()
             return Line.REPEATED
         page = self._page_at_hand(ecm=True)
@@ -151,14 +150,15 @@ class Receiver(Reception):
             return None
         if pps.block == 0 and page.blocks and page.block.doubted:
             page = self._page = page.restarted(self._options.decode_limits())
+        if self._answered == command:
+            page.block.expect_before()
         page.block.expect(pps)
         if not page.block.frames or page.block.missing():
             return Line.BLOCK_TORN
         self._last_block = page.close_block()
         self._decode_soon(page)
         if post is None:
-            self._answered = command
-            self._fresh = False
+            self._note_answer(command, Fcf.MCF)
             return Line.BLOCK_WHOLE
         self._command_page(post, command, Fcf.MCF)
         return Line.PAGE_WHOLE
@@ -170,7 +170,7 @@ class Receiver(Reception):
         except DecodeError:
             return None
         command = Answered(Fcf.EOR, (post, 0, 0))
-        if self._answered == command and not self._fresh:
+        if self._is_repeated(command):
             return Line.REPEATED
         page = self._page_at_hand(ecm=True)
         if page is None or not page.ecm:
@@ -178,11 +178,22 @@ class Receiver(Reception):
         self._last_block = page.give_up_block()
         self._decode_soon(page)
         if post is None:
-            self._answered = command
-            self._fresh = False
+            self._note_answer(command, Fcf.ERR)
             return Line.BLOCK_GIVEN_UP
         self._command_page(post, command, Fcf.ERR)
         return Line.PAGE_WHOLE
+
+    def _is_same_block(self) -> bool:
+        """True when the sender means the block confirmed last: nothing came since, or that block once more, whole.
+
+        Quirk: senders that do not count pages say the PPS of a page before about another page that may begin alike.
+        """
+        page = self._page
+        if page is None or not page.ecm:
+            return not self._fresh
+        if not page.block.frames:
+            return not self._fresh and not page.block.asked_for
+        return page.block.repeats_before()
 
     def _forget_repetition(self) -> None:
         """The confirmed block came once more: nothing of it was decoded, drop it."""
@@ -191,12 +202,13 @@ class Receiver(Reception):
             if page.blocks == 0:
                 self._drop_page()
             else:
-                page.block = Block(page.agreement.frame_octets, self._last_block)
+                page.forget_block(self._last_block)
 
     # --- answers ------------------------------------------------------------------------------------
 
     def _answer(self, fcf: Fcf, info: bytes = b"") -> None:
         super()._answer(fcf, info)
+        self._missed = 0
         last = self._output[-1]
         if isinstance(last, SendFrames) and fcf is not Fcf.DCN:
             self._answer_said = last.frames
@@ -207,12 +219,22 @@ class Receiver(Reception):
             missing = page.block.missing() if page.block.frames else list(range(MAX_BLOCK))
             self._events.append(PageRepeated(self._number, min(len(missing), page.block.expected), "frames missing"))
             self._answer(Fcf.PPR, encode_request(missing, page.block.expected))
+            page.block.asked_for = True
             self._fresh = False
+            if self._answered is not None and self._answered.fcf is not Fcf.PPS:
+                self._answered = None  # PPS counts pages; the same EOR about this one would be another command
         return None
 
     def _say_again(self) -> Line | None:
-        """Our answer was lost: say it once more, unless it is on its way."""
-        if self._answer_said and not self._talking:
+        """The answer to this command was lost: say it once more, unless it is on its way."""
+        self._fresh = False
+        if not self._talking:
+            self._answer(self._given)
+        return None
+
+    def _recall(self) -> Line | None:
+        """RR, CRP: say our last answer once more. What has come since has none yet: saying it would confirm that."""
+        if self._answer_said and not self._talking and not self._fresh:
             for octets in self._answer_said:
                 self._note_said((Frame.decode(octets),))
             self._say(SendFrames(self._answer_said))

@@ -13,7 +13,7 @@ from typing import Final
 from vfax.codecs.frames import Fcf
 from vfax.outcome import Cause, Outcome, Retry
 from vfax.signals import Modem
-from vfax.t30.incoming import Block, IncomingPage
+from vfax.t30.incoming import Fingerprints, IncomingPage
 from vfax.t30.options import T30Options
 from vfax.t30.tables import RECEIVE, Line, S, Timer
 from vfax.t30.terminal import Terminal
@@ -30,6 +30,10 @@ from vfax.t30.values import (
 )
 
 _FCD: Final = Fcf.FCD.value
+
+OUTAGE: Final = 32
+"""Lost packets that may have been a page: a blank one of MR takes a second, 35 packets of 30 ms. A lost repetition of
+a command has 15."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,12 @@ class Reception(Terminal):
         self._partial = 0
         self._bad_rows = 0
         self._page: IncomingPage | None = None
-        self._last_block: Block | None = None
+        self._last_block: Fingerprints | None = None
         self._started = 0  # number of the last page that PageStarted told of
         self._told_rows = 0
         self._fresh = False  # a carrier was heard since our last answer
+        self._missed = 0  # packets lost since our last answer
+        self._ahead = 0  # packets lost of a burst before its first data
         self._heard_at = now
         self._patience = options.timers.first_data  # silence that ends the burst
         # training
@@ -67,6 +73,7 @@ class Reception(Terminal):
         self._handed_over = False
         self._commanded_at = now
         self._answered: Answered | None = None
+        self._given = Fcf.MCF  # what it was answered
         self._pending = Answered(Fcf.EOP)  # the command that the page at hand was given with
 
     # --- data as it comes ---------------------------------------------------------------------------
@@ -79,6 +86,7 @@ class Reception(Terminal):
     def _open_page(self) -> Line | None:
         self._shelve()
         self._fresh = True
+        self._ahead = 0
         self._heard_at = self._now
         self._due.setdefault(Timer.PAGE, self._now + self._timers.page)
         self._patience = self._timers.first_data
@@ -112,9 +120,13 @@ class Reception(Terminal):
             self._moved(page)
 
     def _on_missing(self, packets: int) -> None:
-        """A hole in the data: rows of the page are gone, or a run of zeros in TCF ends."""
-        if self.state is S.IN_PAGE and self._page is not None and not self._page.ecm:  # ECM asks again for what it lost
-            self._page.holes += packets
+        """A hole in the data: rows of the page are gone, or a run of zeros in TCF ends. ECM asks for its frames."""
+        self._missed += packets
+        page = self._page
+        if self.state is not S.IN_PAGE or page is None:
+            self._ahead += packets
+        elif not page.ecm:
+            page.holes += packets
         self._check.miss(packets)
 
     def _hear_data(self) -> None:
@@ -134,6 +146,7 @@ class Reception(Terminal):
         if self._page is None:
             limits = self._options.decode_limits()
             self._page = IncomingPage(self._agreement, limits, ecm=ecm, before=self._last_block if ecm else None)
+            self._page.holes = 0 if ecm else self._ahead
         return self._page
 
     def _moved(self, page: IncomingPage) -> None:
@@ -211,7 +224,7 @@ class Reception(Terminal):
         """The page is decoded: hand it over, or refuse it."""
         rows = page.decoder.rows
         if page.torn and not rows:
-            return self._confirm()
+            return self._judge_nothing()
         if page.torn or page.ecm:
             if not rows:
                 return self._forget_empty()
@@ -223,6 +236,13 @@ class Reception(Terminal):
             self._verdict = Fcf.RTP
         return self._hand_over(page)
 
+    def _judge_nothing(self) -> Line | None:
+        """All was given up. ERR promises nothing; the last block of such a page, well received, cannot have MCF."""
+        if self._verdict is Fcf.ERR:
+            return self._confirm()
+        self._evidence = f"no row of page {self._number} can be read"
+        return Line.REFUSED
+
     def _forget_empty(self) -> Line:
         self._drop_page()
         return Line.EMPTY
@@ -231,8 +251,7 @@ class Reception(Terminal):
         self._refusals += 1
         why = f"{page.bad_rows} of {page.decoder.rows} rows are bad"
         self._events.append(PageRepeated(self._number, 0, why))
-        self._answered = self._pending
-        self._fresh = False
+        self._note_answer(self._pending, Fcf.RTN)
         self._drop_page()
         if self._refusals > self._options.rtn_limit:
             self._evidence = why
@@ -262,6 +281,18 @@ class Reception(Terminal):
                 complete=complete,
             )
         )
+
+    # --- answers ------------------------------------------------------------------------------------
+
+    def _note_answer(self, command: Answered, answer: Fcf) -> None:
+        """Remember what a command was answered: should it come again, so does its answer."""
+        self._answered = command
+        self._given = answer
+        self._fresh = False
+
+    def _is_repeated(self, command: Answered) -> bool:
+        """True for the command we answered last, if nothing came since and no page can have gone by unheard."""
+        return self._answered == command and not self._fresh and self._missed < OUTAGE
 
     # --- the store ----------------------------------------------------------------------------------
 
@@ -300,7 +331,7 @@ class Reception(Terminal):
         self._due.pop(Timer.T5, None)
         verdict, post = self._verdict, self._post
         self._answer(verdict)
-        self._answered = self._pending
+        self._note_answer(self._pending, verdict)
         if page.torn:
             self._torn += 1
         else:
@@ -317,7 +348,6 @@ class Reception(Terminal):
     def _turn_page(self) -> None:
         self._number += 1
         self._refusals = 0
-        self._fresh = False
         self._drop_page()
 
     def _shelve(self) -> None:

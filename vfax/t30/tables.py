@@ -166,6 +166,7 @@ class Do(Enum):
     FINISH_PAGE = auto()
     SAY_PPR = auto()
     SAY_AGAIN = auto()
+    RECALL = auto()
     NOTE_REPEAT = auto()
     START_T5 = auto()
     WEIGH_ANSWER = auto()
@@ -231,6 +232,7 @@ SENDING: Final = (*(S.AWAIT_DIS, S.AWAIT_CFR, S.AWAIT_CODED, S.SENDING_PAGE, S.A
 WITH_STORE: Final = (S.HOLDING, S.BUSY)  # the page is handed over: nothing may move before the store has answered
 LISTENING: Final = tuple(state for state in RECEIVING if state not in WITH_STORE)
 _ANY_POST: Final = tuple(sorted(POST_MESSAGE, key=lambda fcf: fcf.value))
+_REPETITIONS: Final = (*_ANY_POST, Fcf.PPS, Fcf.EOR, Fcf.RR, Fcf.CRP)  # what a sender without an answer may say
 _IN_PHASE_C: Final = (S.AWAIT_PAGE, S.IN_PAGE, S.AWAIT_POST)
 
 RECEIVE: Final[Table] = {
@@ -250,8 +252,7 @@ RECEIVE: Final[Table] = {
     **{(s, post): Step(do=Do.JUDGE_POST) for s in LISTENING for post in _ANY_POST},
     **{(s, Fcf.PPS): Step(do=Do.JUDGE_BLOCK) for s in LISTENING},
     **{(s, Fcf.EOR): Step(do=Do.JUDGE_REST) for s in LISTENING},
-    **{(s, Fcf.RR): Step(do=Do.SAY_AGAIN, timer=Timer.T2) for s in LISTENING},
-    **{(s, Fcf.CRP): Step(do=Do.SAY_AGAIN, timer=Timer.T2) for s in LISTENING},
+    **{(s, asks): Step(do=Do.RECALL, timer=Timer.T2) for s in LISTENING for asks in (Fcf.RR, Fcf.CRP)},
     **{(s, Fcf.CTC): Step(S.AWAIT_PAGE, Do.ACCEPT_CTC, timer=Timer.T2) for s in _IN_PHASE_C},
     **{(s, Line.REPEATED): Step(do=Do.SAY_AGAIN, timer=Timer.T2) for s in LISTENING},
     # phase B
@@ -285,14 +286,14 @@ RECEIVE: Final[Table] = {
     **{(s, Line.EMPTY): Step(S.AWAIT_POST, timer=Timer.T2) for s in WITH_STORE},
     **{(s, Line.REFUSED): _fail(Cause.PAGE_REFUSED) for s in WITH_STORE},
     # phase D: the store
-    **{(s, post): Step(do=Do.NOTE_REPEAT) for s in WITH_STORE for post in (*_ANY_POST, Fcf.PPS, Fcf.EOR, Fcf.RR)},
+    **{(s, post): Step(do=Do.NOTE_REPEAT) for s in WITH_STORE for post in _REPETITIONS},
     (S.HOLDING, Line.PAGE_KEPT): Step(do=Do.WEIGH_ANSWER),
     (S.HOLDING, Line.RNR_DUE): Step(S.BUSY, Do.START_T5, say=Fcf.RNR, timer=Timer.T2),
     (S.HOLDING, Line.NO_PROGRESS): _fail(Cause.STORAGE),
     (S.HOLDING, Line.TOO_LATE): Step(S.READY, timer=Timer.T2),
     (S.BUSY, Line.RNR_DUE): Step(say=Fcf.RNR, timer=Timer.T2),
     (S.BUSY, Line.PAGE_KEPT): Step(S.READY, timer=Timer.T2),
-    **{(S.READY, post): Step(do=Do.CONFIRM) for post in (*_ANY_POST, Fcf.PPS, Fcf.EOR, Fcf.RR, Fcf.CRP)},
+    **{(S.READY, post): Step(do=Do.CONFIRM) for post in _REPETITIONS},
     **{(s, Line.NEXT_PAGE): Step(S.AWAIT_PAGE, timer=Timer.T2) for s in (S.HOLDING, S.BUSY, S.READY)},
     **{(s, Line.NEXT_DOCUMENT): Step(S.AWAIT_COMMAND, timer=Timer.T2) for s in (S.HOLDING, S.BUSY, S.READY)},
     **{(s, Line.RETRAIN): Step(S.AWAIT_COMMAND, timer=Timer.T2) for s in (S.HOLDING, S.BUSY, S.READY)},

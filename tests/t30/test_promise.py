@@ -1,0 +1,304 @@
+"""MCF and RTP are promises: whatever a sender does, they are said of pages that the store has kept, and of no other."""
+
+import random
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+from vfax.codecs.dis import Agreement, Coding, Resolution, encode_ctc, encode_dcs
+from vfax.codecs.encode import encode_page
+from vfax.codecs.frames import RCP, Fcf, Frame, PartialPage, decode_request, encode_block, encode_rest
+from vfax.outcome import Cause
+from vfax.signals import DataMissing, DataReceived, FrameReceived, Modem, SendFrames, SignalEnded, SignalStarted
+from vfax.t30.tables import S
+from vfax.t30.values import LineDown, PageConfirmed, PageKept, PageReceived
+
+MODEM = Modem.V29_9600
+PLAIN = Agreement(
+    modem=MODEM,
+    coding=Coding.MH,
+    ecm=False,
+    frame_octets=0,
+    resolution=Resolution.FINE,
+    width_px=1728,
+    min_scan_ms=0,
+)
+ECM = replace(PLAIN, coding=Coding.MMR, ecm=True, frame_octets=256)
+ROWS = 40
+
+
+@cache
+def raster(seed: int) -> bytes:
+    return bytes(random.Random(seed).choices([0, 0, 0, 0, 0xFF, 0x0F], k=ROWS * 216))
+
+
+@cache
+def plain(seed: int) -> bytes:
+    return encode_page(raster(seed), 1728, ROWS, Coding.MH)
+
+
+@cache
+def frames(seed: int) -> list[bytes]:
+    return encode_block(encode_page(raster(seed), 1728, ROWS, Coding.MMR), 256)
+
+
+def pps(post: Fcf | None, count: int, *, page: int = 0, block: int = 0) -> bytes:
+    return PartialPage(post, page, block, count).encode()
+
+
+def page(script: Any, data: bytes) -> Any:
+    return script.burst(MODEM, *(DataReceived(MODEM, data[at : at + 40]) for at in range(0, len(data), 40)))
+
+
+# --- an answer is said again only when nothing new came ------------------------------------------
+
+
+@pytest.mark.parametrize("asks", [Fcf.CRP, Fcf.RR])
+@pytest.mark.parametrize("data", [plain(2), b""])
+def test_the_answer_to_one_page_is_not_said_again_once_the_next_has_begun(bench: Any, asks: Fcf, data: bytes) -> None:
+    script = bench.script(sending=False).left().trains(PLAIN)
+    page(script, plain(1)).says(Fcf.MPS).keeps().left()
+    page(script, data).says(asks)
+    assert script.said.count("MCF") == 1
+    page(script, plain(2)).says(Fcf.EOP).keeps(2)
+    assert (script.said.count("MCF"), len(script.of(PageReceived))) == (2, 2)
+
+
+def test_crp_after_a_request_for_frames_brings_it_again(bench: Any) -> None:
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *frames(1)[1:])
+    script.says(Fcf.PPS, pps(Fcf.EOP, len(frames(1)))).left().says(Fcf.CRP)
+    assert script.said[-2:] == ["PPR", "PPR"]
+
+
+def test_crp_while_a_page_is_being_stored_says_nothing(bench: Any) -> None:
+    script = bench.script(sending=False).left().trains(PLAIN)
+    page(script, plain(1)).says(Fcf.EOP).says(Fcf.CRP)
+    assert "MCF" not in script.said
+    script.keeps()
+    assert script.said[-1] == "MCF"
+
+
+# --- the same command about another page ---------------------------------------------------------
+
+
+def test_a_page_given_up_like_the_one_before_is_answered_for_itself(bench: Any) -> None:
+    """The second EOR has the octets of the first, and PPR was our last word."""
+    script = bench.script(sending=False).left().trains(replace(ECM, coding=Coding.MH))
+    for number in (1, 2):
+        coded = encode_block(plain(number), 256)
+        script.fast(ECM, *coded[:-1]).says(Fcf.PPS, pps(Fcf.MPS, len(coded), page=number - 1)).left()
+        assert script.said[-1] == "PPR"
+        script.says(Fcf.EOR, encode_rest(Fcf.MPS)).keeps(number).left()
+        assert script.said[-1] == "ERR"
+    assert len(script.of(PageReceived)) == 2
+
+
+def test_part_of_the_confirmed_block_again_is_not_the_whole_of_it(bench: Any) -> None:
+    """Quirk: a sender that never counts pages may have sent another page that begins alike."""
+    first = frames(1)
+    second = [first[0], *encode_block(bytes(256) + encode_page(raster(2), 1728, ROWS, Coding.MMR), 256)[1:]]
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *first)
+    script.says(Fcf.PPS, pps(Fcf.MPS, len(first))).keeps().left()
+    script.fast(ECM, second[0]).says(Fcf.PPS, pps(Fcf.MPS, len(first)))
+    assert script.said[-1] == "PPR"
+    assert decode_request(script.last_frame.info, len(first)) == list(range(1, len(first)))
+
+
+def test_a_burst_of_which_nothing_came_is_not_the_confirmed_block_again(bench: Any) -> None:
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *frames(1))
+    script.says(Fcf.PPS, pps(Fcf.MPS, len(frames(1)))).keeps().left()
+    script.fast(ECM, RCP).says(Fcf.PPS, pps(Fcf.MPS, len(frames(1))))
+    assert script.said[-1] == "PPR"
+
+
+def test_the_confirmed_block_again_with_holes_is_confirmed_once_they_are_filled(bench: Any) -> None:
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *frames(1))
+    script.says(Fcf.PPS, pps(Fcf.MPS, len(frames(1)))).keeps().left()
+    script.fast(ECM, *frames(1)[1:]).says(Fcf.PPS, pps(Fcf.MPS, len(frames(1)))).left()
+    assert script.said[-2:] == ["MCF", "PPR"]
+    script.fast(ECM, frames(1)[0]).says(Fcf.PPS, pps(Fcf.MPS, 1)).left()
+    assert (script.said[-1], len(script.of(PageReceived))) == ("MCF", 1)
+
+
+def test_the_confirmed_block_cut_off_in_its_repetition_is_no_new_page(bench: Any) -> None:
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *frames(1))
+    script.says(Fcf.PPS, pps(Fcf.MPS, len(frames(1)))).keeps().left()
+    script.fast(ECM, *frames(1)[:5]).order(LineDown()).wait(0.1)
+    assert [event.number for event in script.of(PageReceived)] == [1]
+    assert script.outcome.pages_partial == 0
+
+
+@pytest.mark.parametrize(("packets", "answers"), [(31, 2), (32, 1)])
+def test_the_same_command_after_an_outage_as_long_as_a_page_is_not_answered(
+    bench: Any, packets: int, answers: int
+) -> None:
+    """Between the two MPS a short page may have come and gone unheard: only silence confirms nothing."""
+    script = bench.script(sending=False).left().trains(PLAIN)
+    page(script, plain(1)).says(Fcf.MPS).keeps().left().wait(3.0)
+    script.hear(DataMissing(packets)).says(Fcf.MPS)
+    assert script.said.count("MCF") == answers
+
+
+def test_what_was_lost_before_the_answer_counts_no_more(bench: Any) -> None:
+    script = bench.script(sending=False).left().trains(PLAIN).hear(DataMissing(500))
+    page(script, plain(1)).says(Fcf.MPS).keeps().left().says(Fcf.MPS)
+    assert script.said[-2:] == ["MCF", "MCF"]
+
+
+# --- damage --------------------------------------------------------------------------------------
+
+
+def test_a_page_whose_beginning_is_lost_is_refused(bench: Any) -> None:
+    """The rest of it is without a fault: only the line knows what is missing."""
+    script = bench.script(sending=False).left().trains(PLAIN)
+    half = len(plain(1)) // 2
+    script.burst(MODEM, DataMissing(half // 40), DataReceived(MODEM, plain(1)[half:])).says(Fcf.EOP)
+    assert (script.said[-1], script.of(PageReceived)) == ("RTN", [])
+
+
+def test_what_was_lost_of_the_training_is_not_missing_from_the_page(bench: Any) -> None:
+    script = bench.script(sending=False).left().says(Fcf.DCS, encode_dcs(PLAIN))
+    script.burst(MODEM, DataMissing(9), DataReceived(MODEM, bytes(1800))).left()
+    page(script, plain(1)).says(Fcf.EOP).keeps()
+    assert (script.said[-1], script.of(PageReceived)[0].bad_rows) == ("MCF", 0)
+
+
+def test_a_page_of_which_no_row_can_be_read_is_never_confirmed(bench: Any) -> None:
+    """Its first block is given up, without its first frame; the second one is whole and cannot be decoded."""
+    coded = frames(1)
+    script = bench.script(sending=False).left().trains(ECM)
+    script.fast(ECM, *coded[1:4]).says(Fcf.EOR, encode_rest(None)).left()
+    assert script.said[-1] == "ERR"
+    rest = encode_block(b"".join(frame[4:] for frame in coded[4:]), 256)
+    script.fast(ECM, *rest).says(Fcf.PPS, pps(Fcf.EOP, len(rest), block=1)).left().wait(2.0)
+    assert "MCF" not in script.said
+    assert script.outcome.cause is Cause.PAGE_REFUSED
+    assert "no row" in script.outcome.sentence
+
+
+# --- storms of plausible senders -----------------------------------------------------------------
+
+
+class Storm:
+    """A sender that says anything at any time, and a strict witness of every confirmation."""
+
+    def __init__(self, script: Any, seed: int) -> None:
+        self.script = script
+        self.dice = random.Random(seed)
+        self.agreement = PLAIN
+        self.unkept: list[int] = []  # told by the engine, not yet answered by the store
+        self.kept: set[int] = set()
+        self.heard = 0  # pieces of page data since the last answer
+        self.news = 0  # those among them that no confirmed block had
+        self.confirmed: list[bytes] = []  # frames of the last confirmed block
+        self.last_pps = b""
+        self.confirmed_pps = b""
+        self.command: Fcf | None = None
+
+    def step(self) -> None:
+        self.dice.choice([self.train, self.burst, self.burst, self.post, self.post, self.post, self.store, self.rest])()
+        self.witness()
+
+    def train(self) -> None:
+        self.agreement = self.dice.choice([PLAIN, ECM, replace(ECM, coding=Coding.MH)])
+        self.script.trains(self.agreement)
+        self.heard = self.news = 0
+
+    def burst(self) -> None:
+        self.script.hear(SignalStarted(MODEM))
+        if self.agreement.ecm and self.dice.random() < 0.9:
+            self.fast()
+        else:
+            data = plain(self.dice.randrange(4))
+            for at in range(0, len(data), 200):
+                if self.dice.random() < 0.02:
+                    self.script.hear(DataMissing(1))
+                else:
+                    self.hear(DataReceived(MODEM, data[at : at + 200]), new=True)
+        if self.dice.random() < 0.9:
+            self.script.hear(SignalEnded(MODEM))
+
+    def fast(self) -> None:
+        again = self.confirmed if self.dice.random() < 0.3 else []
+        for frame in again or frames(self.dice.randrange(4)):
+            if self.dice.random() < 0.9:
+                self.hear(FrameReceived(MODEM, frame), new=frame not in self.confirmed)
+
+    def hear(self, signal: Any, *, new: bool) -> None:
+        in_page = self.script.engine.state is S.IN_PAGE
+        self.script.hear(signal)
+        if in_page:
+            self.heard += 1
+            self.news += new
+
+    def post(self) -> None:
+        self.command = self.dice.choice([*[Fcf.PPS] * 4, Fcf.MPS, Fcf.EOP, Fcf.EOM, Fcf.EOR, Fcf.CTC, Fcf.CRP, Fcf.RR])
+        follows = self.dice.choice([None, Fcf.MPS, Fcf.MPS, Fcf.EOM, Fcf.EOP])
+        count = len(frames(0)) if self.dice.random() < 0.8 else self.dice.randrange(1, 257)
+        counted = pps(follows, count, page=self.dice.randrange(2), block=self.dice.randrange(2))
+        info = {Fcf.PPS: counted, Fcf.EOR: encode_rest(follows), Fcf.CTC: encode_ctc(MODEM)}.get(self.command, b"")
+        self.last_pps = info if self.command is Fcf.PPS else b""
+        self.script.says(self.command, info)
+
+    def store(self) -> None:
+        number = self.dice.randrange(1, 5)
+        if self.unkept and self.dice.random() < 0.8:
+            number = self.unkept[-1]
+        self.script.order(PageKept(number))
+        if number in self.unkept:
+            self.kept.add(number)
+
+    def rest(self) -> None:
+        self.script.wait(self.dice.choice([0.1, 0.5, 2.0]))
+        if self.dice.random() < 0.7:
+            self.script.left()
+
+    def witness(self) -> None:
+        """Look at everything said since the last step, in order."""
+        events, self.script.events = self.script.events, []
+        confirmations = [event.number for event in events if isinstance(event, PageConfirmed)]
+        assert set(confirmations) <= self.kept
+        self.unkept += [event.number for event in events if isinstance(event, PageReceived)]
+        said, self.script.output = self.script.output, []
+        for each in said:
+            if isinstance(each, SendFrames):
+                self.judge(Frame.decode(each.frames[-1]), bool(confirmations))
+
+    def judge(self, frame: Frame, confirms: bool) -> None:
+        if frame.fcf in (Fcf.MCF, Fcf.RTP) and not confirms:
+            null = self.last_pps and self.last_pps[0] == 0
+            again = self.last_pps[:3] == self.confirmed_pps[:3]
+            assert null or not self.heard or (again and not self.news), f"{frame.fcf} to {self.command}"
+        if frame.fcf in (Fcf.MCF, Fcf.RTP, Fcf.ERR, Fcf.RTN):
+            self.heard = self.news = 0
+            if self.last_pps:
+                self.confirmed_pps = self.last_pps
+
+    @property
+    def over(self) -> bool:
+        return self.script.engine.state in (S.CLOSING, S.ENDED)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_every_confirmation_in_a_storm_is_of_a_kept_page_or_an_older_one_again(bench: Any, seed: int) -> None:
+    for round_ in range(4):
+        storm = Storm(bench.script(sending=False, ced=False).left(), seed * 100 + round_)
+        for _ in range(60):
+            if storm.over:
+                break
+            storm.step()
+
+
+def test_the_storms_reach_confirmations(bench: Any) -> None:
+    """The witness above has something to look at."""
+    kept = 0
+    for seed in range(30):
+        storm = Storm(bench.script(sending=False, ced=False).left(), seed)
+        for _ in range(60):
+            if storm.over:
+                break
+            storm.step()
+        kept += len(storm.kept)
+    assert kept > 10
