@@ -1,4 +1,4 @@
-"""What all tests share: documents to send, and a clock that runs fast."""
+"""What all tests share: documents to send, two endpoints, and virtual time."""
 
 import random
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +12,7 @@ import trio
 from PIL import Image, ImageDraw, ImageFont
 from trio.testing import MockClock
 
+from tests.virtual import hold_for_threads, virtual_clock
 from vfax import call
 from vfax.calls import IncomingFax
 from vfax.endpoint import Endpoint, EndpointOptions
@@ -54,9 +55,9 @@ def make_document(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def fast_clock() -> MockClock:
-    """A clock that runs twenty times as fast as the wall's: real sockets, real threads, less waiting."""
-    return MockClock(rate=20.0)
+def fax_clock() -> MockClock:
+    """Virtual time for both ends of a call; what runs the call runs `virtual.hold_for_threads` beside it."""
+    return virtual_clock()
 
 
 ANY_PORT = ("127.0.0.1", 0)
@@ -107,6 +108,7 @@ class Receiver:
     async def running(self) -> AsyncIterator["Receiver"]:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            nursery.start_soon(hold_for_threads)
             await nursery.start(self.endpoint.run, self.on_call)
             yield self
             nursery.cancel_scope.cancel()

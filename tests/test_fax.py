@@ -1,4 +1,4 @@
-"""Whole faxes between two endpoints of ours over real UDP on loopback, on a fast clock."""
+"""Whole faxes between two endpoints of ours over real UDP on loopback, in virtual time."""
 
 import json
 from collections.abc import Callable
@@ -41,7 +41,7 @@ async def send(caller: call.Network, receiver: Any, document: Path, heard: list[
     [(True, Coding.MMR), (True, Coding.MR), (True, Coding.MH), (False, Coding.MR), (False, Coding.MH)],
 )
 async def test_three_pages_arrive_pixel_for_pixel(
-    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fast_clock: MockClock, ecm: bool, coding: Coding
+    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock, ecm: bool, coding: Coding
 ) -> None:
     document = make_document(pages=3, rows=400)
     options = fax(ecm=ecm, send_codings=(coding,), receive_codings=frozenset({coding, Coding.MH}))
@@ -58,7 +58,7 @@ async def test_three_pages_arrive_pixel_for_pixel(
 
 
 async def test_audio_first_call_switches_to_t38_on_the_called_sides_offer(
-    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fast_clock: MockClock
+    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock
 ) -> None:
     async with fax_pair(None, LegOptions(caller_offer=CallerOffer.AUDIO)) as (receiver, caller):
         sent = await send(caller, receiver, make_document(rows=200), [])
@@ -66,7 +66,7 @@ async def test_audio_first_call_switches_to_t38_on_the_called_sides_offer(
 
 
 async def test_calling_side_offers_t38_itself_when_the_called_side_does_not(
-    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fast_clock: MockClock
+    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock
 ) -> None:
     patient = LegOptions(called_switch_after=1000.0)
     async with fax_pair(patient, LegOptions(caller_offer=CallerOffer.AUDIO)) as (receiver, caller):
@@ -75,7 +75,7 @@ async def test_calling_side_offers_t38_itself_when_the_called_side_does_not(
 
 
 async def test_both_sides_offering_t38_at_once_still_agree(
-    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fast_clock: MockClock
+    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock
 ) -> None:
     called = LegOptions(called_switch_after=3.0)
     calling = LegOptions(caller_offer=CallerOffer.AUDIO, caller_switch_after=3.0)
@@ -85,7 +85,7 @@ async def test_both_sides_offering_t38_at_once_still_agree(
 
 
 async def test_journal_tells_the_call_from_invite_to_outcome(
-    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fast_clock: MockClock
+    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock
 ) -> None:
     async with fax_pair() as (receiver, caller):
         await send(caller, receiver, make_document(rows=200), [])
@@ -99,7 +99,7 @@ async def test_journal_tells_the_call_from_invite_to_outcome(
 
 
 async def test_nobody_listening_ends_with_a_sentence(
-    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fast_clock: MockClock
+    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock
 ) -> None:
     async with fax_pair() as (receiver, caller):
         nobody = replace(receiver.request(make_document()), destination="sip:1@127.0.0.1:9")

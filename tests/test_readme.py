@@ -10,6 +10,7 @@ import trio
 from PIL import Image
 from trio.testing import MockClock
 
+from tests.virtual import hold_for_threads
 from vfax import call
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.transports.udp import UdpSocket
@@ -28,7 +29,7 @@ async def test_readme_example_receives_a_fax(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     make_document: Callable[..., Path],
-    fast_clock: MockClock,
+    fax_clock: MockClock,
 ) -> None:
     probe = UdpSocket.bind("127.0.0.1", 0)
     port = probe.address[1]
@@ -41,6 +42,7 @@ async def test_readme_example_receives_a_fax(
     exec(example().replace("5060", str(port)), names)  # the README of this repository
     sender = Endpoint(EndpointOptions(listen=("127.0.0.1", 0)))
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(hold_for_threads)
         nursery.start_soon(names["main"])  # type: ignore[arg-type]
         await nursery.start(sender.run, lambda arrived: arrived.refuse(486))
         wanted = call.SendRequest(

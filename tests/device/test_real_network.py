@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.virtual import hold_for_threads
 from vfax.device import Provider, create_provider
 from vfax.endpoint import EndpointOptions
 from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
@@ -34,6 +35,7 @@ class Station:
         self.ring_key = RingKey(name)
 
     async def start(self, nursery: trio.Nursery) -> None:
+        nursery.start_soon(hold_for_threads)
         await self.provider.FaxDevVirtualDeviceCreation(self.rings, self.ring_key)
         await self.provider.FaxDevInitialize(None, Arena(nursery, remove_file=lambda path: None), None)
 
@@ -72,7 +74,7 @@ def stations(tmp_path: Path) -> tuple[Station, Station]:
 
 
 async def test_two_pages_travel_and_both_sides_say_so(
-    stations: tuple[Station, Station], make_document: Callable[..., Path], fast_clock: MockClock, nursery: trio.Nursery
+    stations: tuple[Station, Station], make_document: Callable[..., Path], fax_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     alpha, beta = stations
     for station in stations:
@@ -108,7 +110,7 @@ async def test_two_pages_travel_and_both_sides_say_so(
 
 
 async def test_an_abort_of_the_receiver_in_a_page_ends_both_sides(
-    stations: tuple[Station, Station], make_document: Callable[..., Path], fast_clock: MockClock, nursery: trio.Nursery
+    stations: tuple[Station, Station], make_document: Callable[..., Path], fax_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     alpha, beta = stations
     for station in stations:
@@ -142,7 +144,7 @@ async def test_an_abort_of_the_receiver_in_a_page_ends_both_sides(
 
 
 async def test_a_second_caller_finds_the_only_line_busy(
-    stations: tuple[Station, Station], make_document: Callable[..., Path], fast_clock: MockClock, nursery: trio.Nursery
+    stations: tuple[Station, Station], make_document: Callable[..., Path], fax_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     alpha, beta = stations
     for station in stations:

@@ -15,7 +15,7 @@ from pathlib import Path
 import trio
 
 from tests.interop.matrix import Case, full_matrix, play_case
-from tests.interop.virtual import virtual_clock
+from tests.virtual import virtual_clock
 
 
 def try_case(case: Case) -> str:

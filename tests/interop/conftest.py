@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from trio.testing import MockClock
 
 # The helpers beside this file are imported as tests.interop.*; an installed vfax still comes first.
 ROOT = str(Path(__file__).parents[2])
 if ROOT not in sys.path:
     sys.path.append(ROOT)
 
-from tests.interop import dissect, documents, spandsp, virtual  # noqa: E402
+from tests.interop import dissect, documents, spandsp  # noqa: E402
 from tests.interop.peer import SpandspPeer, open_peer  # noqa: E402
 
 
@@ -43,12 +42,6 @@ def tshark() -> str:
 def sipp() -> str:
     """Path of sipp."""
     return _program("sipp", "sip-tester")
-
-
-@pytest.fixture
-def fax_clock() -> MockClock:
-    """Virtual time for both ends of a call."""
-    return virtual.virtual_clock()
 
 
 @pytest.fixture

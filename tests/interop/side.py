@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 
 from tests.interop.transcript import Address
-from tests.interop.virtual import hold_for_threads
+from tests.virtual import hold_for_threads
 from vfax import call
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.outcome import Outcome
