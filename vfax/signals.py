@@ -127,7 +127,10 @@ class DataReceived:
 
 @dataclass(frozen=True, slots=True)
 class DataMissing:
-    """`packets` IFPs could not be recovered here (said in its place in the stream)."""
+    """`packets` IFPs could not be recovered here: said in its place in the stream, between two bursts too.
+
+    What is lost before data that no indicator announced is said behind its `SignalStarted`: the burst lacks it.
+    """
 
     packets: int
 

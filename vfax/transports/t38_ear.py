@@ -43,6 +43,7 @@ class Ear:
         "_gap",
         "_indicator",
         "_last_field",
+        "_lost",
         "_options",
         "_spoiled",
         "deadline",
@@ -62,6 +63,7 @@ class Ear:
         self._frame = bytearray()
         self._spoiled = False  # the frame under way cannot become whole any more
         self._gap = False  # something was lost since the last frame ended: its start may be missing
+        self._lost = 0  # packets gone between two bursts, or with the beginning of the next
         self._last_field = -1  # of the packets of this burst
         self._closed_by = b""  # the packet that ended the last burst, for it may come again under new numbers
 
@@ -79,15 +81,22 @@ class Ear:
         self._gap = True
         if self._frame:
             self._spoiled = True
+        self._lost += packets
         if self.modem is not None:
-            self.signals.append(line.DataMissing(packets))
+            self._tell_lost()
 
     def handle_timeout(self, now: float) -> None:
         """Silence ends the burst once the `deadline` has passed."""
         if now >= self.deadline:
             self._end(now)
 
+    def _tell_lost(self) -> None:
+        if self._lost:
+            self.signals.append(line.DataMissing(self._lost))
+            self._lost = 0
+
     def _hear_indicator(self, number: int, now: float) -> None:
+        self._tell_lost()
         if number == self._indicator and number != Indicator.NO_SIGNAL:
             if self.modem is not None:
                 self.deadline = now + self._options.mid_burst_silence
@@ -122,6 +131,7 @@ class Ear:
             if packet == self._closed_by or not any(octets for _, octets in fields):
                 return
             self._start(modem, now)
+            self._tell_lost()  # the beginning of this burst, as no indicator came
         self.deadline = now + options.mid_burst_silence
         for kind, octets in fields:
             if kind == _T4_DATA or (kind == _T4_SIG_END and octets):
