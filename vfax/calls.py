@@ -246,8 +246,6 @@ class IncomingFax(_Carried):
     def _obey(self, order: SipOrder) -> None:
         agent, key, now = self._carrier.agent, self._event.call, trio.current_time()
         match order:
-            case leg.Ring():
-                agent.ring(key, now)
             case leg.Answer(sdp):
                 agent.answer(key, sdp, now)
             case leg.Refuse(status):

@@ -1,9 +1,9 @@
 """One call's own logic: from the offer to the last BYE, pure.
 
-Owns      what to answer and when to switch to T.38, the audio before it, the source lock of the media, the joint
-          between T.30 engine and T.38 line, and the outcome of the call.
-Not here  sockets, clocks, files and threads (call.py); SIP messages and their timers (transports/sip); SDP
-          (transports/sip/negotiation.py); the fax itself (t30/).
+Owns      what to answer and when to switch to T.38, what each event of the dialog means for the fax, the outcome of
+          the call.
+Not here  sockets, clocks, files and threads (runner.py); SIP messages and their timers (transports/sip); SDP
+          (transports/sip/negotiation.py); the media themselves (leg_media.py); the fax itself (t30/).
 Source    switch-over as deployed: T.38 (09/2010) Annex D; timing of ours is in `LegOptions`.
 
 In: `signal` (SIP events), `receive` (media datagrams), `command` (orders), `handle_timeout`.
@@ -17,13 +17,13 @@ from typing import Final
 
 from vfax import verdict
 from vfax.errors import DecodeError
+from vfax.leg_media import LegMedia
 from vfax.leg_values import (
     Accept,
     AcceptOffer,
     Answer,
     CallerOffer,
     CallUp,
-    Decline,
     Dial,
     Finished,
     HangUp,
@@ -35,15 +35,11 @@ from vfax.leg_values import (
     Rang,
     Refuse,
     RefuseOffer,
-    Ring,
     SipOrder,
     Switched,
 )
 from vfax.outcome import Cause, Outcome, Phase, Retry
 from vfax.t30 import values as t30
-from vfax.t30.engine import T30Engine
-from vfax.transports.parameters import RateManagement
-from vfax.transports.rtp import AudioSender, looks_like_rtp
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.negotiation import (
     AgreedMedia,
@@ -63,7 +59,6 @@ __all__ = [
     "Answer",
     "CallUp",
     "CallerOffer",
-    "Decline",
     "Dial",
     "Finished",
     "HangUp",
@@ -76,7 +71,6 @@ __all__ = [
     "Rang",
     "Refuse",
     "RefuseOffer",
-    "Ring",
     "SipOrder",
     "Switched",
 ]
@@ -95,8 +89,10 @@ class S(Enum):
     DONE = auto()
 
 
+RINGING: Final = frozenset({180, 181, 182, 183})
 REFUSED_T38: Final = frozenset({415, 488, 606})
-WAITING_MEDIA: Final = frozenset({S.AWAIT_ACK, S.AUDIO, S.AWAIT_SWITCH, S.REFUSED})
+OFFER_AGAIN: Final = 2.0
+"""Seconds from an offer of the peer that took the place of ours (RFC 3261 14.1) to our next."""
 
 
 class Leg:
@@ -108,7 +104,7 @@ class Leg:
     def __init__(
         self,
         options: LegOptions,
-        media: MediaSession,
+        session: MediaSession,
         *,
         incoming: sip.IncomingCall | None = None,
         pages: tuple[t30.PageInfo, ...] = (),
@@ -116,10 +112,9 @@ class Leg:
         now: float,
     ) -> None:
         self._options = options
-        self._media = media
+        self._session = session
         self._incoming = incoming
-        self._pages = pages
-        self._seeds = seeds
+        self._media = LegMedia(options, called=incoming is not None, pages=pages, seeds=seeds)
         self._state = S.IDLE
         self._began = now
         self._deadline = math.inf  # of the state
@@ -127,17 +122,10 @@ class Leg:
         self._cut_at = math.inf  # of an abort
         self._why_cut = ""
         self._refusal: sip.OfferRefused | None = None
-        self._audio: AudioSender | None = None
-        self._line: T38Line | None = None
-        self._engine: T30Engine | None = None
-        self._remote: Address | None = None
-        self._locked: Address | None = None
         self._offered_t38 = False
+        self._asked = False  # they asked for our offer; the answer to it comes with the ACK
         self._sip: list[SipOrder] = []
         self._events: list[LegEvent] = []
-        self._datagrams: list[tuple[bytes, Address]] = []
-        self.strangers = 0  # datagrams from elsewhere
-        self.early = 0  # datagrams that came while no T.38 ran, and audio still in flight
 
     # --- out -------------------------------------------------------------------------------------
 
@@ -153,24 +141,33 @@ class Leg:
 
     def take_datagrams(self) -> list[tuple[bytes, Address]]:
         """Media to send since last asked."""
-        taken, self._datagrams = self._datagrams, []
-        return taken
+        return self._media.take_datagrams()
 
     def next_timeout(self) -> float:
         """When `handle_timeout` wants to be called; `math.inf` for never."""
         if self._state is S.DONE:
             return math.inf
-        due = min(self._deadline, self._give_up_at, self._cut_at)
-        if self._audio is not None:
-            due = min(due, self._audio.next_timeout())
-        if self._line is not None and self._engine is not None:
-            due = min(due, self._line.next_timeout(), self._engine.next_timeout())
-        return due
+        return min(self._deadline, self._give_up_at, self._cut_at, self._media.next_timeout())
 
     @property
     def line(self) -> T38Line | None:
         """The T.38 line once it runs; its counters belong into the journal."""
-        return self._line
+        return self._media.line
+
+    @property
+    def heard_from(self) -> Address | None:
+        """The one source whose T.38 is heard, once there is one."""
+        return self._media.locked
+
+    @property
+    def strangers(self) -> int:
+        """Datagrams from elsewhere."""
+        return self._media.strangers
+
+    @property
+    def early(self) -> int:
+        """Datagrams that came while no T.38 ran, and audio still in flight."""
+        return self._media.early
 
     # --- in --------------------------------------------------------------------------------------
 
@@ -183,28 +180,19 @@ class Leg:
                 self._dial(now)
             case Accept():
                 self._accept(now)
-            case Decline(status):
-                self._sip.append(Refuse(status))
-                self._finish(Outcome(cause=Cause.ABORTED, phase=Phase.CALL, sip_status=status), now)
             case t30.Abort(why):
                 self._abort(why, now)
             case t30.LineDown():
-                self._line_down(Cause.PEER_HUNG_UP, "", now)
+                self._cut("the call was cut off on this side", now)
             case _:
-                if self._engine is not None:
-                    self._engine.command(order, now)
-                    self._pump(now)
+                self._media.order(order, now)
+                self._tell(now)
 
     def receive(self, datagram: bytes, source: Address, now: float) -> None:
         """Take one datagram from the media socket."""
-        line = self._line
-        if line is None:
-            self.early += 1
-            return
-        if source != self._locked and not self._lock(datagram, source, now):
-            return
-        line.receive(datagram, now)
-        self._pump(now)
+        if self._state is not S.DONE:
+            self._media.receive(datagram, source, now)
+            self._tell(now)
 
     def signal(self, event: sip.SipEvent, now: float) -> None:
         """Take one event of the SIP agent that belongs to this call."""
@@ -212,7 +200,7 @@ class Leg:
             return
         match event:
             case sip.Progress(status=status):
-                if status in (180, 181, 182, 183):
+                if status in RINGING:
                     self._events.append(Rang())
             case sip.Answered(sdp=sdp):
                 self._answered(sdp, now)
@@ -226,9 +214,12 @@ class Leg:
                 self._offer_accepted(sdp, now)
             case sip.OfferRefused():
                 self._offer_refused(event, now)
-            case sip.HungUp(reason=reason) | sip.DialogLost(reason=reason) | sip.Cancelled(reason=reason):
-                cause = Cause.NETWORK if isinstance(event, sip.DialogLost) else Cause.PEER_HUNG_UP
-                self._line_down(cause, reason, now)
+            case sip.HungUp(reason=reason) | sip.Cancelled(reason=reason):
+                self._line_down(Cause.PEER_HUNG_UP, reason, now)
+            case sip.DialogLost(reason=reason):
+                self._line_down(Cause.NETWORK, reason, now)
+            case sip.Released():
+                self._line_down(Cause.NETWORK, "the dialog is gone", now)
             case _:
                 pass
 
@@ -236,17 +227,10 @@ class Leg:
         """Let time pass: send what is due, end what has waited too long."""
         if self._state is S.DONE:
             return
-        if self._audio is not None and now >= self._audio.next_timeout():
-            self._audio.handle_timeout(now)
-            self._send_audio()
-        if self._line is not None and self._engine is not None:
-            if now >= self._line.next_timeout():
-                self._line.handle_timeout(now)
-            if now >= self._engine.next_timeout():
-                self._engine.handle_timeout(now)
-            self._pump(now)
+        self._media.handle_timeout(now)
+        self._tell(now)
         if now >= self._cut_at:
-            self._finish_cut(now)
+            self._cut(self._why_cut, now)
         elif now >= self._give_up_at:
             self._give_up(now)
         elif now >= self._deadline:
@@ -259,7 +243,7 @@ class Leg:
         self._invite(now)
 
     def _invite(self, now: float) -> None:
-        self._sip.append(Invite(self._media.offer_t38() if self._offered_t38 else self._media.offer_audio()))
+        self._sip.append(Invite(self._session.offer_t38() if self._offered_t38 else self._session.offer_audio()))
         self._state = S.AWAIT_ANSWER
         self._deadline = now + self._options.answer_limit
 
@@ -267,166 +251,143 @@ class Leg:
         if self._incoming is None or self._state is not S.IDLE:
             return
         if not self._incoming.offer:  # late offer: audio first, T.38 by re-INVITE
-            self._sip.append(Answer(self._media.offer_audio()))
-            self._begin_audio(None, S.AWAIT_ACK, now)
+            self._sip.append(Answer(self._session.offer_audio()))
+            self._events.append(CallUp("audio"))
+            self._await_switch(S.AWAIT_ACK, now)
             return
         try:
-            answer = self._media.answer(self._incoming.offer, want=MediaKind.ANY)
+            answer = self._session.answer(self._incoming.offer, want=MediaKind.ANY)
         except (Unacceptable, DecodeError) as why:
             status = why.status if isinstance(why, Unacceptable) else 400
             self._sip.append(Refuse(status))
-            self._finish(
-                Outcome(cause=Cause.INCOMPATIBLE, phase=Phase.CALL, sip_status=status),
-                now,
-                f"The caller's offer cannot be answered: {why}",
-            )
+            outcome = Outcome(cause=Cause.REJECTED, phase=Phase.CALL, sip_status=status)
+            self._finish(outcome, now, f"its offer cannot be answered: {why}")
             return
         self._sip.append(Answer(answer.sdp))
-        self._take_media(answer.media, S.AWAIT_ACK, now)
+        self._begin(answer.media, S.AWAIT_ACK, now)
 
     def _answered(self, sdp: bytes, now: float) -> None:
         if self._state is not S.AWAIT_ANSWER:
             return
-        try:
-            media = self._media.read_answer(sdp)
-        except DecodeError as why:
-            self._hang_up_with(Cause.NETWORK, f"the SDP answer cannot be read: {why}", now)
-            return
-        self._take_media(media, S.AUDIO, now)
-
-    def _confirmed(self, sdp: bytes, now: float) -> None:
-        if self._state is not S.AWAIT_ACK:
-            return
-        if sdp:
-            try:
-                media = self._media.read_answer(sdp)
-            except DecodeError as why:
-                self._hang_up_with(Cause.NETWORK, f"the SDP in the ACK cannot be read: {why}", now)
-                return
-            if isinstance(media, AudioMedia):
-                self._begin_audio(media, S.AUDIO, now)
-        self._state = S.AUDIO
-        self._deadline = now + self._options.called_switch_after
+        media = self._read_answer(sdp, "SDP answer", now)
+        if media is not None:
+            self._begin(media, S.AUDIO, now)
 
     def _refused(self, event: sip.Refused, now: float) -> None:
+        if self._state is not S.AWAIT_ANSWER:
+            return
         if self._offered_t38 and event.heard and event.status in REFUSED_T38 and self._options.caller_retries_audio:
             self._offered_t38 = False
-            self._media.revert()
+            self._session.revert()
             self._invite(now)
             return
         cause = verdict.cause_of_sip(event.status, t38_offered=self._offered_t38) if event.heard else Cause.NETWORK
         outcome = Outcome(cause=cause, phase=Phase.CALL, sip_status=event.status if event.heard else None)
         self._finish(outcome, now, event.reason)
 
-    # --- media -----------------------------------------------------------------------------------
-
-    def _take_media(self, media: AgreedMedia, audio_state: S, now: float) -> None:
+    def _begin(self, media: AgreedMedia, audio_state: S, now: float) -> None:
         match media:
             case T38Media():
                 self._events.append(CallUp("t38"))
-                self._begin_fax(media, now)
+                self._fax(media, now)
             case AudioMedia():
                 self._events.append(CallUp("audio"))
-                self._begin_audio(media, audio_state, now)
+                self._media.play(media, now)
+                self._await_switch(audio_state, now)
             case Declined(why):
-                self._hang_up_with(Cause.T38_REFUSED, why, now)
+                self._hang_up_with(Cause.T38_REFUSED if self._offered_t38 else Cause.REJECTED, why, now)
 
-    def _begin_audio(self, media: AudioMedia | None, state: S, now: float) -> None:
-        if media is not None:
-            ssrc, sequence, timestamp = self._seeds
-            self._remote = None if media.held else media.remote
-            self._audio = AudioSender(media.payload_type, ssrc=ssrc, sequence=sequence, timestamp=timestamp, now=now)
-            if self._incoming is not None:
-                self._audio.play_ced(now)
+    def _await_switch(self, state: S, now: float) -> None:
+        """Audio runs until one side offers T.38; ours goes out after a while, counted from the ACK."""
         self._state = state
         self._give_up_at = min(self._give_up_at, now + self._options.audio_limit)
         after = self._options.called_switch_after if self._incoming is not None else self._options.caller_switch_after
         self._deadline = math.inf if state is S.AWAIT_ACK else now + after
 
-    def _begin_fax(self, media: T38Media, now: float) -> None:
-        """T.38 runs from here; T.30 begins its phase B (it is not restarted by a later offer)."""
-        self._audio = None
-        self._remote = None if media.held else media.remote
-        self._locked = None
-        self._events.append(Switched(media.remote, media.parameters))
-        if self._line is not None:
-            self._line.renegotiate(media.parameters, now)
-            return
-        self._state = S.FAX
-        self._deadline = self._give_up_at = math.inf
-        local_tcf = media.parameters.rate_management is RateManagement.LOCAL_TCF
-        rate_bps = min(self._options.fax.max_rate_bps, media.parameters.max_bit_rate_bps)
-        fax = replace(self._options.fax, local_tcf=local_tcf, max_rate_bps=rate_bps)
-        self._line = T38Line(media.parameters, self._options.line, now=now)
-        called = self._incoming is not None
-        role = t30.Role.CALLED if called else t30.Role.CALLER
-        self._engine = T30Engine(role, sending=not called, options=fax, now=now)
-        if not called:
-            self._engine.command(t30.SendDocument(self._pages), now)
-        self._engine.command(t30.LineUp(), now)
-        self._pump(now)
+    def _confirmed(self, sdp: bytes, now: float) -> None:
+        """The ACK to a 200 of ours; with `sdp` it answers the offer in that 200."""
+        if self._state is S.AWAIT_ACK:
+            if sdp:
+                media = self._read_answer(sdp, "SDP in the ACK", now)
+                if media is None:
+                    return
+                if isinstance(media, AudioMedia):
+                    self._media.play(media, now)
+            self._await_switch(S.AUDIO, now)
+        elif self._asked:
+            self._asked = False
+            self._take_late_answer(sdp, now)
 
-    def _lock(self, datagram: bytes, source: Address, now: float) -> bool:
-        """Decide about the first datagram of a source; afterwards one comparison does."""
-        line, remote = self._line, self._remote
-        if line is None or remote is None or looks_like_rtp(datagram):
-            self.early += 1
-            return False
-        if source != remote:
-            known_host = source[0] == remote[0] or self._options.learn_source
-            # Quirk: some gateways send T.38 from another port than their SDP names; believe the first that makes sense.
-            if self._locked is not None or not known_host or not line.understands(datagram):
-                self.strangers += 1
-                return False
-        self._locked = source
-        self._remote = source
-        return True
-
-    def _send_audio(self) -> None:
-        if self._audio is not None and self._remote is not None:
-            remote = self._remote
-            self._datagrams.extend((packet, remote) for packet in self._audio.take_output())
+    def _read_answer(self, sdp: bytes, what: str, now: float) -> AgreedMedia | None:
+        """What the answer agrees to; one that cannot be read ends the call."""
+        try:
+            return self._session.read_answer(sdp)
+        except DecodeError as why:
+            self._hang_up_with(Cause.NETWORK, f"the {what} cannot be read: {why}", now)
+            return None
 
     # --- switch-over -----------------------------------------------------------------------------
 
+    def _fax(self, media: T38Media, now: float) -> None:
+        """T.38 runs from here, or goes on elsewhere."""
+        self._events.append(Switched(media.remote, media.parameters))
+        self._state = S.FAX
+        self._deadline = self._give_up_at = math.inf
+        self._media.fax(media, now)
+        self._tell(now)
+
     def _reoffered(self, sdp: bytes, now: float) -> None:
-        if not sdp:
-            self._sip.append(AcceptOffer(self._media.refresh()))
+        """Their offer, or (without `sdp`) their wish for ours. It has taken the place of an offer of ours."""
+        if self._state is S.AWAIT_SWITCH:
+            self._state = S.AUDIO
+            self._deadline = now + OFFER_AGAIN
+        self._asked = not sdp
+        if self._asked:
+            self._sip.append(AcceptOffer(self._session.refresh()))
             return
-        want = MediaKind.T38 if self._state is S.FAX else MediaKind.ANY
         try:
-            answer = self._media.answer(sdp, want=want)
-        except Unacceptable as why:
-            self._sip.append(RefuseOffer(why.status))
-            return
-        except DecodeError:
-            self._sip.append(RefuseOffer(400))
+            answer = self._session.answer(sdp, want=MediaKind.T38 if self._state is S.FAX else MediaKind.ANY)
+        except (Unacceptable, DecodeError) as why:
+            self._sip.append(RefuseOffer(why.status if isinstance(why, Unacceptable) else 400))
             return
         self._sip.append(AcceptOffer(answer.sdp))
-        match answer.media:
+        self._follow(answer.media, now)
+
+    def _take_late_answer(self, sdp: bytes, now: float) -> None:
+        """The answer to the offer they asked for. Without a readable one all stays as it was."""
+        try:
+            media = self._session.read_answer(sdp)
+        except DecodeError:
+            self._session.revert()
+            return
+        if not isinstance(media, Declined):  # Quirk: a refresh answered from a stale cache (see MediaSession.refresh)
+            self._follow(media, now)
+
+    def _follow(self, media: AgreedMedia, now: float) -> None:
+        """Let the media go where they now belong."""
+        match media:
             case T38Media():
-                self._begin_fax(answer.media, now)
+                self._fax(media, now)
             case AudioMedia():
-                self._remote = None if answer.media.held else answer.media.remote
+                self._media.play(media, now)
             case Declined():
-                pass
+                self._media.hush()
 
     def _offer_t38(self, now: float) -> None:
-        self._sip.append(Offer(self._media.offer_t38()))
+        if self._asked:  # their answer to our last offer is under way and would be taken for one to this
+            self._deadline = now + OFFER_AGAIN
+            return
+        self._sip.append(Offer(self._session.offer_t38()))
         self._state = S.AWAIT_SWITCH
         self._deadline = math.inf  # the agent bounds a re-INVITE; `_give_up_at` bounds the rest
 
     def _offer_accepted(self, sdp: bytes, now: float) -> None:
         if self._state is not S.AWAIT_SWITCH:
             return  # a late second 200, or their own offer was accepted meanwhile
-        try:
-            media = self._media.read_answer(sdp)
-        except DecodeError as why:
-            self._hang_up_with(Cause.NETWORK, f"the SDP answer cannot be read: {why}", now)
-            return
+        media = self._read_answer(sdp, "SDP answer", now)
         match media:
             case T38Media():
-                self._begin_fax(media, now)
+                self._fax(media, now)
             case AudioMedia():
                 self._offer_refused(sip.OfferRefused(0, 200, "the answer holds audio only"), now)
             case Declined(reason):
@@ -435,7 +396,7 @@ class Leg:
     def _offer_refused(self, event: sip.OfferRefused, now: float) -> None:
         if self._state is not S.AWAIT_SWITCH:
             return
-        self._media.revert()
+        self._session.revert()
         self._refusal = event
         self._state = S.REFUSED
         self._deadline = now + self._options.refused_grace
@@ -456,10 +417,13 @@ class Leg:
     def _give_up(self, now: float) -> None:
         if self._refusal is None:
             self._hang_up_with(Cause.NOT_FAX, "no T.38 was agreed while the audio call was up", now)
-            return
-        refusal = self._refusal
-        self._sip.append(HangUp("T.38 refused"))
-        outcome = Outcome(cause=Cause.T38_REFUSED, phase=Phase.CALL, sip_status=refusal.status)
+        else:
+            self._sip.append(HangUp("T.38 refused"))
+            self._finish_refused(self._refusal, now)
+
+    def _finish_refused(self, refusal: sip.OfferRefused, now: float) -> None:
+        """Our switch-over was refused; the usual advice, an audio call that switches later, is what this call was."""
+        outcome = Outcome(cause=Cause.T38_REFUSED, phase=Phase.CALL, sip_status=refusal.status, retry=Retry.LATER)
         self._finish(outcome, now, refusal.reason)
 
     def _hang_up_with(self, cause: Cause, why: str, now: float) -> None:
@@ -469,77 +433,53 @@ class Leg:
     def _abort(self, why: str, now: float) -> None:
         self._cut_at = min(self._cut_at, now + self._options.abort_limit)
         self._why_cut = why
-        if self._engine is not None:
-            self._engine.command(t30.Abort(why), now)
-            self._pump(now)
+        if self._media.is_fax:
+            self._media.order(t30.Abort(why), now)
+            self._tell(now)
         else:
-            self._finish_cut(now)
+            self._cut(why, now)
 
-    def _finish_cut(self, now: float) -> None:
-        """The abort is due: the dialog goes now, whatever T.30 still wanted to say."""
-        if self._engine is not None:
-            self._engine.command(t30.LineDown(), now)
-            self._take_engine_events(now)
+    def _cut(self, why: str, now: float) -> None:
+        """This side ends the call at once, whatever T.30 still wanted to say."""
+        self._cut_at = min(self._cut_at, now)
+        self._media.order(t30.LineDown(), now)
+        self._tell(now)
         if self._state is not S.DONE:
-            self._sip.append(HangUp(self._why_cut))
-            self._finish(Outcome(cause=Cause.ABORTED, phase=Phase.CALL), now, self._why_cut)
+            self._hang_up_with(Cause.ABORTED, why, now)
 
     def _line_down(self, cause: Cause, reason: str, now: float) -> None:
-        if self._engine is None:
-            if self._refusal is not None:
-                outcome = Outcome(cause=Cause.T38_REFUSED, phase=Phase.CALL, sip_status=self._refusal.status)
-                self._finish(outcome, now, self._refusal.reason)
-            else:
-                self._finish(Outcome(cause=cause, phase=Phase.CALL), now, reason)
-            return
-        self._engine.command(t30.LineDown(), now)
-        self._take_engine_events(now)
+        """The dialog has ended."""
+        if self._media.is_fax:
+            self._media.order(t30.LineDown(), now)
+            self._tell(now, cause, reason)
+        elif self._refusal is not None:
+            self._finish_refused(self._refusal, now)
+        else:
+            self._finish(Outcome(cause=cause, phase=Phase.CALL), now, reason)
 
-    def _pump(self, now: float) -> None:
-        """Carry what engine and line have for each other until both are silent."""
-        line, engine = self._line, self._engine
-        if line is None or engine is None:
-            return
-        while True:
-            signals = line.take_signals()
-            for heard in signals:
-                engine.receive(heard, now)
-            orders = engine.take_output()
-            for order in orders:
-                line.transmit(order, now)
-            if not orders and not signals:
-                break
-        remote = self._remote
-        if remote is not None:
-            for datagram in line.take_output():
-                self._datagrams.append((datagram, remote))
-        self._take_engine_events(now)
-
-    def _take_engine_events(self, now: float) -> None:
-        if self._engine is None:
-            return
-        for event in self._engine.take_events():
-            if isinstance(event, t30.Ended):
-                self._sip.append(HangUp(""))
-                self._finish(event.outcome, now)
+    def _tell(self, now: float, down: Cause = Cause.PEER_HUNG_UP, reason: str = "") -> None:
+        """Pass on what T.30 has told; its end is the end of the call. `down` and `reason`: how the dialog ended."""
+        for event in self._media.take_events():
+            if self._state is S.DONE:
                 return
-            self._events.append(event)
+            if isinstance(event, t30.Ended):
+                outcome = event.outcome
+                if outcome.cause is Cause.PEER_HUNG_UP:  # all that T.30 can know of it
+                    outcome = replace(outcome, cause=down)
+                self._sip.append(HangUp(""))
+                self._finish(outcome, now, reason)
+            else:
+                self._events.append(event)
 
     def _finish(self, outcome: Outcome, now: float, evidence: str = "") -> None:
         if self._state is S.DONE:
             return
-        if self._why_cut:
-            outcome = replace(outcome, cause=_cut_cause(outcome))
+        if self._cut_at < math.inf and not outcome.ok:  # an abort that came too late does not undo a complete fax
+            outcome = replace(outcome, cause=Cause.ABORTED, retry=Retry.NEVER)
         retry = outcome.retry
         if outcome.phase is Phase.CALL and retry is Retry.NEVER:
             retry = verdict.advice(outcome.cause, outcome.sip_status)
         outcome = replace(outcome, duration=now - self._began, retry=retry)
         sentence = verdict.explain(outcome, sending=self._incoming is None, evidence=evidence or outcome.sentence)
         self._state = S.DONE
-        self._audio = None
         self._events.append(Finished(replace(outcome, sentence=sentence)))
-
-
-def _cut_cause(outcome: Outcome) -> Cause:
-    """An abort that came too late does not undo a fax that was complete."""
-    return Cause.COMPLETE if outcome.ok else Cause.ABORTED

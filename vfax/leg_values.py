@@ -51,11 +51,6 @@ class Invite:
 
 
 @dataclass(frozen=True, slots=True)
-class Ring:
-    """180."""
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """200 with this SDP."""
 
@@ -97,7 +92,7 @@ class HangUp:
     reason: str
 
 
-SipOrder = Invite | Ring | Answer | Refuse | Offer | AcceptOffer | RefuseOffer | HangUp
+SipOrder = Invite | Answer | Refuse | Offer | AcceptOffer | RefuseOffer | HangUp
 
 
 # --- orders to the leg ---------------------------------------------------------------------------
@@ -113,17 +108,9 @@ class Accept:
     """Called leg: answer now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decline:
-    """Called leg: refuse with this status."""
-
-    status: int
-
-
 LegOrder = (
     Dial
     | Accept
-    | Decline
     | t30.PageCoded
     | t30.PageUnavailable
     | t30.PageKept

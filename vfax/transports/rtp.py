@@ -99,6 +99,10 @@ class AudioSender:
         self._tone_until = 0
         self._output: list[bytes] = []
 
+    def use(self, payload_type: int) -> None:
+        """Go on in the law of `payload_type`."""
+        self._payload_type = payload_type & 0x7F
+
     def play_ced(self, now: float) -> None:
         """From `now` on: 0.2 s of silence, 3.0 s of CED, silence again."""
         slot = max(self._slot, math.ceil((now - self._began_at) / PACKET_TIME))

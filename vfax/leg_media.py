@@ -1,0 +1,174 @@
+"""What runs on a call's one media socket: audio at first, then T.38 with the T.30 terminal behind it; pure.
+
+Owns      the audio before the switch, the joint between T.30 engine and T.38 line, where media goes and from whom it
+          is heard.
+Not here  when to switch and how the call ends (leg.py), packets (rtp.py, t38.py), the fax (t30/).
+"""
+
+import math
+from dataclasses import replace
+
+from vfax.errors import MisuseError
+from vfax.leg_values import LegOptions
+from vfax.t30 import values as t30
+from vfax.t30.engine import T30Engine
+from vfax.transports.parameters import RateManagement
+from vfax.transports.rtp import AudioSender, looks_like_rtp
+from vfax.transports.sip.negotiation import AudioMedia, T38Media
+from vfax.transports.sip.values import Address
+from vfax.transports.t38 import T38Line
+
+
+class LegMedia:
+    """The media of one call. The called side says CED and receives; the calling side sends `pages`.
+
+    `seeds` are (ssrc, sequence, timestamp) of the audio.
+    """
+
+    def __init__(
+        self, options: LegOptions, *, called: bool, pages: tuple[t30.PageInfo, ...], seeds: tuple[int, int, int]
+    ) -> None:
+        self._options = options
+        self._called = called
+        self._pages = pages
+        self._seeds = seeds
+        self._audio: AudioSender | None = None
+        self._engine: T30Engine | None = None
+        self._remote: Address | None = None  # where media goes; None: on hold
+        self._datagrams: list[tuple[bytes, Address]] = []
+        self.line: T38Line | None = None
+        self.locked: Address | None = None  # the one source that is heard
+        self.strangers = 0
+        self.early = 0
+
+    # --- out -------------------------------------------------------------------------------------
+
+    def take_datagrams(self) -> list[tuple[bytes, Address]]:
+        """Media to send since last asked."""
+        taken, self._datagrams = self._datagrams, []
+        return taken
+
+    def take_events(self) -> list[t30.Event]:
+        """What the T.30 engine has told since last asked."""
+        return [] if self._engine is None else self._engine.take_events()
+
+    def next_timeout(self) -> float:
+        """When `handle_timeout` wants to be called; `math.inf` for never."""
+        if self.line is not None and self._engine is not None:
+            return min(self.line.next_timeout(), self._engine.next_timeout())
+        return math.inf if self._audio is None else self._audio.next_timeout()
+
+    @property
+    def is_fax(self) -> bool:
+        """Whether T.38 runs."""
+        return self._engine is not None
+
+    # --- in --------------------------------------------------------------------------------------
+
+    def receive(self, datagram: bytes, source: Address, now: float) -> None:
+        """Take one datagram of the media socket, whoever sent it."""
+        line = self.line
+        if line is None:
+            self.early += 1
+            return
+        if source != self.locked and not self._lock(line, datagram, source):
+            return
+        line.receive(datagram, now)
+        self._pump(now)
+
+    def order(self, order: t30.Order, now: float) -> None:
+        """Give the T.30 engine an order; harmless before there is one."""
+        if self._engine is not None:
+            self._engine.command(order, now)
+            self._pump(now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Send what is due, notice what did not come."""
+        if self._audio is not None and now >= self._audio.next_timeout():
+            self._audio.handle_timeout(now)
+            self._send(self._audio.take_output())
+        line, engine = self.line, self._engine
+        if line is not None and engine is not None:
+            if now >= line.next_timeout():
+                line.handle_timeout(now)
+            if now >= engine.next_timeout():
+                engine.handle_timeout(now)
+            self._pump(now)
+
+    # --- what was agreed -------------------------------------------------------------------------
+
+    def play(self, media: AudioMedia, now: float) -> None:
+        """Audio runs, or goes on as newly agreed: elsewhere, in another law, on hold."""
+        if self._engine is not None:
+            raise MisuseError("a fax does not go back to audio")
+        self._remote = None if media.held else media.remote
+        if self._audio is not None:
+            self._audio.use(media.payload_type)
+            return
+        ssrc, sequence, timestamp = self._seeds
+        self._audio = AudioSender(media.payload_type, ssrc=ssrc, sequence=sequence, timestamp=timestamp, now=now)
+        if self._called:
+            self._audio.play_ced(now)
+
+    def fax(self, media: T38Media, now: float) -> None:
+        """T.38 runs, or goes on as newly agreed; T.30 begins its phase B once and is not restarted."""
+        self._audio = None
+        self._remote = None if media.held else media.remote
+        self.locked = None
+        if self.line is not None:
+            self.line.renegotiate(media.parameters, now)
+            return
+        parameters = media.parameters
+        local_tcf = parameters.rate_management is RateManagement.LOCAL_TCF
+        rate_bps = min(self._options.fax.max_rate_bps, parameters.max_bit_rate_bps)
+        options = replace(self._options.fax, local_tcf=local_tcf, max_rate_bps=rate_bps)
+        self.line = T38Line(parameters, self._options.line, now=now)
+        role = t30.Role.CALLED if self._called else t30.Role.CALLER
+        self._engine = T30Engine(role, sending=not self._called, options=options, now=now)
+        if not self._called:
+            self._engine.command(t30.SendDocument(self._pages), now)
+        self._engine.command(t30.LineUp(), now)
+        self._pump(now)
+
+    def hush(self) -> None:
+        """Send nothing until something is agreed again: every stream was switched off."""
+        self._remote = None
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    def _lock(self, line: T38Line, datagram: bytes, source: Address) -> bool:
+        """Decide about the first datagram of a source; afterwards one comparison does."""
+        remote = self._remote
+        if remote is None or looks_like_rtp(datagram):
+            self.early += 1
+            return False
+        if source != remote:
+            known_host = source[0] == remote[0] or self._options.learn_source
+            # Quirk: some gateways send T.38 from another port than their SDP names; believe the first that makes sense.
+            if self.locked is not None or not known_host or not line.understands(datagram):
+                self.strangers += 1
+                return False
+        self.locked = self._remote = source
+        return True
+
+    def _pump(self, now: float) -> None:
+        """Carry what engine and line have for each other until both are silent."""
+        line, engine = self.line, self._engine
+        if line is None or engine is None:
+            return
+        while True:
+            signals = line.take_signals()
+            for heard in signals:
+                engine.receive(heard, now)
+            orders = engine.take_output()
+            for order in orders:
+                line.transmit(order, now)
+            if not orders and not signals:
+                break
+        self._send(line.take_output())
+
+    def _send(self, datagrams: list[bytes]) -> None:
+        """To the peer; on hold nothing is sent, and nothing is saved up either."""
+        remote = self._remote
+        if remote is not None:
+            self._datagrams.extend((datagram, remote) for datagram in datagrams)
