@@ -299,6 +299,16 @@ def test_rows_are_there_as_soon_as_the_octets_are(octets: Pack) -> None:
     assert decoder.take_raster() == b""
 
 
+def test_rows_equal_to_the_one_above_are_the_same_object() -> None:
+    decoder = RowDecoder(Coding.MMR, 1728, ecm=True)
+    decoder.feed(b"\xff" * 10)
+    decoder.finish()
+    rows = decoder.take_rows()
+    assert len(rows) > 70
+    assert len({id(row) for row in rows}) == 1
+    assert decoder.take_rows() == []
+
+
 # --- limits -------------------------------------------------------------------------------------------
 
 

@@ -178,6 +178,12 @@ def test_a_page_of_which_no_row_can_be_read_is_never_confirmed(bench: Any) -> No
     assert "no row" in script.outcome.sentence
 
 
+def test_zeros_left_over_from_training_do_not_make_an_ecm_page_a_plain_one(bench: Any) -> None:
+    script = bench.script(sending=False).left().trains(ECM).burst(MODEM, DataReceived(MODEM, bytes(36)))
+    script.fast(ECM, *frames(1)).says(Fcf.PPS, pps(Fcf.EOP, len(frames(1)))).keeps()
+    assert (script.said[-1], script.of(PageReceived)[0].raster) == ("MCF", raster(1))
+
+
 # --- storms of plausible senders -----------------------------------------------------------------
 
 

@@ -168,6 +168,15 @@ def test_a_training_that_never_ends_is_judged(bench: Any) -> None:
     assert script.said[-1] == "CFR"
 
 
+def test_with_local_tcf_an_announced_training_is_answered_within_the_senders_patience(bench: Any) -> None:
+    """No zeros travel, and some gateways send no end either: 2.9 s of training, then at least 2.55 s of T4."""
+    script = bench.script(sending=False, local_tcf=True).left().says(Fcf.DCS, encode_dcs(PLAIN))
+    script.hear(SignalStarted(MODEM)).wait(2.9)
+    assert script.said[-1] == "DIS"
+    script.wait(1.5)
+    assert script.said[-1] == "CFR"
+
+
 def test_a_repeated_dcs_after_cfr_is_trained_again(bench: Any) -> None:
     script = bench.script(sending=False).left().trains(PLAIN).trains(PLAIN)
     assert script.said == ["DIS", "CFR", "CFR"]

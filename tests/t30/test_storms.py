@@ -1,6 +1,7 @@
 """Whatever the peer does: nothing raises, everything ends, no page is confirmed that was not kept."""
 
 import random
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -36,6 +37,7 @@ from vfax.t30.values import (
     PageKept,
     PageLost,
     PageNeeded,
+    PageProgress,
     PageReceived,
     PageUnavailable,
     Role,
@@ -218,6 +220,34 @@ def test_a_page_without_end_ends_by_the_clock() -> None:
         assert now < 5000
     (outcome,) = [event.outcome for event in events if isinstance(event, Ended)]
     assert outcome.cause is Cause.LIMIT
+
+
+def test_octets_beyond_the_limit_of_a_page_are_not_even_kept_for_decoding() -> None:
+    """Nobody asks for timeouts here: a flood may starve them, and must find a bound all the same."""
+    engine = new_engine(sending=False)
+    train(engine, 0.0, PLAIN)
+    tracemalloc.start()
+    for _ in range(2000):
+        engine.receive(DataReceived(Modem.V17_14400, bytes(1500) * 8), 0.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 17 * 1024 * 1024
+
+
+def test_a_flood_of_equal_rows_takes_no_memory_before_it_is_handed_over() -> None:
+    """One bit of MMR is a row of 216 octets here: 2000 octets would be more than three megabytes."""
+    engine, frames = new_engine(sending=False), encode_block(b"\xff" * 2000, 256)
+    train(engine, 0.0, ECM)
+    tracemalloc.start()
+    for frame in frames:
+        engine.receive(FrameReceived(ECM.modem, frame), 0.0)
+        while engine.next_timeout() <= 0.0:
+            engine.handle_timeout(0.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    progress = [event for event in engine.take_events() if isinstance(event, PageProgress)]
+    assert progress[-1].done > 10_000
+    assert peak < 512 * 1024
 
 
 def train(engine: T30Engine, now: float, agreement: Agreement) -> None:

@@ -126,9 +126,12 @@ class RowDecoder:
 
     def take_raster(self) -> bytes:
         """The rows painted since the last call, packed one after the other."""
-        raster = b"".join(self._painted)
-        self._painted.clear()
-        return raster
+        return b"".join(self.take_rows())
+
+    def take_rows(self) -> list[bytes]:
+        """The rows painted since the last call, each packed; a row equal to the one above is the same object."""
+        rows, self._painted = self._painted, []
+        return rows
 
     # --- pages ------------------------------------------------------------------------------------
 

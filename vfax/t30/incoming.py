@@ -151,7 +151,8 @@ class IncomingPage:
         self.block = Block(agreement.frame_octets or FRAME_SIZES[0], before)
         self.decoder = RowDecoder(agreement.coding, agreement.width_px, limits, ecm=ecm)
         self._backlog: deque[bytes] = deque()
-        self._raster = bytearray()
+        self._fed = 0  # octets given to the backlog
+        self._rows: list[bytes] = []  # equal neighbours are one object: a typed page takes half of its raster
         self._cut = False  # MMR after a gap: what follows cannot be decoded
 
     @property
@@ -173,7 +174,7 @@ class IncomingPage:
     def add_data(self, octets: bytes) -> None:
         """Take non-ECM octets."""
         self.octets += len(octets)
-        self._backlog.append(octets)
+        self._feed([octets])
 
     def add_frame(self, octets: bytes) -> bool:
         """Take an FCD frame; False when it brings nothing new."""
@@ -214,11 +215,12 @@ class IncomingPage:
             self.decoder.feed(chunk)
         if self.sealed and not self._backlog:
             self.decoder.finish()
-        self._raster += self.decoder.take_raster()  # row by row as they come: joining a long page takes its time
+        self._rows += self.decoder.take_rows()
 
-    def raster(self) -> bytes:
-        """All rows decoded so far, packed."""
-        return bytes(self._raster)
+    def take_raster(self) -> bytes:
+        """All rows decoded so far, packed; the page keeps none of them."""
+        rows, self._rows = self._rows, []
+        return b"".join(rows)
 
     def restarted(self, limits: DecodeLimits) -> "IncomingPage":
         """The same page from its first block, which is the block at hand."""
@@ -239,5 +241,9 @@ class IncomingPage:
         return done
 
     def _feed(self, chunks: list[bytes]) -> None:
-        if not self._cut:
-            self._backlog.extend(chunks)
+        if self._cut:
+            return
+        for chunk in chunks:
+            if self._fed <= self.decoder.limits.max_octets:  # more would not be decoded anyway
+                self._fed += len(chunk)
+                self._backlog.append(chunk)

@@ -139,10 +139,13 @@ class Reception(Terminal):
     def _page_at_hand(self, *, ecm: bool) -> IncomingPage | None:
         """The page that data belongs to; what the line carries decides about ECM, not DCS.
 
-        Quirk: some senders agree on ECM and then send plain pages.
+        Quirk: some senders agree on ECM and then send plain pages. Zeros that are left over from TCF are none.
         """
         if self._agreement is None:
             return None
+        page = self._page
+        if page is not None and ecm and not page.ecm and self._agreement.ecm and not page.decoder.rows:
+            self._page = None
         if self._page is None:
             limits = self._options.decode_limits()
             self._page = IncomingPage(self._agreement, limits, ecm=ecm, before=self._last_block if ecm else None)
@@ -275,7 +278,7 @@ class Reception(Terminal):
                 agreement=page.agreement,
                 width_px=decoder.width_px,
                 rows=decoder.rows,
-                raster=page.raster(),
+                raster=page.take_raster(),
                 bad_rows=page.bad_rows,
                 longest_bad_run=decoder.longest_bad_run,
                 complete=complete,

@@ -24,6 +24,7 @@ from vfax.t30.tables import FLAG_TIMERS, REPLY_TIMERS, Line, S, Timer, Trigger
 from vfax.t30.values import Event, FrameSeen, IdentityReceived
 
 GRACE: Final = 0.5  # after a burst that brought no command: at least this long until the stopped timer goes on
+LOCAL_TRAINING: Final = 3.4  # localTCF: no zeros come, perhaps no end; after 2.9 s, before the sender's T4 is over
 LATE: Final = 5.0  # and twice its airtime: by then our burst has left, whatever the line says
 
 
@@ -104,7 +105,7 @@ class Turns:
             case Timer.REPEAT_DIS:
                 return timers.repeat_dis
             case Timer.TRAINING:
-                return timers.training
+                return LOCAL_TRAINING if self._options.local_tcf else timers.training
             case Timer.READY:
                 return timers.ready
             case Timer.ASK_READY:
