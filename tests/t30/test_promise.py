@@ -158,6 +158,17 @@ def test_a_page_whose_beginning_is_lost_is_refused(bench: Any) -> None:
     assert (script.said[-1], script.of(PageReceived)) == ("RTN", [])
 
 
+@pytest.mark.parametrize(("lost", "answer"), [(1, "MCF"), (4, "RTP"), (8, "RTN")])
+def test_packets_lost_count_for_the_rows_they_held(bench: Any, lost: int, answer: str) -> None:
+    """White rows are coded in three octets: of forty packets each that is lost holds a fortieth of the page."""
+    white = encode_page(bytes(216 * 1000), 1728, 1000, Coding.MH, ecm=False)
+    size = -(-len(white) // 40)
+    parts: list[Any] = [DataReceived(MODEM, white[at : at + size]) for at in range(0, len(white), size)]
+    parts[9 : 9 + lost] = [DataMissing(lost)]
+    script = bench.script(sending=False).left().trains(PLAIN).burst(MODEM, *parts).says(Fcf.EOP).keeps()
+    assert script.said[-1] == answer
+
+
 def test_what_was_lost_of_the_training_is_not_missing_from_the_page(bench: Any) -> None:
     script = bench.script(sending=False).left().says(Fcf.DCS, encode_dcs(PLAIN))
     script.burst(MODEM, DataMissing(9), DataReceived(MODEM, bytes(1800))).left()

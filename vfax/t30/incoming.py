@@ -147,7 +147,8 @@ class IncomingPage:
         self.torn = False  # a block was given up: rows are missing
         self.sealed = False  # no more octets will come
         self.octets = 0
-        self.holes = 0  # packets of a plain page that were lost: each cost a row at least
+        self.packets = 0  # of a plain page
+        self.holes = 0  # packets of it that were lost: each cost a row at least
         self.block = Block(agreement.frame_octets or FRAME_SIZES[0], before)
         self.decoder = RowDecoder(agreement.coding, agreement.width_px, limits, ecm=ecm)
         self._backlog: deque[bytes] = deque()
@@ -167,12 +168,15 @@ class IncomingPage:
 
     @property
     def bad_rows(self) -> int:
-        """Bad rows: at least one where the page was cut short, and one for each hole, even if its edges fit."""
+        """Bad rows: at least one where the page was cut short, and those that lost packets held, however well the
+        rest fits together: as many as the packets that came, and one at least."""
         cut = self.torn or self.decoder.damaged or bool(self.decoder.limit)
-        return max(self.decoder.bad_rows, self.holes, int(cut))
+        gone = self.holes * self.decoder.rows // self.packets if self.packets else 0
+        return max(self.decoder.bad_rows, self.holes, gone, int(cut))
 
     def add_data(self, octets: bytes) -> None:
         """Take non-ECM octets."""
+        self.packets += 1
         self.octets += len(octets)
         self._feed([octets])
 
