@@ -143,6 +143,21 @@ def test_a_single_underscore_is_a_slip_and_said_so() -> None:
     assert said == "environment: VFAX_SIP_LISTEN: unknown name; did you mean VFAX_SIP__LISTEN (two underscores)?"
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("VFAX_HOST_MAX_DEVICES", "did you mean VFAX_HOST__MAX_DEVICES (two underscores)?"),
+        ("VFAX_SPOOL", "did you mean VFAX_HOST__SPOOL (two underscores)?"),
+        ("VFAX_T1", "did you mean VFAX_SIP__T1 or VFAX_TIMERS__T1 (two underscores)?"),
+        ("VFAX_SIP_LISTN", "unknown name; did you mean listen? (written VFAX_SIP__KEY)"),
+    ],
+)
+def test_slips_that_would_pass_unseen_are_refused(name: str, expected: str) -> None:
+    said = refused(environ={name: "1"})
+    assert said.startswith(f"environment: {name}: unknown name; ")
+    assert said.endswith(expected)
+
+
 @pytest.mark.parametrize("listen", ["0.0.0.0:5060", "[::]:5060", "192.0.2.1:5060"])
 def test_listening_on_a_network_needs_a_word_on_who_may_call(listen: str) -> None:
     said = refused(sip__listen=listen)
@@ -330,6 +345,14 @@ def test_a_record_that_is_none_is_refused_as_a_setting() -> None:
 )
 def test_a_sender_listens_where_the_destination_can_answer(destination: str, listen: tuple[str, int]) -> None:
     assert wiring.network_towards(Settings(), destination).options.listen == listen
+
+
+@pytest.mark.parametrize(
+    ("destination", "listen"), [("sip:1@[::1]:5060", "127.0.0.1:0"), ("sip:1@127.0.0.1", "[::1]:0")]
+)
+def test_a_sender_cannot_listen_in_the_other_internet(destination: str, listen: str) -> None:
+    with pytest.raises(SettingsError, match=r"--listen .* cannot be called from there"):
+        wiring.network_towards(Settings(), destination, listen)
 
 
 @pytest.mark.parametrize("destination", ["fax", "tel:+4930123456", "http://example.org", "sip:", "sip:@@", "192.0.2.1"])

@@ -1,5 +1,6 @@
 """The vfax command as people and scripts meet it: help, errors, exit codes, JSON, and whole faxes in processes."""
 
+import io
 import json
 import os
 import re
@@ -13,16 +14,28 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+import trio
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from tests.host.scripted import Script
 from vfax import __version__
 from vfax.cli import app, exits
+from vfax.cli.screen import Silence
+from vfax.cli.send import keep_newest
+from vfax.cli.serve import _serve
 from vfax.codecs import tiff
+from vfax.journal import read_journal
 from vfax.outcome import Cause
+from vfax.settings import load
+from vfax.transports.sip.values import Address
+from vfax.transports.udp import UdpSocket
 
 MakeDocument = Callable[..., Path]
 QUICK = {"VFAX_T38__PACE": "0.1", "VFAX_T38__CED": "0.3", "VFAX_TIMERS__LINGER": "0.1"}
 """Line time by a factor: nothing here is a modem."""
+HASTY = {"VFAX_SIP__T1": "0.005"}
+"""SIP gives up on a silent host after 64 T1."""
 
 
 def run(*arguments: object, env: dict[str, str] | None = None) -> Result:
@@ -33,6 +46,13 @@ def environment(**more: str) -> dict[str, str]:
     root = str(Path(__file__).parents[2])
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VFAX_")}
     return {**kept, "PYTHONPATH": os.pathsep.join([root, kept.get("PYTHONPATH", "")]), **QUICK, **more}
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where commands keep their journals, away from the home of whoever runs the tests."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "vfax"
 
 
 # --- help and errors -------------------------------------------------------------------------------
@@ -71,6 +91,11 @@ def test_an_unknown_option_is_wrong_usage() -> None:
         (["send", "x.tif", "sip:fax@127.0.0.1", "--max-rate", "33600"], "expected 2400, 4800, 7200, 9600, 12000"),
         (["send", "x.tif", "+4930123456"], "expected a SIP URI, such as"),
         (["send", "x.tif", "sip:fax@127.0.0.1", "--listen", "here"], "command line: --listen here: expected"),
+        (["send", "x.tif", "sip:fax@[::1]", "--listen", "127.0.0.1:0"], "cannot be called from there, IPv4 and IPv6"),
+        (["send", "x.tif", "tel:+4930123456"], "tel:+4930123456: expected a SIP URI, such as"),
+        (["send", "x.tif"], "x.tif alone is too little to send: say vfax send FILE... SIP-URI"),
+        (["send"], "nothing is too little to send: say vfax send FILE... SIP-URI"),
+        (["loopback"], "nothing is too little to send: say vfax loopback FILE..."),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(arguments: list[str], expected: str) -> None:
@@ -88,7 +113,7 @@ def test_a_wrong_environment_is_named() -> None:
 
 
 @pytest.mark.parametrize("command", ["send", "loopback"])
-@pytest.mark.parametrize("content", [b"root:x:0:0:", b"", None], ids=["text", "empty", "missing"])
+@pytest.mark.parametrize("content", [b"root:x:0:0:", b"", b"%PDF-1.7\n", None], ids=["text", "empty", "PDF", "missing"])
 def test_what_is_no_image_is_refused_by_name_before_dialling(
     tmp_path: Path, command: str, content: bytes | None
 ) -> None:
@@ -100,6 +125,13 @@ def test_what_is_no_image_is_refused_by_name_before_dialling(
     assert result.exit_code == exits.DOCUMENT
     assert result.stderr.startswith(f"vfax: {document}: ")
     assert result.stdout == ""
+
+
+def test_of_several_files_the_one_that_is_no_image_is_named(tmp_path: Path, make_document: MakeDocument) -> None:
+    (tmp_path / "folder.tif").mkdir()
+    result = run("send", make_document(), tmp_path / "folder.tif", "sip:fax@127.0.0.1:9")
+    assert result.exit_code == exits.DOCUMENT
+    assert result.stderr == f"vfax: {tmp_path / 'folder.tif'}: Is a directory\n"
 
 
 def test_errors_with_json_are_one_object_on_standard_output(tmp_path: Path) -> None:
@@ -140,6 +172,35 @@ def test_a_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
         assert f"by process {os.getpid()} (" in result.stderr
 
 
+def test_serve_ends_when_nobody_is_left_who_could_take_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(socket: UdpSocket) -> list[tuple[bytes, Address]]:
+        await trio.sleep(0.05)
+        raise OSError(100, "Network is down")
+
+    monkeypatch.setattr(UdpSocket, "receive", broken)
+    result = run("serve", "--listen", "127.0.0.1:0", "--spool", tmp_path / "spool")
+    assert result.exit_code == exits.INTERNAL
+    assert "its provider cannot be used any more" in result.stderr
+    assert "Network is down" in result.stderr
+
+
+def test_serve_runs_a_provider_with_a_network_of_its_own(tmp_path: Path) -> None:
+    script = Script()
+    settings = load(environ={}, overrides={("host", "spool"): str(tmp_path / "spool")})
+    provider = {"image_name": "tests.host.scripted:create", "configuration": {"script": script}}
+    settings = settings.model_copy(update={"provider": settings.provider.model_copy(update=provider)})
+    console = Console(file=io.StringIO(), width=200)
+
+    async def served() -> None:
+        with trio.move_on_after(0.3):
+            await _serve(settings, console, Silence())
+
+    trio.run(served)
+    assert isinstance(console.file, io.StringIO)
+    assert f"Faxes appear in {tmp_path / 'spool' / 'inbox'}" in console.file.getvalue()
+    assert script.calls[-1] == "FaxDevShutdown"
+
+
 # --- inspect ---------------------------------------------------------------------------------------
 
 
@@ -158,6 +219,42 @@ def test_inspect_as_json(make_document: MakeDocument) -> None:
 def test_inspect_of_no_tiff_is_a_document_error(tmp_path: Path) -> None:
     (tmp_path / "x.tif").write_text("no")
     assert run("inspect", tmp_path / "x.tif").exit_code == exits.DOCUMENT
+
+
+# --- journals of sent faxes ------------------------------------------------------------------------
+
+
+def test_a_fax_that_cannot_be_sent_tells_where_its_journal_is(state: Path, make_document: MakeDocument) -> None:
+    result = run("send", make_document(), "sip:fax@127.0.0.1:9", env=HASTY)
+    assert result.exit_code not in (0, exits.USAGE, exits.INTERNAL)
+    (journal,) = (state / "journal").glob("*.jsonl")
+    assert result.stdout.endswith(f"What happened, event by event: {journal}\n")
+    assert read_journal(journal)[-1].kind == "outcome"
+
+
+@pytest.mark.parametrize("setting", ["VFAX_JOURNAL__ENABLED", "VFAX_JOURNAL__FOLDER"])
+def test_a_journal_goes_nowhere_or_where_the_settings_say(
+    state: Path, tmp_path: Path, make_document: MakeDocument, setting: str
+) -> None:
+    value = "false" if setting.endswith("ENABLED") else str(tmp_path / "elsewhere")
+    run("send", make_document(), "sip:fax@127.0.0.1:9", env={**HASTY, setting: value})
+    assert not state.exists()
+    assert len(list((tmp_path / "elsewhere").glob("*.jsonl"))) == (value != "false")
+
+
+def test_a_place_for_journals_that_cannot_be_had_stops_no_fax(state: Path, make_document: MakeDocument) -> None:
+    state.parent.write_text("in the way")
+    result = run("send", make_document(), "sip:fax@127.0.0.1:9", "--json", env=HASTY)
+    answer = json.loads(result.stdout)
+    assert (answer["outcome"]["status"], answer["files"]["journal"]) == ("FS_DISCONNECTED", "")
+
+
+def test_only_the_newest_journals_stay(tmp_path: Path) -> None:
+    names = [f"2025010{day}T000000Z-00000000.jsonl" for day in range(1, 6)]
+    for name in [*names, "notes.txt"]:
+        (tmp_path / name).touch()
+    keep_newest(tmp_path, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*names[-2:], "notes.txt"]
 
 
 # --- loopback --------------------------------------------------------------------------------------
@@ -244,6 +341,7 @@ def test_a_fax_travels_from_send_to_serve_and_ctrl_c_ends_in_peace(
     assert sent.returncode == 0, sent.stdout + sent.stderr
     answer: dict[str, Any] = json.loads(sent.stdout)
     assert (answer["ok"], answer["pages"], answer["outcome"]["cause"]) == (True, 2, "complete")
+    assert read_journal(Path(answer["files"]["journal"]))[0].facts["direction"] == "out"
     serving.process.send_signal(signal.SIGINT)
     rest = serving.printed.read()
     assert serving.process.wait(timeout=30) == exits.OK

@@ -1,13 +1,14 @@
 """Words on the screen: what a person reads for each event, and what a peer cannot make the terminal do."""
 
 import io
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from vfax.cli.screen import Bars, Screen, Sentences, Silence, choose, ended, printable, sentence
+from vfax.cli.screen import Bars, Screen, Sentences, Silence, choose, ended, printable, say, sentence
 from vfax.fsp.constants import FaxStatus, JobType
 from vfax.host.events import Direction, FaxEnded, HostFaulted, JobMoved, ProviderFaulted, RingDropped, StorageFailed
 from vfax.host.records import FaxRecord
@@ -134,6 +135,32 @@ def test_the_screen_fits_the_output() -> None:
 )
 def test_what_goes_wrong_is_said(event: RingDropped | StorageFailed | HostFaulted, words: str) -> None:
     assert sentence(event) == words
+
+
+@pytest.mark.parametrize(("terminal", "break_"), [(True, "\n"), (False, " ")], ids=["terminal", "file"])
+def test_a_line_is_broken_between_words_on_a_terminal_and_a_path_stays_whole(terminal: bool, break_: str) -> None:
+    path = "/" + "x" * 60 + ".tif"
+    shown = io.StringIO()
+    say(
+        Console(file=shown, force_terminal=terminal, width=34, no_color=True),
+        f"three pages came from far away -> {path}",
+    )
+    assert shown.getvalue() == f"three pages came from far away ->{break_}{path}\n"
+
+
+def test_a_running_fax_takes_one_line_however_long_its_callers_name() -> None:
+    terminal, text = console(terminal=True)
+    terminal.width = 80
+    with Bars(terminal) as screen:
+        screen.show(moved(remote_id="", caller_id="sip:" + "long-" * 30, page=123, done=1024))
+        screen._bars.refresh()
+    colourless = re.sub(r"\x1b\[[0-9;]*m", "", text.getvalue())
+    lines = [line for line in re.split(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\n]", colourless) if line.strip()]
+    assert lines
+    for line in lines:
+        assert "receiving page 123" in line
+        assert "1024 rows" in line
+        assert len(line) <= 80
 
 
 def test_printable_text_is_left_alone() -> None:

@@ -11,6 +11,7 @@ import typer
 from vfax import __version__
 from vfax.cli import exits
 from vfax.cli.common import one_line_errors, read_settings
+from vfax.errors import SettingsError
 
 app = typer.Typer(
     name="vfax",
@@ -28,7 +29,9 @@ NoEcm = Annotated[bool, typer.Option("--no-ecm", help="Do without error correcti
 MaxRate = Annotated[
     int | None, typer.Option("--max-rate", help="Fastest modulation: 2400, 4800, 7200, 9600, 12000 or 14400 bit/s.")
 ]
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="TIFF or any image; several files are one fax.")]
+Files = Annotated[
+    list[Path] | None, typer.Argument(metavar="FILE", help="TIFF or any image; several files are one fax.")
+]
 Share = Annotated[float, typer.Option(min=0.0, max=1.0)]
 Delay = Annotated[float, typer.Option(min=0.0, max=10.0)]
 
@@ -79,8 +82,10 @@ def serve(
 
 @app.command(epilog=exits.help_text())
 def send(
-    files: Files,
-    destination: Annotated[str, typer.Argument(metavar="SIP-URI", help="Whom to call: sip:fax@192.0.2.1:5060")],
+    files: Files = None,
+    destination: Annotated[
+        str, typer.Argument(metavar="SIP-URI", help="Whom to call: sip:fax@192.0.2.1:5060", show_default=False)
+    ] = "",
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to call from; any free port unless given.")
     ] = "",
@@ -91,6 +96,9 @@ def send(
 ) -> None:
     """Send files as one fax and say how it went."""
     with one_line_errors(as_json=json):
+        if not files:
+            given = f"{destination} alone" if destination else "nothing"
+            raise SettingsError(f"{given} is too little to send: say vfax send FILE... SIP-URI")
         settings = read_settings(config, _fax_overrides(no_ecm=no_ecm, max_rate=max_rate))
         from vfax.cli.send import send as run
 
@@ -99,7 +107,7 @@ def send(
 
 @app.command(epilog=exits.help_text())
 def loopback(
-    files: Files,
+    files: Files = None,
     no_ecm: NoEcm = False,
     max_rate: MaxRate = None,
     json: Json = False,
@@ -116,6 +124,8 @@ def loopback(
     """Send files from one instance to another on this machine, and compare what arrives."""
     with one_line_errors(as_json=json):
         settings = read_settings(config, _fax_overrides(no_ecm=no_ecm, max_rate=max_rate))
+        if not files:
+            raise SettingsError("nothing is too little to send: say vfax loopback FILE...")
         from vfax.cli.loopback import Line
         from vfax.cli.loopback import loopback as run
 

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from vfax.cli import exits
-from vfax.cli.screen import printable
+from vfax.cli.screen import say
 from vfax.errors import DocumentError, FaxError, LinkError, SettingsError, StoreError
 from vfax.settings import Settings, load
 
@@ -54,13 +54,23 @@ def fail(sentence: str, code: int, *, as_json: bool = False) -> None:
     if as_json:
         print_json({"ok": False, "exit": code, "error": sentence})
     else:
-        typer.echo(f"vfax: {printable(sentence)}", err=True)
+        say(Console(file=sys.stderr, soft_wrap=True), f"vfax: {sentence}")
     raise typer.Exit(code)
 
 
 def print_json(value: Mapping[str, object]) -> None:
-    """Print the one object of --json."""
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    """Print the one object of --json, in ASCII: what a peer wrote must pass any terminal, pipe and encoding."""
+    typer.echo(json.dumps(value))
+
+
+def make_journal_folder(folder: Path | None) -> None:
+    """Make the folder of the journals, when there is to be one. Raises StoreError naming it."""
+    if folder is None:
+        return
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as why:
+        raise StoreError(f"cannot make the journal folder {folder}: {why.strerror or why}") from why
 
 
 async def watch_signals(polite: Callable[[], None], impatient: Callable[[], None]) -> None:

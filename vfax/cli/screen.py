@@ -5,11 +5,13 @@ Owns      turning host events into words and bars. Not here: the events (host/ev
 Text from the peer is shown with everything unprintable replaced and never read as markup.
 """
 
+import textwrap
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from vfax.host.events import (
     Direction,
@@ -24,7 +26,10 @@ from vfax.host.events import (
 )
 from vfax.host.records import FaxRecord
 
-WORDS = {
+NARROWEST: Final = 20
+BAR_WIDTH: Final = 10
+
+WORDS: Final = {
     "FS_INITIALIZING": "setting up the call",
     "FS_DIALING": "dialling",
     "FS_ANSWERED": "answered",
@@ -50,9 +55,18 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
+def wrapped(text: str, width: int) -> str:
+    """The text in lines of at most `width` characters, broken between words; a longer word (a path) stays whole."""
+    lines = textwrap.wrap(text, max(width, NARROWEST), break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines)
+
+
 def say(console: Console, text: str) -> None:
-    """Print one line exactly as it is: no markup, no colours guessed from the content, no wrapping."""
-    console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+    """Print one line: no markup, no colours guessed from the content; broken between words on a terminal only."""
+    text = printable(text)
+    if console.is_terminal:
+        text = wrapped(text, console.width)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class Silence:
@@ -95,15 +109,17 @@ class Bars(Silence):
     """A bar for each running fax, and a line for each that ended."""
 
     def __init__(self, console: Console) -> None:
+        one_line = Column(ratio=1, no_wrap=True, overflow="ellipsis")  # a peer's name gives way, the bar does not
         self._bars = Progress(
             SpinnerColumn(),
-            TextColumn("{task.fields[job]}", markup=False),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[rows]}", markup=False),
-            TimeElapsedColumn(),
+            TextColumn("{task.fields[job]}", markup=False, table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", markup=False, table_column=one_line),
+            BarColumn(bar_width=BAR_WIDTH),
+            TextColumn("{task.fields[rows]}", markup=False, table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
             console=console,
             transient=True,
+            expand=True,
         )
         self._tasks: dict[str, TaskID] = {}
 

@@ -1,23 +1,31 @@
 """`vfax send`: one fax to one destination.
 
-Owns      the temporary document and the verdict as an exit code. Not here: preparing documents (codecs/tiff.py).
+Owns      the temporary document, where its journal goes, the verdict as an exit code.
+Not here  preparing documents (codecs/tiff.py).
 """
 
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import trio
 
 from vfax.cli import exits
-from vfax.cli.common import out, print_json, watch_signals
+from vfax.cli.common import make_journal_folder, out, print_json, watch_signals
 from vfax.cli.hosting import hard_stop, running
-from vfax.cli.screen import Screen, choose
+from vfax.cli.screen import Screen, choose, say
 from vfax.codecs import tiff
+from vfax.errors import StoreError
 from vfax.host.records import FaxRecord
 from vfax.host.service import FaxService
 from vfax.settings import Settings, parse_host_port, wiring
+
+KEPT_JOURNALS: Final = 100
+"""Limit: journals of sent faxes that stay where the settings name no folder for them."""
 
 
 def send(settings: Settings, files: Sequence[Path], destination: str, *, listen: str, as_json: bool) -> int:
@@ -26,21 +34,55 @@ def send(settings: Settings, files: Sequence[Path], destination: str, *, listen:
     Raises SettingsError or DocumentError before anything is dialled.
     """
     wiring.network_towards(settings, destination, listen)  # refuse a wrong destination before reading documents
+    journal = _journal_folder(settings)
     with tempfile.TemporaryDirectory(prefix="vfax-send-") as folder:
         document = Path(folder) / "document.tif"
         tiff.prepare_document(files, document)
         with choose(out(), json=as_json) as screen:
-            record, interrupted = trio.run(_send, settings, document, destination, listen, screen)
+            record, interrupted = trio.run(_send, settings, document, destination, listen, journal, screen)
     code = exits.INTERRUPTED if interrupted and not record.ok else exits.code_of(record.cause)
     if as_json:
         print_json({"ok": record.ok, "exit": code, **record.to_json()})
+    elif record.journal and not record.ok:
+        say(out(), f"What happened, event by event: {record.journal}")
     return code
 
 
+def _journal_folder(settings: Settings) -> Path | None:
+    """The folder of the journals, made and tidied; None where none are wanted, or our own place cannot be had.
+
+    Raises StoreError when the folder that the settings name cannot be made.
+    """
+    if settings.journal.folder:
+        make_journal_folder(wiring.journal_folder(settings))
+        return wiring.journal_folder(settings)
+    if not settings.journal.enabled:
+        return None
+    folder = state_folder(os.environ) / "journal"
+    with suppress(OSError, StoreError):
+        make_journal_folder(folder)
+        keep_newest(folder, KEPT_JOURNALS)
+        return folder
+    return None
+
+
+def state_folder(environ: Mapping[str, str]) -> Path:
+    """Where a command keeps what is neither settings nor faxes (XDG base directories: state)."""
+    named = environ.get("XDG_STATE_HOME") or environ.get("LOCALAPPDATA", "")
+    root = Path(named) if Path(named).is_absolute() else Path.home() / ".local" / "state"
+    return root / "vfax"
+
+
+def keep_newest(folder: Path, count: int) -> None:
+    """Remove all journals but the newest `count`; their names begin with the time."""
+    for path in sorted(folder.glob("*.jsonl"))[:-count]:
+        path.unlink(missing_ok=True)
+
+
 async def _send(
-    settings: Settings, document: Path, destination: str, listen: str, screen: Screen
+    settings: Settings, document: Path, destination: str, listen: str, journal: Path | None, screen: Screen
 ) -> tuple[FaxRecord, bool]:
-    network = wiring.network_towards(settings, destination, listen)
+    network = wiring.network_towards(settings, destination, listen, journal=journal)
     one_line = settings.model_copy(update={"host": settings.host.model_copy(update={"lines": 1})})
     options = replace(wiring.host_options(settings), spool=document.parent / "spool", receive=False)
     service = FaxService(options, [wiring.registration(one_line, network)], observe=screen.show)

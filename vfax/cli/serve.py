@@ -10,10 +10,12 @@ from rich.console import Console
 
 from vfax import __version__
 from vfax.cli import exits
-from vfax.cli.common import out, watch_signals
+from vfax.cli.common import make_journal_folder, out, watch_signals
 from vfax.cli.hosting import hard_stop, running
 from vfax.cli.screen import Screen, choose, say
-from vfax.errors import StoreError
+from vfax.endpoint import Endpoint
+from vfax.errors import FaxError, LinkError
+from vfax.host.events import HostEvent, ProviderFaulted
 from vfax.host.service import FaxService
 from vfax.settings import Settings, is_loopback, parse_host_port, wiring
 
@@ -27,34 +29,48 @@ def serve(settings: Settings) -> int:
 
 async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
     network = wiring.network(settings)
-    service = FaxService(wiring.host_options(settings), [wiring.registration(settings, network)], observe=screen.show)
-    await trio.to_thread.run_sync(make_journal_folder, settings)
     ended = trio.Event()
+
+    def hear(event: HostEvent) -> None:
+        screen.show(event)
+        if isinstance(event, ProviderFaulted) and not any(provider.usable for provider in service.providers):
+            ended.set()  # nobody is left who could take a call: better to end than to seem to serve
+
+    service = FaxService(wiring.host_options(settings), [wiring.registration(settings, network)], observe=hear)
+    await trio.to_thread.run_sync(make_journal_folder, wiring.journal_folder(settings))
     _, port = parse_host_port(settings.sip.listen)
     async with running(service, port=port), trio.open_nursery() as nursery:
-        for line in greeting(settings, network.address, service.spool.inbox):
+        for line in greeting(settings, address_of(network), service.spool.inbox):
             say(console, line)
         nursery.start_soon(watch_signals, ended.set, hard_stop)
         await ended.wait()
         nursery.cancel_scope.cancel()
+        lost = next((provider.failure for provider in service.providers if not provider.usable), None)
         say(console, f"vfax is stopping; running faxes: {len(service.running)}.")
+    if lost is not None:
+        raise FaxError(f"vfax has stopped, for its provider cannot be used any more: {lost}")
     say(console, "vfax has stopped.")
     return exits.OK
 
 
-def make_journal_folder(settings: Settings) -> None:
-    """Make the folder of the journals, when there is to be one. Raises StoreError naming it."""
-    folder = wiring.journal_folder(settings)
-    if folder is None:
-        return
+def address_of(network: Endpoint) -> tuple[str, int] | None:
+    """Where our endpoint listens; None when the provider that was loaded does not use it."""
     try:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    except OSError as why:
-        raise StoreError(f"cannot make the journal folder {folder}: {why.strerror or why}") from why
+        return network.address
+    except LinkError:
+        return None
 
 
-def greeting(settings: Settings, address: tuple[str, int], inbox: Path) -> list[str]:
-    """What an operator must know: where to call, where faxes appear, what is taken, from whom."""
+def greeting(settings: Settings, address: tuple[str, int] | None, inbox: Path) -> list[str]:
+    """What an operator must know: where to call, where faxes appear, what is taken, from whom.
+
+    `address` is None where a provider of the operator's own has another network than ours.
+    """
+    if address is None:
+        return [
+            f"vfax {__version__} serves the lines of {settings.provider.friendly_name}.",
+            f"Faxes appear in {inbox}",
+        ]
     host, port = address
     shown = f"[{host}]" if ":" in host else host
     if settings.sip.public_address:

@@ -252,7 +252,10 @@ class JournalSettings(Section):
     """The journal: one JSON line for each event of a call, in a file for each call."""
 
     enabled: bool = Field(default=True, description="Write a journal for every call.")
-    folder: str = Field(default="", description='Folder of the journals. "": the folder journal in the spool.')
+    folder: str = Field(
+        default="",
+        description='Folder of the journals. "": journal in the spool (of vfax send: ~/.local/state/vfax/journal).',
+    )
 
 
 class Settings(Section):

@@ -67,7 +67,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, dict[str, object]]:
-    """Collect VFAX_SECTION__KEY; VFAX_SECTION_KEY, the usual slip, is refused so that it does not pass unseen."""
+    """Collect VFAX_SECTION__KEY; VFAX_SECTION_KEY and VFAX_KEY, the usual slips, are refused: neither passes unseen."""
     tables: dict[str, dict[str, object]] = {}
     for name in sorted(environ):
         if not name.startswith(ENV_PREFIX):
@@ -81,10 +81,19 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, dict[str, object]
 
 
 def _refuse_single_underscore(name: str, words: str) -> None:
+    """Refuse what can only be meant for us: a section with a key, or a key alone. VFAX_HOME may be somebody else's."""
     section, _, key = words.partition("_")
+    homes = [home for home, model in _sections().items() if words in model.model_fields]
     if _field(section, key) is not None:
-        meant = f"{ENV_PREFIX}{section}{ENV_SEPARATOR}{key}".upper()
-        raise SettingsError(f"environment: {name}: unknown name; did you mean {meant} (two underscores)?")
+        homes, words = [section], key
+    elif section in _sections() and key:
+        raise SettingsError(
+            f"{ENVIRONMENT}: {name}: unknown name; {_nearest(key, _sections()[section].model_fields, 'keys here are')} "
+            f"(written {_label(section, 'KEY', ENVIRONMENT)})"
+        )
+    if homes:
+        meant = " or ".join(_label(home, words, ENVIRONMENT) for home in homes)
+        raise SettingsError(f"{ENVIRONMENT}: {name}: unknown name; did you mean {meant} (two underscores)?")
 
 
 def _from_environment(field: FieldInfo | None, text: str) -> object:

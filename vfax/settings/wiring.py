@@ -119,17 +119,23 @@ def network(settings: Settings) -> Endpoint:
     return Endpoint(endpoint_options(settings))
 
 
-def network_towards(settings: Settings, destination: str, listen: str = "", *, allow: tuple[str, ...] = ()) -> Endpoint:
+def network_towards(
+    settings: Settings, destination: str, listen: str = "", *, allow: tuple[str, ...] = (), journal: Path | None = None
+) -> Endpoint:
     """An endpoint for one fax: on `listen`, else on any free port of an address that reaches `destination`.
 
-    Besides the host that is called, only `allow` is heard. Journals are written only where the settings name a folder.
-    Raises SettingsError when `destination` is no SIP URI or `listen` no address.
+    Besides the host that is called, only `allow` is heard; `journal` is the folder of the journals.
+    Raises SettingsError when `destination` is no SIP URI or `listen` no address from which it can be reached.
     """
-    journal = journal_folder(settings) if settings.journal.folder else None
+    towards = _towards(settings, destination)
     try:
-        address = parse_host_port(listen) if listen else (_towards(settings, destination), 0)
+        address = parse_host_port(listen) if listen else (towards, 0)
     except ValueError as why:
         raise SettingsError(f"command line: --listen {listen}: {why}") from None
+    if Uri.parse(destination).numeric_address() and (":" in address[0]) != (":" in towards):
+        raise SettingsError(
+            f"command line: --listen {listen}: {destination} cannot be called from there, IPv4 and IPv6"
+        )
     return Endpoint(replace(endpoint_options(settings), listen=address, allow=allow, journal=journal))
 
 
