@@ -355,7 +355,10 @@ def test_a_sender_cannot_listen_in_the_other_internet(destination: str, listen: 
         wiring.network_towards(Settings(), destination, listen)
 
 
-@pytest.mark.parametrize("destination", ["fax", "tel:+4930123456", "http://example.org", "sip:", "sip:@@", "192.0.2.1"])
+@pytest.mark.parametrize(
+    "destination",
+    ["fax", "tel:+4930123456", "http://example.org", "sip:", "sip:@@", "192.0.2.1", f"sip:1@{'a' * 64}.example"],
+)
 def test_a_destination_that_is_no_sip_uri_is_refused(destination: str) -> None:
     with pytest.raises(SettingsError, match="expected a SIP URI, such as"):
         wiring.network_towards(Settings(), destination)

@@ -143,16 +143,14 @@ class Bars(Silence):
             say(self._bars.console, line)
 
     def _move(self, event: JobMoved) -> None:
-        if event.job not in self._tasks:
-            self._tasks[event.job] = self._bars.add_task("", job=event.job, rows="", total=None)
         rows = f"{event.done} rows" if event.direction is Direction.RECEIVE and event.done else ""
-        self._bars.update(
-            self._tasks[event.job],
-            description=printable(moving(event)),
-            total=event.total or None,
-            completed=event.done,
-            rows=rows,
-        )
+        words, total = printable(moving(event)), event.total or None
+        task = self._tasks.get(event.job)
+        if task is None:
+            task = self._bars.add_task(words, total=total, completed=event.done, job=event.job, rows=rows)
+            self._tasks[event.job] = task
+        else:
+            self._bars.update(task, description=words, total=total, completed=event.done, rows=rows)
 
 
 def choose(console: Console, *, json: bool) -> Screen:

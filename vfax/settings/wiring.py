@@ -147,6 +147,10 @@ def _towards(settings: Settings, destination: str) -> str:
         raise SettingsError(f"{expected} ({why.what})") from why
     if uri.scheme != "sip" or not uri.host:
         raise SettingsError(expected)
+    try:
+        uri.host.encode("idna")
+    except UnicodeError as why:
+        raise SettingsError(f"{expected} (no name of a host: {why})") from why
     host, _ = parse_host_port(settings.sip.listen)
     numeric = uri.numeric_address()
     if uri.host.lower() == "localhost":
