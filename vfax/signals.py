@@ -17,7 +17,10 @@ class Tone(Enum):
 
 
 class Modem(Enum):
-    """One modulation at one rate; the value is (family, rate in bit/s)."""
+    """One modulation at one rate; the value is (family, rate in bit/s).
+
+    Properties, not an `__init__`: mypyc cannot compile an Enum that has one of its own.
+    """
 
     V21 = ("V.21", 300)
     V27TER_2400 = ("V.27ter", 2400)
@@ -29,9 +32,15 @@ class Modem(Enum):
     V17_12000 = ("V.17", 12000)
     V17_14400 = ("V.17", 14400)
 
-    def __init__(self, family: str, rate_bps: int) -> None:
-        self.family = family
-        self.rate_bps = rate_bps
+    @property
+    def family(self) -> str:
+        """V.21, V.27ter, V.29 or V.17."""
+        return self.value[0]
+
+    @property
+    def rate_bps(self) -> int:
+        """Bits per second."""
+        return self.value[1]
 
 
 # --- down: what the T.30 engine asks the line to transmit, one whole burst each -----------------

@@ -28,11 +28,25 @@ class Resolution(Enum):
     FINE = ("fine", 204, 196, 770)  # R8 x 7.7
     SUPERFINE = ("superfine", 204, 391, 1540)  # R8 x 15.4
 
-    def __init__(self, title: str, x_dpi: int, y_dpi: int, rows_per_100_mm: int) -> None:
-        self.title = title
-        self.x_dpi = x_dpi
-        self.y_dpi = y_dpi
-        self.rows_per_100_mm = rows_per_100_mm
+    @property
+    def title(self) -> str:
+        """Its name in words."""
+        return self.value[0]
+
+    @property
+    def x_dpi(self) -> int:
+        """Pixels per inch across, as written to TIFF."""
+        return self.value[1]
+
+    @property
+    def y_dpi(self) -> int:
+        """Rows per inch, as written to TIFF."""
+        return self.value[2]
+
+    @property
+    def rows_per_100_mm(self) -> int:
+        """Rows in 100 mm."""
+        return self.value[3]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

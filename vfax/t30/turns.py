@@ -227,7 +227,7 @@ class Turns:
         self._output.extend(transmissions)
         self._talking = True
         # The line says when it is done; should it never, we go on after twice the time that takes.
-        self._due[Timer.LEAVING] = begin + LATE + 2 * sum(airtime(each) for each in transmissions)
+        self._due[Timer.LEAVING] = begin + LATE + 2 * sum((airtime(each) for each in transmissions), 0.0)
 
     def _hush(self) -> None:
         """Cut what we are saying, if anything."""
