@@ -5,14 +5,14 @@ Not here  the other side of the call (vfax, or tests/interop/peer.py), what is e
 """
 
 import os
-import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import trio
 
-from tests.virtual import hold_for_threads
+from tests.virtual import Gate, hold_for_threads
 from vfax.device import create_provider
 from vfax.device.provider import Provider
 from vfax.endpoint import Endpoint, EndpointOptions
@@ -25,38 +25,56 @@ from vfax.ports import get_packet
 from vfax.transports.udp import format_address
 
 LOCAL_ID: Final = "5551234"
-REAL_SECONDS: Final = 20
 
 
 class HeldDisk(Disk):
-    """A disk that takes its time over a page until it is let go; virtual time stands still meanwhile."""
+    """A disk that takes its time over a page until its gate is opened."""
 
     def __init__(self, *, held: bool = False) -> None:
-        self.reached = trio.Event()
-        self._let_go = threading.Event()
-        self._token = trio.lowlevel.current_trio_token()
+        self.gate = Gate()
         if not held:
-            self.let_go()
-
-    def let_go(self) -> None:
-        self._let_go.set()
+            self.gate.open()
 
     def fsync(self, fd: int) -> None:
-        self._token.run_sync_soon(self.reached.set, idempotent=True)
-        assert self._let_go.wait(REAL_SECONDS), "nobody let the disk go"
+        self.gate.pass_through()
         super().fsync(fd)
 
 
 class FailingDisk(Disk):
-    """Disk full, or a broken one, from the second page on."""
+    """Disk full, or a broken one, in one `step` of keeping the second page."""
 
-    def __init__(self, code: int) -> None:
-        self.code = code
+    def __init__(self, code: int, step: str = "write") -> None:
+        self._code = code
+        self._step = step
 
     def write(self, fd: int, octets: memoryview) -> int:
-        if "0002" in os.readlink(f"/proc/self/fd/{fd}"):
-            raise OSError(self.code, os.strerror(self.code))
+        self._refuse("write", _name(fd))
         return super().write(fd, octets)
+
+    def fsync(self, fd: int) -> None:
+        self._refuse("fsync", _name(fd))
+        super().fsync(fd)
+
+    def close(self, fd: int) -> None:
+        name = _name(fd)
+        super().close(fd)
+        self._refuse("close", name)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._refuse("rename", source.name)
+        super().rename(source, target)
+
+    def fsync_dir(self, path: Path) -> None:
+        self._refuse("fsync_dir", " ".join(os.listdir(path)))
+        super().fsync_dir(path)
+
+    def _refuse(self, step: str, name: str) -> None:
+        if step == self._step and "0002.tif" in name:
+            raise OSError(self._code, os.strerror(self._code))
+
+
+def _name(fd: int) -> str:
+    return os.readlink(f"/proc/self/fd/{fd}")
 
 
 @dataclass
@@ -128,7 +146,7 @@ async def mid_page(stage: Stage) -> None:
 
 
 async def post_page(stage: Stage) -> None:
-    await stage.disk.reached.wait()
+    await stage.disk.gate.reached.wait()
 
 
 PHASES: Final[dict[str, Callable[[Stage], Awaitable[None]]]] = {

@@ -61,7 +61,7 @@ async def abort_receiving(stage: Stage, phase: str, target: Path) -> None:
             await staged.PHASES[phase](stage)
         before = trio.current_time()
         await trio.to_thread.run_sync(stage.provider.FaxDevAbortOperation, stage.handle)
-        stage.disk.let_go()
+        stage.disk.gate.open()
         if phase == "ringing":
             nursery.start_soon(receive)
         await ended.wait()

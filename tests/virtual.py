@@ -1,6 +1,7 @@
 """Virtual time for calls over real sockets: as fast as the machine allows, and never faster than its work.
 
-Owns      `virtual_clock` (time jumps when every task waits) and `hold_for_threads` (but not while a thread works).
+Owns      `virtual_clock` (time jumps when every task waits), `hold_for_threads` (but not while a thread works) and
+          `Gate` (where a thread waits for the test, and time goes on).
 Not here  real-time tests; they take no clock.
 Source    trio's MockClock: with autojump it does not know of worker threads, hence the second half.
 
@@ -9,13 +10,17 @@ datagrams over Linux's loopback interface are readable before the sender's call 
 """
 
 import math
+import threading
 from typing import Final
 
 import trio
 from trio.testing import MockClock
 
 LONGEST_WORK: Final = 30.0
+LONGEST_WAIT: Final = 60.0
 LONGEST_TEST: Final = 3600.0
+
+_at_gates: Final = trio.lowlevel.RunVar("worker threads that wait at a gate", default=0)
 
 
 def virtual_clock() -> MockClock:
@@ -28,7 +33,7 @@ async def hold_for_threads() -> None:
 
     Returns at once on a real clock. Limit: a thread that blocks for more than LONGEST_WORK real seconds no longer holds
     the clock; a test that takes more than LONGEST_TEST virtual seconds has lost its way and fails. A thread that waits
-    for virtual time to pass needs a limiter of its own: only those of the default one hold the clock.
+    for virtual time to pass must wait at a Gate.
     """
     clock = trio.lowlevel.current_clock()
     if not isinstance(clock, MockClock) or math.isinf(clock.autojump_threshold):
@@ -54,6 +59,35 @@ class _Hold(trio.abc.Instrument):
         self._threads = trio.to_thread.current_default_thread_limiter()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        wanted = LONGEST_WORK if self._threads.borrowed_tokens else 0.0
+        wanted = LONGEST_WORK if self._threads.borrowed_tokens > _at_gates.get() else 0.0
         if self._clock.autojump_threshold != wanted:
             self._clock.autojump_threshold = wanted
+
+
+class Gate:
+    """Where worker threads wait until the test lets them on. Limit: LONGEST_WAIT real seconds, then `open` fails."""
+
+    def __init__(self) -> None:
+        self.reached = trio.Event()
+        self._open = threading.Event()
+        self._late = False
+        self._waiting = 0
+        self._token = trio.lowlevel.current_trio_token()
+
+    def open(self) -> None:
+        """Let all on, now and later; the clock stands still for their work again."""
+        assert not self._late, f"the gate was not opened within {LONGEST_WAIT:.0f} seconds"
+        self._open.set()
+        _at_gates.set(_at_gates.get() - self._waiting)
+        self._waiting = 0
+
+    def pass_through(self) -> None:
+        """Call it in a worker thread."""
+        self._token.run_sync_soon(self._arrive)
+        self._late |= not self._open.wait(LONGEST_WAIT)
+
+    def _arrive(self) -> None:
+        self.reached.set()
+        if not self._open.is_set():
+            self._waiting += 1
+            _at_gates.set(_at_gates.get() + 1)

@@ -184,6 +184,10 @@ class SpandspPeer:
         call.adopt(habits or Habits(), document)
         return await self._own(call, lambda: call.take(invite))
 
+    def frames(self) -> list[FrameSeen]:
+        """T.30 frames of the calls that run, so far."""
+        return [frame for call in self._calls.values() for frame in call.frames()]
+
     async def _own(self, call: "_Call", work: Callable[[], Awaitable[None]]) -> CallResult:
         self._calls[call.call_id] = call
         try:
@@ -748,6 +752,10 @@ class _Call:
         self.over.set()
         if self._terminal is not None and self._terminal.completion is None:
             self._terminal.terminate()
+
+    def frames(self) -> list[FrameSeen]:
+        """T.30 frames so far."""
+        return self._frames if self._terminal is None else self._terminal.frames
 
     def result(self) -> CallResult:
         """What there is to say of the call now."""
