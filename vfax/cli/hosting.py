@@ -1,20 +1,24 @@
 """A fax service for the time of a command: started, watched for a provider that cannot start, stopped in order.
 
-Owns      the nursery of a command, and the sentence about an address that is taken.
+Owns      the nursery of a command, what signals do to it, and the sentence about an address that is taken.
 Not here  the service (host/service.py).
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 import trio
 from rich.console import Console
 
 from vfax.cli import exits
+from vfax.cli.common import watch_signals
 from vfax.cli.sockets import holder_of
 from vfax.errors import FaxError, LinkError
 from vfax.host.service import FaxService
+
+ABORT_INTERVAL: Final = 0.1
 
 
 @asynccontextmanager
@@ -33,6 +37,30 @@ async def running(service: FaxService, *, port: int = 0) -> AsyncIterator[FaxSer
                 service.stop()
     except ExceptionGroup as group:
         raise only_one(group) from None
+
+
+@asynccontextmanager
+async def interruptible(polite: Callable[[], None]) -> AsyncIterator[None]:
+    """Watch for Ctrl-C and SIGTERM to the end of the block: the first calls `polite`, the second ends the process.
+
+    It belongs around `running`, so that an end that takes its time can be cut short.
+    """
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch_signals, polite, hard_stop)
+            yield
+            nursery.cancel_scope.cancel()
+    except ExceptionGroup as group:
+        raise only_one(group) from None
+
+
+async def abort_when(asked: trio.Event, service: FaxService) -> None:
+    """Abort every fax of `service` from the moment it is asked for, also one that begins only then."""
+    await asked.wait()
+    while True:
+        for job in service.running:
+            service.abort(job)
+        await trio.sleep(ABORT_INTERVAL)
 
 
 def only_one(group: BaseException) -> BaseException:

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from vfax import simulate
 from vfax.cli import exits
-from vfax.cli.common import out, print_json, watch_signals
-from vfax.cli.hosting import hard_stop, running
+from vfax.cli.common import out, print_json
+from vfax.cli.hosting import abort_when, interruptible, running
 from vfax.cli.screen import Screen, choose, say
 from vfax.codecs import tiff
 from vfax.codecs.dis import Resolution
@@ -99,14 +99,9 @@ async def _two_instances(
         observe=screen.show,
     )
     interrupted = trio.Event()
-    async with running(receiver), running(sender), trio.open_nursery() as nursery:
-
-        def abort() -> None:
-            interrupted.set()
-            for job in sender.running:
-                sender.abort(job)
-
-        nursery.start_soon(watch_signals, abort, hard_stop)
+    watched = interruptible(interrupted.set)
+    async with watched, running(receiver), running(sender), trio.open_nursery() as nursery:
+        nursery.start_soon(abort_when, interrupted, sender)
         host, port = receiver_network.address
         record = await sender.submit(document, f"sip:fax@{host}:{port}")
         with trio.move_on_after(settings.timers.t2):

@@ -15,8 +15,8 @@ from typing import Final
 import trio
 
 from vfax.cli import exits
-from vfax.cli.common import make_journal_folder, out, print_json, watch_signals
-from vfax.cli.hosting import hard_stop, running
+from vfax.cli.common import make_journal_folder, out, print_json
+from vfax.cli.hosting import abort_when, interruptible, running
 from vfax.cli.screen import Screen, choose, say
 from vfax.codecs import tiff
 from vfax.errors import StoreError
@@ -88,14 +88,8 @@ async def _send(
     service = FaxService(options, [wiring.registration(one_line, network)], observe=screen.show)
     port = parse_host_port(listen)[1] if listen else 0
     interrupted = trio.Event()
-    async with running(service, port=port), trio.open_nursery() as nursery:
-
-        def abort() -> None:
-            interrupted.set()
-            for job in service.running:
-                service.abort(job)
-
-        nursery.start_soon(watch_signals, abort, hard_stop)
+    async with interruptible(interrupted.set), running(service, port=port), trio.open_nursery() as nursery:
+        nursery.start_soon(abort_when, interrupted, service)
         record = await service.submit(document, destination)
         nursery.cancel_scope.cancel()
     return record, interrupted.is_set()

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from vfax import __version__
 from vfax.cli import exits
-from vfax.cli.common import make_journal_folder, out, watch_signals
-from vfax.cli.hosting import hard_stop, running
+from vfax.cli.common import make_journal_folder, out
+from vfax.cli.hosting import interruptible, running
 from vfax.cli.screen import Screen, choose, say
 from vfax.endpoint import Endpoint
 from vfax.errors import FaxError, LinkError
@@ -39,12 +39,10 @@ async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
     service = FaxService(wiring.host_options(settings), [wiring.registration(settings, network)], observe=hear)
     await trio.to_thread.run_sync(make_journal_folder, wiring.journal_folder(settings))
     _, port = parse_host_port(settings.sip.listen)
-    async with running(service, port=port), trio.open_nursery() as nursery:
+    async with interruptible(ended.set), running(service, port=port):
         for line in greeting(settings, address_of(network), service.spool.inbox):
             say(console, line)
-        nursery.start_soon(watch_signals, ended.set, hard_stop)
         await ended.wait()
-        nursery.cancel_scope.cancel()
         lost = next((provider.failure for provider in service.providers if not provider.usable), None)
         say(console, f"vfax is stopping; running faxes: {len(service.running)}.")
     if lost is not None:
