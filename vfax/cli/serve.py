@@ -13,8 +13,7 @@ from vfax.cli import exits
 from vfax.cli.common import make_journal_folder, out
 from vfax.cli.hosting import interruptible, running
 from vfax.cli.screen import Screen, choose, say
-from vfax.endpoint import Endpoint
-from vfax.errors import FaxError, LinkError
+from vfax.errors import FaxError
 from vfax.host.events import HostEvent, ProviderFaulted
 from vfax.host.service import FaxService
 from vfax.settings import Settings, is_loopback, parse_host_port, wiring
@@ -40,7 +39,7 @@ async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
     await trio.to_thread.run_sync(make_journal_folder, wiring.journal_folder(settings))
     _, port = parse_host_port(settings.sip.listen)
     async with interruptible(ended.set), running(service, port=port):
-        for line in greeting(settings, address_of(network), service.spool.inbox):
+        for line in greeting(settings, wiring.address_of(network), service.spool.inbox):
             say(console, line)
         await ended.wait()
         lost = next((provider.failure for provider in service.providers if not provider.usable), None)
@@ -49,14 +48,6 @@ async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
         raise FaxError(f"vfax has stopped, for its provider cannot be used any more: {lost}")
     say(console, "vfax has stopped.")
     return exits.OK
-
-
-def address_of(network: Endpoint) -> tuple[str, int] | None:
-    """Where our endpoint listens; None when the provider that was loaded does not use it."""
-    try:
-        return network.address
-    except LinkError:
-        return None
 
 
 def greeting(settings: Settings, address: tuple[str, int] | None, inbox: Path) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vfax.codecs.dis import Coding, Resolution
 from vfax.endpoint import Endpoint, EndpointOptions
-from vfax.errors import DecodeError, SettingsError
+from vfax.errors import DecodeError, LinkError, SettingsError
 from vfax.fsp.errors import ProviderLoadError
 from vfax.fsp.provider import RegistrationRecord
 from vfax.host.jobs import JobOptions
@@ -117,6 +117,14 @@ def host_options(settings: Settings) -> HostOptions:
 def network(settings: Settings) -> Endpoint:
     """The SIP endpoint of `vfax serve`; its `address` is known once it runs."""
     return Endpoint(endpoint_options(settings))
+
+
+def address_of(network: Endpoint) -> tuple[str, int] | None:
+    """Where our endpoint listens; None when the provider that was loaded does not use it."""
+    try:
+        return network.address
+    except LinkError:
+        return None
 
 
 def network_towards(
