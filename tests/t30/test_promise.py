@@ -80,6 +80,21 @@ def test_crp_while_a_page_is_being_stored_says_nothing(bench: Any) -> None:
     assert script.said[-1] == "MCF"
 
 
+def test_a_page_is_not_kept_before_it_was_handed_over(bench: Any) -> None:
+    """Its rows are still being decoded when the store speaks of it."""
+    long = encode_page(raster(1) * 12, 1728, ROWS * 12, Coding.MMR)
+    coded = encode_block(long, 256)
+    script = bench.script(sending=False).left().trains(ECM).hear(SignalStarted(MODEM))
+    script.hear(*(FrameReceived(MODEM, frame) for frame in coded[1:]), FrameReceived(MODEM, coded[0]))
+    said = Frame(Fcf.PPS, pps(Fcf.EOP, len(coded)), x=True).encode()
+    script.hear(SignalStarted(Modem.V21), FrameReceived(Modem.V21, said), SignalEnded(Modem.V21))
+    assert (script.engine.state, script.of(PageReceived)) == (S.HOLDING, [])
+    script.order(PageKept(1)).wait(0.0)
+    assert "MCF" not in script.said
+    assert [event.rows for event in script.of(PageReceived)] == [ROWS * 12]
+    assert script.keeps().said[-1] == "MCF"
+
+
 # --- the same command about another page ---------------------------------------------------------
 
 
@@ -109,8 +124,19 @@ def test_part_of_the_confirmed_block_again_is_not_the_whole_of_it(bench: Any) ->
 def test_a_burst_of_which_nothing_came_is_not_the_confirmed_block_again(bench: Any) -> None:
     script = bench.script(sending=False).left().trains(ECM).fast(ECM, *frames(1))
     script.says(Fcf.PPS, pps(Fcf.MPS, len(frames(1)))).keeps().left()
-    script.fast(ECM, RCP).says(Fcf.PPS, pps(Fcf.MPS, len(frames(1))))
+    script.fast(ECM, RCP).says(Fcf.PPS, pps(Fcf.MPS, len(frames(1)))).left()
+    script.says(Fcf.PPS, pps(Fcf.MPS, len(frames(1))))
+    assert script.said[-2:] == ["PPR", "PPR"]
+
+
+def test_a_resent_frame_of_the_confirmed_block_is_not_a_page_of_one_frame(bench: Any) -> None:
+    """Quirk: a PPS counts the frames of its own burst only."""
+    first = frames(1)
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *first)
+    script.says(Fcf.PPS, pps(Fcf.MPS, len(first))).keeps().left()
+    script.fast(ECM, first[0]).says(Fcf.PPS, pps(Fcf.MPS, 1))
     assert script.said[-1] == "PPR"
+    assert decode_request(script.last_frame.info, len(first)) == list(range(1, len(first)))
 
 
 def test_the_confirmed_block_again_with_holes_is_confirmed_once_they_are_filled(bench: Any) -> None:

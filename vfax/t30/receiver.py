@@ -153,7 +153,7 @@ class Receiver(Reception):
         if self._answered == command:
             page.block.expect_before()
         page.block.expect(pps)
-        if not page.block.frames or page.block.missing():
+        if page.block.missing():
             return Line.BLOCK_TORN
         self._last_block = page.close_block()
         self._decode_soon(page)
