@@ -26,9 +26,10 @@ START_SECONDS: Final = 20
 STOP_SECONDS: Final = 15
 
 
-def environment() -> dict[str, str]:
-    """The environment in which `python -m vfax` is the vfax that these tests import."""
-    return {**os.environ, "PYTHONPATH": str(Path(vfax.__file__).parents[1]), "NO_COLOR": "1", "COLUMNS": "200"}
+def environment(state: Path) -> dict[str, str]:
+    """The environment in which `python -m vfax` is the vfax that these tests import; it keeps its state in `state`."""
+    ours = {"PYTHONPATH": str(Path(vfax.__file__).parents[1]), "XDG_STATE_HOME": str(state)}
+    return {**os.environ, **ours, "NO_COLOR": "1", "COLUMNS": "200"}
 
 
 @dataclass(slots=True)
@@ -94,7 +95,7 @@ async def serve(folder: Path, *arguments: str) -> AsyncIterator[Served]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
-        env=environment(),
+        env=environment(folder),
     )
     async with trio.open_nursery() as nursery:
         served = Served(spool / "inbox", await nursery.start(start))
@@ -120,5 +121,7 @@ class Sent:
 async def send(document: Path, uri: str) -> Sent:
     """Run `vfax send --json` to its end."""
     command = [sys.executable, "-m", "vfax", "send", "--json", str(document), uri]
-    done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False, env=environment())
+    done = await trio.run_process(
+        command, capture_stdout=True, capture_stderr=True, check=False, env=environment(document.parent)
+    )
     return Sent(done.returncode, json.loads(done.stdout or b"{}"), done.stderr.decode("utf-8", "replace"))
