@@ -17,6 +17,7 @@ if ROOT not in sys.path:
     sys.path.append(ROOT)
 
 from tests.host.scripted import Script  # noqa: E402
+from tests.virtual import hold_for_threads, virtual_clock  # noqa: E402
 from vfax.fsp.provider import RegistrationRecord  # noqa: E402
 from vfax.host.events import FaxEnded, HostEvent, Observer  # noqa: E402
 from vfax.host.jobs import JobOptions  # noqa: E402
@@ -66,8 +67,8 @@ def script() -> Script:
 
 @pytest.fixture
 def jumping_clock() -> MockClock:
-    """Virtual time that jumps once nothing has happened for 20 ms: disk work in threads is not jumped over."""
-    return MockClock(autojump_threshold=0.02)
+    """Virtual time that jumps when nothing is left to do; `hosting` holds it while threads work on the disk."""
+    return virtual_clock()
 
 
 @pytest.fixture
@@ -96,9 +97,12 @@ def hosting(tmp_path: Path, ear: Ear) -> Hosting:
             spool=tmp_path / "spool", local_id="+49 30 1", call_timeout=2.0, jobs=jobs or JobOptions(abort_grace=2.0)
         )
         service = FaxService(options, records, observe=observe)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(lambda task_status=trio.TASK_STATUS_IGNORED: service.run(task_status=task_status))
-            yield service
-            service.stop()
+        async with trio.open_nursery() as beside:
+            beside.start_soon(hold_for_threads)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(lambda task_status=trio.TASK_STATUS_IGNORED: service.run(task_status=task_status))
+                yield service
+                service.stop()
+            beside.cancel_scope.cancel()
 
     return host
