@@ -349,6 +349,14 @@ def test_a_page_kept_late_is_confirmed_on_the_repetition(bench: Any) -> None:
     assert script.said[-1] == "MCF"
 
 
+def test_a_page_kept_while_the_sender_repeats_itself_is_confirmed_behind_the_repetition(bench: Any) -> None:
+    script = bench.script(sending=False).left().trains(PLAIN)
+    page(script).says(Fcf.EOP).hear(SignalStarted(Modem.V21)).keeps()
+    assert "MCF" not in script.said
+    script.hear(FrameReceived(Modem.V21, Frame(Fcf.EOP, x=True).encode()), SignalEnded(Modem.V21))
+    assert script.said.count("MCF") == 1
+
+
 # --- ECM -----------------------------------------------------------------------------------------
 
 

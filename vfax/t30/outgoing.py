@@ -1,9 +1,11 @@
 """A page as it goes out: coded octets to ECM blocks, and what of a block is to be sent now.
 
-Owns      blocks, frames asked for again, how often they were asked for.
+Owns      blocks, frames asked for again, how often they were asked for; which agreements a coded page serves.
 Not here  when a burst is sent and what its answer means (sender.py).
 Source    T.4 (07/2003) Annex A; T.30 (09/2005) Annex A for the fourth PPR.
 """
+
+from dataclasses import replace
 
 from vfax.codecs.dis import Agreement
 from vfax.codecs.frames import MAX_BLOCK, encode_block
@@ -63,3 +65,14 @@ class OutgoingPage:
             first = number * self._block_octets
             self.frames = encode_block(self.data[first : first + self._block_octets], self._size)
         self.burst = list(range(len(self.frames)))
+
+
+def same_paper(one: Agreement, other: Agreement) -> bool:
+    """True when a page of the other kind may follow without another DCS."""
+    return (one.width_px, one.resolution) == (other.width_px, other.resolution)
+
+
+def fits(coded_for: Agreement, agreed: Agreement) -> bool:
+    """True when a page coded for one agreement may be sent under another: a slower modem needs no more fill."""
+    same = replace(coded_for, modem=agreed.modem, frame_octets=agreed.frame_octets) == agreed
+    return same and coded_for.modem.rate_bps >= agreed.modem.rate_bps

@@ -31,7 +31,7 @@ from vfax.signals import (
     Transmission,
 )
 from vfax.t30.options import T30Options
-from vfax.t30.outgoing import OutgoingPage
+from vfax.t30.outgoing import OutgoingPage, fits, same_paper
 from vfax.t30.tables import SEND, Do, Line, S, Timer
 from vfax.t30.terminal import Action, Terminal
 from vfax.t30.turns import airtime
@@ -283,7 +283,7 @@ class Sender(Terminal):
         if agreement is None or index >= len(self._pages):
             return
         have = self._needed.get(index) or (self._coded[index][0] if index in self._coded else None)
-        if have is None or not _fits(have, agreement):
+        if have is None or not fits(have, agreement):
             self._coded.pop(index, None)
             self._needed[index] = agreement
             self._events.append(PageNeeded(index + 1, agreement))
@@ -346,7 +346,7 @@ class Sender(Terminal):
             return Fcf.EOP
         agreed = self._agreement
         other = self._agreement_for(self._pages[following])
-        same = agreed is not None and other is not None and _same_paper(agreed, other)
+        same = agreed is not None and other is not None and same_paper(agreed, other)
         return Fcf.MPS if same else Fcf.EOM
 
     def _say_post(self) -> Line | None:
@@ -497,14 +497,3 @@ class Sender(Terminal):
             # Field: DCN instead of CFR means that the mode was disliked.
             retry = Retry.LOWER_RATE
         return self._facts(pages_confirmed=self._confirmed, pages_partial=self._torn, bad_rows=0, retry=retry)
-
-
-def _same_paper(one: Agreement, other: Agreement) -> bool:
-    """True when a page of the other kind may follow without another DCS."""
-    return (one.width_px, one.resolution) == (other.width_px, other.resolution)
-
-
-def _fits(coded_for: Agreement, agreed: Agreement) -> bool:
-    """True when a page coded for one agreement may be sent under another: a slower modem needs no more fill."""
-    same = replace(coded_for, modem=agreed.modem, frame_octets=agreed.frame_octets) == agreed
-    return same and coded_for.modem.rate_bps >= agreed.modem.rate_bps
