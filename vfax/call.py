@@ -1,6 +1,7 @@
-"""One call at the rim: the only place where engine, road, storage and clock meet.
+"""What a device may expect of a network: calls in, calls out, and what they tell.
 
-(Protocol part: what a device may expect of a network. The classes that fulfil it are in endpoint.py and below.)
+Owns      the protocols `Network`, `InboundCall` and `OutboundCall`, the events of a call, the request to send.
+Not here  the classes that fulfil them: endpoint.py (network), calls.py (calls).
 """
 
 from collections.abc import Callable
@@ -87,15 +88,19 @@ class SendRequest:
 class InboundCall(Protocol):
     """A call that has not been answered yet. Exactly one of refuse() and receive() ends its waiting.
 
-    `ended_early` is set when the caller gives up before the answer (CANCEL, timeout): receive() then returns at once
-    with the outcome.
+    `ended_early` is set when the call ends before the answer (CANCEL, timeout, shutdown): receive() then returns at
+    once with the outcome. `journal_path` is where its journal is, or None.
     """
 
     id: str
+    journal_path: Path | None
     caller: str
     caller_name: str
     dialled: str
     ended_early: trio.Event
+
+    def note(self, kind: str, **facts: str | int) -> None:
+        """Add a line to the call's journal; never raises, and does nothing once the journal is closed."""
 
     def ring(self) -> None:
         """Tell the caller that it rings (180). May be said again."""
@@ -117,9 +122,13 @@ class InboundCall(Protocol):
 
 
 class OutboundCall(Protocol):
-    """A call to be made."""
+    """A call to be made. `journal_path` is where its journal will be, or None."""
 
     id: str
+    journal_path: Path | None
+
+    def note(self, kind: str, **facts: str | int) -> None:
+        """As of InboundCall; before send() there is no journal yet."""
 
     async def send(self, request: SendRequest, *, publish: Publish) -> Outcome:
         """Dial, send every page, hang up. Returns an outcome; raises DocumentError before dialling only."""

@@ -5,16 +5,18 @@ Not here  the endpoint they travel on (endpoint.py), a call's course (leg.py), i
 """
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Final, Protocol
 
 import trio
 
 from vfax import call, leg, verdict
 from vfax.codecs import tiff
-from vfax.errors import DecodeError, DocumentError, FaxError, LinkError, StoreError
+from vfax.errors import DecodeError, DocumentError, FaxError, LinkError, MisuseError, StoreError
 from vfax.journal import Journal, facts_of
 from vfax.leg import Leg, LegOptions, SipOrder
 from vfax.outcome import Cause, Outcome, Phase, Retry
@@ -28,7 +30,14 @@ from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.values import Address, CallKey
 from vfax.transports.udp import UdpSocket, format_address
 
-ENDED_EARLY = (sip.Cancelled, sip.HungUp, sip.DialogLost, sip.Released)
+ENDED_EARLY: Final = (sip.Cancelled, sip.HungUp, sip.DialogLost, sip.Released)
+SERVER_ERROR: Final = 500
+UNABLE: Final = 503
+MAX_HOSTS: Final = 8
+"""Limit: hosts that one outgoing call may let in."""
+
+NOTHING: Final = Outcome(cause=Cause.INTERNAL)
+CUT_OFF: Final = Outcome(cause=Cause.ABORTED)
 
 
 class Carrier(Protocol):
@@ -37,6 +46,11 @@ class Carrier(Protocol):
     @property
     def agent(self) -> Agent:
         """The running agent."""
+        ...
+
+    @property
+    def address(self) -> Address:
+        """Where the endpoint listens."""
         ...
 
     @property
@@ -89,14 +103,19 @@ class Carrier(Protocol):
 class _Carried:
     """What incoming and outgoing calls share: a runner, a journal, an abort that is never lost."""
 
+    sending: ClassVar[bool]
+
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
         self._runner: Runner | None = None
-        self._key: CallKey | None = None
+        self._key: CallKey | None = None  # of the dialog, while the agent has one
         self._aborted = False
-        self._closed = False
+        self._over = False  # the outcome is known
         self.id = carrier.new_id()
         self.journal_path = carrier.journal_path(self.id)
+        self._journal = Journal(None, clock=trio.current_time, call=self.id)
+
+    def _open_journal(self) -> None:
         self._journal = Journal(self.journal_path, clock=trio.current_time, call=self.id)
 
     def note(self, kind: str, **facts: str | int) -> None:
@@ -110,52 +129,102 @@ class _Carried:
             self._runner.command(t30.Abort())
 
     def on_sip(self, event: sip.SipEvent) -> None:
-        """Take an event of the agent; the journal stays open until the dialog is gone."""
+        """Take an event of the agent; the journal stays open until the dialog is gone. Does not raise."""
         if isinstance(event, sip.MessageSeen):
             direction = "out" if event.sent else "in"
             self._journal.note("sip", direction=direction, peer=format_address(event.peer), summary=event.summary)
-        elif self._runner is not None:
+            return
+        if isinstance(event, sip.DatagramDropped) or event.call != self._key:
+            return  # of our first INVITE, after the second has gone out
+        if self._runner is not None:
             self._runner.signal(event)
-        if isinstance(event, sip.Released) and event.call == self._key:
-            self._key = None
-            if self._closed:
-                self._journal.close()
+        if isinstance(event, sip.Released):
+            self._lose_dialog()
 
-    def close(self) -> None:
-        """The endpoint ends: whatever the journal has not got yet will not come."""
-        self._journal.close()
+    def cut_off(self) -> None:
+        """The endpoint ends: hang up now, for no answer will be heard. Does not raise.
+
+        To the fax this is a lost dialog, not an abort: nobody wished its pages away.
+        """
+        key = self._key
+        self._hang_up()
+        if self._runner is not None and key is not None:
+            self._runner.signal(sip.DialogLost(key, "the SIP endpoint was shut down"))
+        self._lose_dialog()
+
+    def _lose_dialog(self) -> None:
+        self._key = None
+        if self._over:
+            self._journal.close()
+
+    def _hang_up(self) -> None:
+        """Make sure that the dialog ends, whatever became of the leg; harmless when it has."""
+        if self._key is not None:
+            self._carrier.agent.hang_up(self._key, trio.current_time())
+            self._carrier.pump()
+
+    # --- the course of the call ------------------------------------------------------------------
 
     async def _drive(self, runner: Runner, first: leg.LegOrder) -> Outcome:
-        """Run the leg behind the project's only guard: a fault of ours ends one call, its trace in the journal."""
         self._runner = runner
+        return await self._guarded(partial(runner.run, t30.Abort() if self._aborted else first), NOTHING)
+
+    async def _guarded(self, work: Callable[[], Awaitable[Outcome]], so_far: Outcome) -> Outcome:
+        """Do `work` behind the project's only guard: a fault of ours ends one call, its trace in the journal."""
         try:
-            return await runner.run(t30.Abort() if self._aborted else first)
+            return await work()
         except Exception as fault:
-            return self._fault(fault)
+            self._hang_up()
+            return self._fault(fault, so_far)
         finally:
             self._carrier.pump()
 
-    def _fault(self, fault: Exception) -> Outcome:
-        self._carrier.count_bug()
+    def _fault(self, fault: Exception, so_far: Outcome) -> Outcome:
+        """What a fault makes of the outcome. A socket that broke is nobody's fault."""
         while isinstance(fault, ExceptionGroup) and len(fault.exceptions) == 1:
             fault = fault.exceptions[0]
+        if isinstance(fault, LinkError):
+            return self._explained(replace(so_far, cause=Cause.NETWORK, retry=Retry.LATER), str(fault))
+        self._carrier.count_bug()
         self._journal.note("fault", what=repr(fault), trace=traceback.format_exception(fault))
-        outcome = Outcome(cause=Cause.INTERNAL, retry=Retry.LATER)
-        return replace(outcome, sentence=verdict.explain(outcome, sending=False, evidence=repr(fault)))
+        return self._explained(replace(so_far, cause=Cause.INTERNAL, retry=Retry.LATER), repr(fault))
+
+    def _explained(self, outcome: Outcome, evidence: str) -> Outcome:
+        return replace(outcome, sentence=verdict.explain(outcome, sending=self.sending, evidence=evidence))
+
+    def _failed(self, cause: Cause, evidence: str, status: int | None = None) -> Outcome:
+        """The outcome of a call that did not come to a fax."""
+        outcome = Outcome(cause=cause, phase=Phase.CALL, retry=verdict.advice(cause, status), sip_status=status)
+        return self._explained(outcome, evidence)
 
     def _end(self, outcome: Outcome) -> Outcome:
-        """Write the outcome down; SIP may still have its last words to say."""
-        self._journal.note("outcome", **facts_of(outcome))
-        self._closed = True
+        """Write the outcome down, once; SIP may still have its last words to say."""
+        if not self._over:
+            self._over = True
+            self._journal.note("outcome", **facts_of(outcome))
         if self._key is None:
             self._journal.close()
         return outcome
 
+    @contextmanager
+    def _to_the_end(self) -> Iterator[None]:
+        """Hold the rule that every call leaves an outcome in its journal, one that is cut off, too."""
+        try:
+            yield
+        finally:
+            if not self._over:
+                self._end(self._explained(CUT_OFF, "the call was cut off on this side"))
+
     def _obey_in_dialog(self, order: SipOrder) -> None:
-        agent, key, now = self._carrier.agent, self._key, trio.current_time()
+        key = self._key
         if key is None:
             return
+        agent, now = self._carrier.agent, trio.current_time()
         match order:
+            case leg.Answer(sdp):
+                agent.answer(key, sdp, now)
+            case leg.Refuse(status):
+                agent.refuse(key, status, now)
             case leg.Offer(sdp):
                 agent.offer(key, sdp, now)
             case leg.AcceptOffer(sdp):
@@ -165,21 +234,24 @@ class _Carried:
             case leg.HangUp(reason):
                 agent.hang_up(key, now, reason)
             case _:
-                pass
+                raise MisuseError(f"{order} inside a dialog")
+        self._carrier.pump()
 
 
 class IncomingFax(_Carried):
     """An incoming call: implements `call.InboundCall`."""
 
+    sending = False
+
     def __init__(self, carrier: Carrier, event: sip.IncomingCall) -> None:
         super().__init__(carrier)
         self._key = event.call
         self._event = event
-        self._ended: sip.SipEvent | None = None
         self.caller = event.caller
         self.caller_name = event.caller_name
         self.dialled = event.dialled
         self.ended_early = trio.Event()
+        self._open_journal()
         self._journal.note(
             "call",
             direction="in",
@@ -191,45 +263,80 @@ class IncomingFax(_Carried):
             user_agent=event.user_agent,
         )
 
+    def offer_to(self, on_call: Callable[[call.InboundCall], None]) -> None:
+        """Hand the call to whoever takes calls. One who raises loses it."""
+        try:
+            on_call(self)
+        except Exception as fault:
+            self._end(self._fault(fault, NOTHING))
+            self.refuse(SERVER_ERROR)
+
     def ring(self) -> None:
         """180."""
-        if self._ended is None:
-            self._carrier.agent.ring(self._event.call, trio.current_time())
+        if self._key is not None and not self.ended_early.is_set():
+            self._carrier.agent.ring(self._key, trio.current_time())
             self._carrier.pump()
 
-    def refuse(self, status: int) -> None:
-        """Final refusal with `status`."""
-        if self._ended is None:
-            self._carrier.agent.refuse(self._event.call, status, trio.current_time())
-            self._carrier.pump()
+    def refuse(self, status: int, why: str = "") -> None:
+        """Final refusal with `status`; `why` is for the journal."""
+        if self._key is None or self.ended_early.is_set():
+            self._end(self._gave_up())
+            return
+        self._carrier.agent.refuse(self._key, status, trio.current_time())
+        self._carrier.pump()
         outcome = Outcome(cause=Cause.REJECTED, phase=Phase.CALL, sip_status=status)
-        self._end(replace(outcome, sentence=f"This side refused the call with {verdict.sip_words(status)}."))
+        words = f"{verdict.sip_words(status)}: {why}" if why else verdict.sip_words(status)
+        self._end(replace(outcome, sentence=f"This side refused the call with {words}."))
 
     def on_sip(self, event: sip.SipEvent) -> None:
         """Take an event of the agent; before the answer it can only be the end."""
         super().on_sip(event)
         if self._runner is None and isinstance(event, ENDED_EARLY):
-            self._ended = self._ended or event
-            self.ended_early.set()
+            self._end_early()
+
+    def cut_off(self) -> None:
+        """As of _Carried."""
+        super().cut_off()
+        if self._runner is None:
+            self._end_early()
+
+    def _end_early(self) -> None:
+        """Nobody needs to take the call any more; once its dialog is gone, nobody may be left to write its end down."""
+        self.ended_early.set()
+        if self._key is None:
+            self._end(self._gave_up())
+
+    def _gave_up(self) -> Outcome:
+        return self._failed(Cause.PEER_HUNG_UP, "the call ended before it was answered")
 
     async def receive(self, target: Path, *, local_id: str, publish: call.Publish) -> Outcome:
         """Answer and receive (see `call.InboundCall.receive`)."""
-        if self._ended is not None:
-            outcome = Outcome(cause=Cause.PEER_HUNG_UP, phase=Phase.CALL)
-            sentence = verdict.explain(outcome, sending=False, evidence="the caller gave up before the answer")
-            return self._end(replace(outcome, sentence=sentence))
-        folder = PageFolder(target, disk=self._carrier.disk)
-        socket, media = self._carrier.open_media(self._event.source)
-        self._journal.note("media", host=socket.address[0], port=socket.address[1])
-        try:
-            options = _with_id(self._carrier.leg_options, local_id)
-            seeds = self._carrier.seeds()
-            one = Leg(options, media, incoming=self._event, seeds=seeds, now=trio.current_time())
-            runner = Runner(one, socket, self._journal, obey=self._obey, publish=publish, folder=folder)
-            outcome = await self._drive(runner, leg.Accept())
-        finally:
-            socket.close()
-        return self._end(await self._put_together(folder, outcome))
+        with self._to_the_end():
+            if self._key is None or self._over or self.ended_early.is_set():
+                return self._end(self._gave_up())
+            try:
+                socket, media = self._carrier.open_media(self._event.source)
+            except FaxError as why:
+                return self._end(self._refuse_unable(why))
+            folder = PageFolder(target, disk=self._carrier.disk)
+            self._journal.note("media", host=socket.address[0], port=socket.address[1])
+            try:
+                options = _with_id(self._carrier.leg_options, local_id)
+                seeds = self._carrier.seeds()
+                one = Leg(options, media, incoming=self._event, seeds=seeds, now=trio.current_time())
+                obey = self._obey_in_dialog
+                runner = Runner(one, socket, self._journal, obey=obey, publish=publish, folder=folder)
+                outcome = await self._drive(runner, leg.Accept())
+            finally:
+                socket.close()
+            return self._end(await self._guarded(partial(self._put_together, folder, outcome), outcome))
+
+    def _refuse_unable(self, why: FaxError) -> Outcome:
+        """No socket for the media: the caller may try elsewhere, or later."""
+        if self._key is not None:
+            self._carrier.agent.refuse(self._key, UNABLE, trio.current_time())
+            self._carrier.pump()
+        return self._failed(Cause.LINE_UNAVAILABLE, str(why), UNABLE)
 
     async def _put_together(self, folder: PageFolder, outcome: Outcome) -> Outcome:
         """All pages into the one file, after an abort too: whether they are wanted is the host's to say.
@@ -243,69 +350,90 @@ class IncomingFax(_Carried):
             return replace(outcome, cause=Cause.STORAGE, sentence=f"{outcome.sentence} But {why}.")
         return outcome
 
-    def _obey(self, order: SipOrder) -> None:
-        agent, key, now = self._carrier.agent, self._event.call, trio.current_time()
-        match order:
-            case leg.Answer(sdp):
-                agent.answer(key, sdp, now)
-            case leg.Refuse(status):
-                agent.refuse(key, status, now)
-            case _:
-                self._obey_in_dialog(order)
-        self._carrier.pump()
-
 
 class OutgoingFax(_Carried):
     """An outgoing call: implements `call.OutboundCall`."""
 
+    sending = True
+
     def __init__(self, carrier: Carrier) -> None:
         super().__init__(carrier)
-        self._request: call.SendRequest | None = None
         self._towards: Address = ("", 0)
+        self._looking_up = trio.CancelScope()
+        self._hosts: set[str] = set()  # that are heard because of this call
 
     async def send(self, request: call.SendRequest, *, publish: call.Publish) -> Outcome:
         """Dial and send (see `call.OutboundCall.send`)."""
-        self._request = request
-        headers = await trio.to_thread.run_sync(tiff.read_headers, request.document)
-        pages = _page_infos(headers, request.document)
-        self._journal.note("call", direction="out", destination=request.destination, pages=len(pages))
-        publish(call.Dialing())
+        self._open_journal()
+        with self._to_the_end():
+            try:
+                headers = await trio.to_thread.run_sync(tiff.read_headers, request.document)
+                pages = _page_infos(headers, request.document)
+            except DocumentError as why:
+                self._end(Outcome(cause=Cause.DOCUMENT, sentence=str(why)))
+                raise
+            self._journal.note("call", direction="out", destination=request.destination, pages=len(pages))
+            publish(call.Dialing())
+            return self._end(await self._dial(request, pages, publish))
+
+    async def _dial(self, request: call.SendRequest, pages: tuple[t30.PageInfo, ...], publish: call.Publish) -> Outcome:
         try:
-            self._towards = await _resolve(request.destination)
+            with self._looking_up:
+                self._towards = await _resolve(request.destination, self._carrier.address)
+        except LinkError as why:
+            return self._failed(Cause.BAD_ADDRESS, str(why))
+        if self._aborted:
+            return self._failed(Cause.ABORTED, "")
+        try:
             socket, media = self._carrier.open_media(self._towards)
         except FaxError as why:
-            outcome = Outcome(cause=Cause.BAD_ADDRESS, phase=Phase.CALL)
-            return self._end(replace(outcome, sentence=verdict.explain(outcome, sending=True, evidence=str(why))))
+            return self._failed(Cause.LINE_UNAVAILABLE, str(why))
         self._journal.note("media", host=socket.address[0], port=socket.address[1])
-        self._carrier.allow_host(self._towards[0])
         try:
             options = _with_id(self._carrier.leg_options, request.local_id)
             one = Leg(options, media, pages=pages, seeds=self._carrier.seeds(), now=trio.current_time())
-            runner = Runner(one, socket, self._journal, obey=self._obey, publish=publish, document=request.document)
-            return self._end(await self._drive(runner, leg.Dial()))
+            obey = partial(self._obey, request)
+            runner = Runner(one, socket, self._journal, obey=obey, publish=publish, document=request.document)
+            return await self._drive(runner, leg.Dial())
         finally:
             socket.close()
 
-    def on_sip(self, event: sip.SipEvent) -> None:
-        """Take an event of the agent; hosts we call are heard until their last word."""
-        last = isinstance(event, sip.Released) and event.call == self._key
-        super().on_sip(event)
-        if last:
-            self._carrier.forget_host(self._towards[0])
+    def abort(self) -> None:
+        """As of _Carried; asking a resolver may take longer than an abort."""
+        super().abort()
+        self._looking_up.cancel()
 
-    def _obey(self, order: SipOrder) -> None:
-        if isinstance(order, leg.Invite) and self._request is not None:
-            self._key = self._carrier.agent.invite(
-                self._request.destination,
-                sdp=order.sdp,
-                from_user=self._request.local_id.replace(" ", "") or "vfax",
-                from_name=self._request.caller_name,
-                destination=self._towards,
-                now=trio.current_time(),
-            )
-            self._carrier.adopt(self._key, self)
-        else:
+    def on_sip(self, event: sip.SipEvent) -> None:
+        """Take an event of the agent. Hosts that we write to are heard until the last word."""
+        if isinstance(event, sip.MessageSeen) and event.sent:
+            self._hear(event.peer[0])
+        super().on_sip(event)
+
+    def _hear(self, host: str) -> None:
+        """The host we dial, and those that the answer's Contact and Record-Route lead to."""
+        if host not in self._hosts and len(self._hosts) < MAX_HOSTS:
+            self._hosts.add(host)
+            self._carrier.allow_host(host)
+
+    def _lose_dialog(self) -> None:
+        super()._lose_dialog()
+        for host in self._hosts:
+            self._carrier.forget_host(host)
+        self._hosts.clear()
+
+    def _obey(self, request: call.SendRequest, order: SipOrder) -> None:
+        if not isinstance(order, leg.Invite):
             self._obey_in_dialog(order)
+            return
+        self._key = self._carrier.agent.invite(
+            request.destination,
+            sdp=order.sdp,
+            from_user=request.local_id.replace(" ", "") or "vfax",
+            from_name=request.caller_name,
+            destination=self._towards,
+            now=trio.current_time(),
+        )
+        self._carrier.adopt(self._key, self)
         self._carrier.pump()
 
 
@@ -326,17 +454,23 @@ def _page_infos(headers: Sequence[tiff.PageHeader], document: Path) -> tuple[t30
     return tuple(infos)
 
 
-async def _resolve(uri: str) -> Address:
-    """Host and port behind a SIP URI: a numeric address, or the first that the system's resolver names."""
+async def _resolve(uri: str, ours: Address) -> Address:
+    """Host and port behind a SIP URI, of the family of `ours`: a numeric address, or the resolver's first.
+
+    Raises LinkError for what cannot be called.
+    """
     try:
         parsed = Uri.parse(uri)
     except DecodeError as why:
         raise LinkError(f"{uri!r} is not a SIP address: {why.what}") from why
-    if parsed.scheme != "sip":
-        raise LinkError(f"{uri!r} cannot be called: only sip: addresses can")
+    if parsed.scheme != "sip" or parsed.headers:
+        raise LinkError(f"{uri!r} cannot be called: only sip: addresses without headers can")
+    family = trio.socket.AF_INET6 if ":" in ours[0] else trio.socket.AF_INET
     try:
-        found = await trio.socket.getaddrinfo(parsed.host, parsed.port or 5060, type=trio.socket.SOCK_DGRAM)
-    except OSError as why:
-        raise LinkError(f"{parsed.host} cannot be resolved: {why.strerror}") from why
+        found = await trio.socket.getaddrinfo(
+            parsed.host, parsed.port or 5060, family=family, type=trio.socket.SOCK_DGRAM
+        )
+    except (OSError, UnicodeError) as why:  # a name that is no name fails as Unicode
+        raise LinkError(f"{parsed.host} cannot be resolved: {getattr(why, 'strerror', None) or why}") from why
     address = found[0][4]
     return str(address[0]), int(address[1])

@@ -17,7 +17,7 @@ import trio
 
 from vfax import call
 from vfax.calls import IncomingFax, OutgoingFax
-from vfax.errors import LinkError
+from vfax.errors import DecodeError, LinkError, MisuseError
 from vfax.leg import LegOptions
 from vfax.pages import Disk
 from vfax.transports.sip import values as sip
@@ -69,6 +69,7 @@ class Endpoint:
         self._called: dict[str, int] = {}  # hosts of our outgoing calls, and how many calls each
         self._calls: dict[CallKey, IncomingFax | OutgoingFax] = {}
         self._on_call: Callable[[call.InboundCall], None] | None = None
+        self._turn = 0
         self._wake = trio.Event()
         self._armed = math.inf
         self._socket: UdpSocket | None = None
@@ -87,7 +88,7 @@ class Endpoint:
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serve until cancelled (see `call.Network.run`)."""
+        """Serve until cancelled (see `call.Network.run`). Calls that are up then are hung up."""
         self._socket = UdpSocket.bind(*self.options.listen)
         self._on_call = on_call
         try:
@@ -95,15 +96,15 @@ class Endpoint:
             contact = (self._advertised(host), port)
             self._agent = Agent(self.options.sip, contact=contact, dice=self._dice, now=trio.current_time())
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._read)
                 nursery.start_soon(self._keep_time)
                 task_status.started()
+                broken = await self._read()
+                nursery.cancel_scope.cancel()
+            raise broken
         finally:
+            self._cut_off_calls()
             self._socket.close()
             self._socket = self._agent = None
-            for carried in self._calls.values():
-                carried.close()
-            self._calls.clear()
 
     def outbound(self) -> call.OutboundCall:
         """A fresh outgoing call."""
@@ -111,15 +112,20 @@ class Endpoint:
 
     # --- the agent's rim -------------------------------------------------------------------------
 
-    async def _read(self) -> None:
+    async def _read(self) -> LinkError:
+        """Read until the socket breaks. Each datagram is dealt with to its end before the next one is looked at."""
         socket, agent = self.socket, self.agent
         while True:
-            for datagram, source in await socket.receive():
+            try:
+                batch = await socket.receive()
+            except LinkError as why:
+                return why
+            for datagram, source in batch:
                 if self._may_talk(source[0]):
                     agent.receive(datagram, source, trio.current_time())
+                    self.pump()
                 else:
                     self.counters.not_allowed += 1
-            self.pump()
 
     async def _keep_time(self) -> None:
         agent = self.agent
@@ -162,10 +168,17 @@ class Endpoint:
     def _offer_call(self, event: sip.IncomingCall) -> None:
         carried = IncomingFax(self, event)
         self._calls[event.call] = carried
-        if self._on_call is None or (event.offer and offers(event.offer) is MediaKind.NONE):
-            carried.refuse(488)
-        else:
-            self._on_call(carried)
+        status, why = _objection(event.offer)
+        if status:
+            carried.refuse(status, why)
+        elif self._on_call is not None:
+            carried.offer_to(self._on_call)
+
+    def _cut_off_calls(self) -> None:
+        for carried in list(self._calls.values()):
+            carried.cut_off()
+        self._calls.clear()
+        self._called.clear()
 
     def _may_talk(self, host: str) -> bool:
         if host in self._called:
@@ -216,20 +229,29 @@ class Endpoint:
     def open_media(self, peer: Address) -> tuple[UdpSocket, MediaSession]:
         """A media socket and our side of the offer/answer that names it."""
         bound_host = self.socket.address[0]
-        ports: Iterable[int] = repeat(0, 64)
-        if self.options.media_ports is not None:
-            low, high = self.options.media_ports
-            ports = range(low + low % 2, high + 1, 2)
-        socket = UdpSocket.bind_even(bound_host, ports)
         host = bound_host
         if self.options.public_address:
             host = self.options.public_address
         elif ipaddress.ip_address(bound_host).is_unspecified:
             host = address_towards(peer)
+        socket = UdpSocket.bind_even(bound_host, self._media_ports())
         parameters = self.options.leg.t38
         session_id = self._dice.randrange(1, 1 << 31)
-        media = MediaSession(host=host, port=socket.address[1], parameters=parameters, session_id=session_id)
+        try:
+            media = MediaSession(host=host, port=socket.address[1], parameters=parameters, session_id=session_id)
+        except MisuseError:
+            socket.close()
+            raise
         return socket, media
+
+    def _media_ports(self) -> Iterable[int]:
+        """The ports to try, from behind the one tried first last time: late media of a call must not meet the next."""
+        if self.options.media_ports is None:
+            return repeat(0, 64)
+        low, high = self.options.media_ports
+        ports = range(low + low % 2, high + 1, 2)
+        self._turn = (self._turn + 1) % max(1, len(ports))
+        return (*ports[self._turn :], *ports[: self._turn])
 
     def seeds(self) -> tuple[int, int, int]:
         """Random starts of an RTP stream: ssrc, sequence number, time stamp."""
@@ -257,3 +279,13 @@ class Endpoint:
     def count_bug(self) -> None:
         """A fault of ours ended a call."""
         self.counters.bugs += 1
+
+
+def _objection(offer: bytes) -> tuple[int, str]:
+    """A status and why, when an INVITE with this SDP is refused before it rings; 0 when nothing is wrong with it."""
+    try:
+        if not offer or offers(offer) is not MediaKind.NONE:
+            return 0, ""
+    except DecodeError as why:
+        return 400, f"the offer cannot be read, {why}"
+    return 488, "the offer has neither T.38 nor G.711"

@@ -108,16 +108,7 @@ class Accept:
     """Called leg: answer now."""
 
 
-LegOrder = (
-    Dial
-    | Accept
-    | t30.PageCoded
-    | t30.PageUnavailable
-    | t30.PageKept
-    | t30.PageLost
-    | t30.Abort
-    | t30.LineDown
-)
+LegOrder = Dial | Accept | t30.PageCoded | t30.PageUnavailable | t30.PageKept | t30.PageLost | t30.Abort | t30.LineDown
 
 
 # --- events --------------------------------------------------------------------------------------

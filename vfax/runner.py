@@ -1,14 +1,15 @@
 """One call on trio: the only place where leg, sockets, storage and clock meet.
 
 Owns      the tasks of one call: media reader, clock, page workers; the journal lines they write.
-Not here  decisions (leg.py), SIP (endpoint.py), what a TIFF is (codecs/tiff.py), durable writing (pages.py).
+Not here  decisions (leg.py), SIP (calls.py, endpoint.py), what a TIFF is (codecs/tiff.py), durable writing (pages.py).
 
 One task feeds the leg with datagrams, one with time; both run to the end of a step without waiting, so there is
 nothing to lock. Work that may block (TIFF, coding, disk) runs in worker threads and comes back as an order.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import assert_never
 
@@ -20,12 +21,13 @@ from vfax.codecs.dis import Agreement
 from vfax.codecs.tiff_page import fax_resolution
 from vfax.errors import DocumentError, MisuseError, StoreError
 from vfax.journal import Journal, facts_of
-from vfax.leg import CallUp, Finished, Leg, LegEvent, LegOrder, Rang, SipOrder, Switched
+from vfax.leg import CallUp, Finished, HangUp, Leg, LegEvent, LegOrder, Rang, SipOrder, Switched
 from vfax.outcome import Outcome
 from vfax.pages import PageFolder
 from vfax.t30 import values as t30
 from vfax.t30.coding import code_page
 from vfax.transports.sip import values as sip
+from vfax.transports.sip.values import Address
 from vfax.transports.udp import UdpSocket, format_address
 
 
@@ -54,6 +56,7 @@ class Runner:
         self._folder = folder
         self._document = document
         self._outcome: Outcome | None = None
+        self._fault: Exception | None = None
         self._wake = trio.Event()
         self._armed = math.inf
         self._nursery: trio.Nursery
@@ -65,15 +68,14 @@ class Runner:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                self.command(first)
+                self._command(first)
                 reading = trio.CancelScope()
                 nursery.start_soon(self._read, reading)
                 await self._keep_time()
                 reading.cancel()
         finally:
             if self._outcome is None:
-                self._leg.command(t30.LineDown(), trio.current_time())
-                self._pump()
+                self._cut_off()
             self._note_counters()
         if self._outcome is None:
             raise MisuseError("a call ended without an outcome")
@@ -82,14 +84,35 @@ class Runner:
     # --- in --------------------------------------------------------------------------------------
 
     def command(self, order: LegOrder) -> None:
-        """Give the leg an order now."""
+        """Give the leg an order now. Does not raise."""
+        with self._apart():
+            self._command(order)
+
+    def signal(self, event: sip.SipEvent) -> None:
+        """Give the leg an event of the SIP agent now. Does not raise."""
+        with self._apart():
+            self._leg.signal(event, trio.current_time())
+            self._pump()
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Whoever comes from outside the call is not to suffer from a fault in it: `run` raises it instead."""
+        try:
+            yield
+        except Exception as fault:
+            self._fault = self._fault or fault
+            self._wake.set()
+
+    def _command(self, order: LegOrder) -> None:
         self._leg.command(order, trio.current_time())
         self._pump()
 
-    def signal(self, event: sip.SipEvent) -> None:
-        """Give the leg an event of the SIP agent now."""
-        self._leg.signal(event, trio.current_time())
-        self._pump()
+    def _cut_off(self) -> None:
+        """Hang up, and nothing else: the call's tasks are gone, so what it still tells is not heard any more."""
+        self._leg.command(t30.LineDown(), trio.current_time())
+        for order in self._leg.take_sip():
+            if isinstance(order, HangUp):
+                self._obey(order)
 
     async def _read(self, scope: trio.CancelScope) -> None:
         with scope:
@@ -99,11 +122,13 @@ class Runner:
                 for datagram, source in batch:
                     self._leg.receive(datagram, source, now)
                 if not self._first_heard:
-                    self._note_first(batch[0][0] if batch else b"", sent=False)
+                    self._note_first_heard(batch)
                 self._pump()
 
     async def _keep_time(self) -> None:
         while self._outcome is None:
+            if self._fault is not None:
+                raise self._fault
             due = self._armed = self._leg.next_timeout()
             self._wake = trio.Event()
             with trio.move_on_at(due):
@@ -119,7 +144,7 @@ class Runner:
         leg, send = self._leg, self._socket.send
         for datagram, to in leg.take_datagrams():
             if not self._first_sent:
-                self._note_first(datagram, sent=True)
+                self._note_first_sent(datagram)
             send(datagram, to)
         for event in leg.take_events():
             self._take(event)
@@ -209,10 +234,10 @@ class Runner:
                 await trio.to_thread.run_sync(self._store, page)
         except StoreError as why:
             self._journal.note("page", number=page.number, what="lost", why=str(why))
-            self.command(t30.PageLost(page.number, str(why)))
+            self._command(t30.PageLost(page.number, str(why)))
         else:
             self._journal.note("page", number=page.number, what="kept")
-            self.command(t30.PageKept(page.number))
+            self._command(t30.PageKept(page.number))
 
     def _store(self, page: t30.PageReceived) -> None:
         if self._folder is None:
@@ -234,9 +259,9 @@ class Runner:
         try:
             data = await trio.to_thread.run_sync(self._code, needed)
         except DocumentError as why:
-            self.command(t30.PageUnavailable(needed.number, str(why)))
+            self._command(t30.PageUnavailable(needed.number, str(why)))
         else:
-            self.command(t30.PageCoded(needed.number, data))
+            self._command(t30.PageCoded(needed.number, data))
 
     def _code(self, needed: t30.PageNeeded) -> bytes:
         if self._document is None:
@@ -249,16 +274,20 @@ class Runner:
 
     # --- journal ---------------------------------------------------------------------------------
 
-    def _note_first(self, datagram: bytes, *, sent: bool) -> None:
-        if self._leg.line is None or not datagram:
-            return
-        if sent:
+    def _note_first_sent(self, datagram: bytes) -> None:
+        if self._leg.line is not None:  # else it is audio
             self._first_sent = True
-        else:
+            self._note_first("out", datagram)
+
+    def _note_first_heard(self, batch: list[tuple[bytes, Address]]) -> None:
+        """The first that was believed: strangers' datagrams and stray audio do not count."""
+        believed = self._leg.heard_from
+        if believed is not None:
             self._first_heard = True
-        self._journal.note(
-            "t38-first", direction="out" if sent else "in", octets=len(datagram), hex=datagram[:64].hex()
-        )
+            self._note_first("in", next((datagram for datagram, source in batch if source == believed), b""))
+
+    def _note_first(self, direction: str, datagram: bytes) -> None:
+        self._journal.note("t38-first", direction=direction, octets=len(datagram), hex=datagram[:64].hex())
 
     def _note_counters(self) -> None:
         line = self._leg.line
@@ -267,6 +296,7 @@ class Runner:
             strangers=self._leg.strangers,
             early=self._leg.early,
             unsent=self._socket.dropped,
+            unread=self._socket.troubles,
             **({} if line is None else line.counters.as_facts()),
         )
 

@@ -20,6 +20,18 @@ from vfax.transports.sip.values import Address
 MAX_DATAGRAM: Final = 65535
 BATCH: Final = 32  # datagrams read before other tasks get their turn
 RECEIVE_BUFFER: Final = 1 << 20  # asked for; the system may give less
+PASSING: Final = frozenset(
+    {
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.ENETDOWN,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.EMSGSIZE,
+        errno.ETIMEDOUT,
+    }
+)
+"""What reading may report about an earlier datagram or a tight moment, besides ConnectionError; the socket goes on."""
 
 
 class UdpSocket:
@@ -28,6 +40,7 @@ class UdpSocket:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self.dropped = 0  # datagrams that could not leave
+        self.troubles = 0  # errors while reading that concern a datagram, not the socket
         name = sock.getsockname()
         self.address: Address = (str(name[0]), int(name[1]))
 
@@ -38,14 +51,20 @@ class UdpSocket:
             family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
         except ValueError as why:
             raise LinkError(f"cannot listen on {host!r}: not an IPv4 or IPv6 address") from why
-        sock = socket.socket(family, socket.SOCK_DGRAM)
+        where = format_address((host, port))
+        try:
+            sock = socket.socket(family, socket.SOCK_DGRAM)
+        except OSError as why:
+            raise LinkError(f"cannot listen on {where}: {why.strerror}") from why
         try:
             sock.setblocking(False)
+            if family == socket.AF_INET6:  # "::" alike on all systems: IPv4 has a socket of its own
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             sock.bind((host, port))
-        except OSError as why:
+        except (OSError, OverflowError) as why:
             sock.close()
-            raise LinkError(f"cannot listen on {format_address((host, port))}: {why.strerror}") from why
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            raise LinkError(f"cannot listen on {where}: {getattr(why, 'strerror', why)}") from why
         return cls(sock)
 
     @classmethod
@@ -74,15 +93,18 @@ class UdpSocket:
             self.dropped += 1
 
     async def receive(self) -> list[tuple[bytes, Address]]:
-        """Wait for datagrams and take up to `BATCH` of them."""
+        """Wait for datagrams and take up to `BATCH` of them. Raises LinkError when the socket itself is broken."""
         await trio.lowlevel.wait_readable(self._sock)
         taken: list[tuple[bytes, Address]] = []
-        while len(taken) < BATCH:
+        for _ in range(BATCH):
             try:
                 octets, source = self._sock.recvfrom(MAX_DATAGRAM)
             except BlockingIOError:
                 break
-            except ConnectionError:  # Quirk: Windows reports ICMP errors about earlier datagrams of ours here
+            except OSError as why:  # Quirk: Windows reports ICMP errors about earlier datagrams of ours here
+                if not isinstance(why, ConnectionError) and why.errno not in PASSING:
+                    raise LinkError(f"cannot read from {format_address(self.address)}: {why.strerror}") from why
+                self.troubles += 1
                 continue
             taken.append((octets, (source[0], source[1])))
         return taken
@@ -106,5 +128,5 @@ def address_towards(peer: Address) -> str:
         try:
             probe.connect(peer)
         except OSError as why:
-            raise LinkError(f"no route to {format_address(peer)}: {why.strerror}") from why
+            raise LinkError(f"no route to {format_address(peer)}: {why.strerror or why}") from why
         return str(probe.getsockname()[0])
