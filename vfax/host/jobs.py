@@ -32,7 +32,7 @@ class JobOptions:
     `poll_interval`: how often a provider that reports facts is asked for them while it works.
     """
 
-    operation_timeout: float = 14_400.0
+    operation_timeout: float = 45_000.0
     abort_grace: float = 5.0
     poll_interval: float = 0.5
 

@@ -205,7 +205,7 @@ class TimerSettings(Section):
     linger: Seconds = Field(default=1.0, description="From the end of DCN to hanging up.")
     abort: Seconds = Field(default=0.7, description="An aborted fax is over by then.")
     page: Seconds = Field(default=2_400.0, description="One page, from its first data to its answer.")
-    call: Seconds = Field(default=3_600.0, description="A whole fax.")
+    call: Seconds = Field(default=43_200.0, description="A whole fax.")
 
 
 class LimitSettings(Section):
@@ -227,7 +227,7 @@ class HostSettings(Section):
     device_id_prefix: int = Field(default=1, ge=1, le=0xFFFF_0000, description="Number of the first device.")
     max_devices: Count = Field(default=10_000, description="Devices of all providers together.")
     call_timeout: Seconds = Field(default=10.0, description="What a provider may take for all but Send and Receive.")
-    operation_timeout: Seconds = Field(default=14_400.0, description="One Send or Receive; then it is aborted.")
+    operation_timeout: Seconds = Field(default=45_000.0, description="One Send or Receive; then it is aborted.")
     abort_grace: Seconds = Field(default=5.0, description="An aborted fax has that long before it is cancelled.")
     shutdown_grace: Seconds = Field(default=2.0, description="The same for faxes that run when the provider stops.")
     poll_interval: Seconds = Field(default=0.5, description="How often a running fax is asked how far it is.")

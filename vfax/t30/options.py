@@ -34,7 +34,7 @@ class Timers:
     linger: float = 1.0  # no name (field): from the end of DCN to hanging up, so that its repeats arrive
     abort: float = 0.7  # no name: an aborted fax is over by then
     page: float = 2400.0  # Limit: one page, from its first data to its answer (2400 bit/s: 700 KB)
-    call: float = 3600.0  # Limit: the whole fax, from LineUp
+    call: float = 43200.0  # Limit: the whole fax, from LineUp; a thousand fine pages take some ten hours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
