@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from trio.testing import MockClock
 
+import vfax.journal
 from vfax import call
 from vfax.codecs.dis import Coding
 from vfax.leg import CallerOffer, LegOptions
@@ -84,6 +85,13 @@ async def test_both_sides_offering_t38_at_once_still_agree(
     assert (sent.cause, receiver.outcomes[0].cause) == (Cause.COMPLETE, Cause.COMPLETE), sent.sentence
 
 
+def documented_kinds() -> set[str]:
+    """The kinds in the table of the journal's docstring."""
+    assert vfax.journal.__doc__ is not None
+    rows = [line.split("|") for line in vfax.journal.__doc__.splitlines() if line.startswith("| ")]
+    return {kind for row in rows for kind in row[1].replace(",", " ").split()}
+
+
 async def test_journal_tells_the_call_from_invite_to_outcome(
     fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock
 ) -> None:
@@ -96,6 +104,7 @@ async def test_journal_tells_the_call_from_invite_to_outcome(
     assert {"sip", "t38", "t38-first", "frame", "agreed", "training", "page", "counters", "outcome"} <= set(kinds)
     assert [line["name"] for line in lines if line["kind"] == "frame"][-1] == "DCN"
     assert lines[-1]["cause"] == "complete"
+    assert set(kinds) <= documented_kinds()
 
 
 async def test_nobody_listening_ends_with_a_sentence(

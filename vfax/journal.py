@@ -1,30 +1,34 @@
 """The journal: one JSON line per event of a call, written as it happens.
 
 Owns      the lines' shape, their safe text, the file and its limit, reading it back.
-Not here  which events are noted (call.py and below); the sentence of the outcome (verdict.py).
+Not here  which events are noted (calls.py, runner.py, device/job.py); the sentence of the outcome (verdict.py).
 
 Every line holds `at` (UTC wall time, ISO 8601 with milliseconds), `t` (seconds since the call began) and `kind`;
 the facts follow. A fact that is not known is left out.
 
 | kind       | when                                 | facts                                                      |
 |------------|--------------------------------------|------------------------------------------------------------|
-| call       | first line                           | call (its id), direction (in, out), caller, dialled or     |
-|            |                                      | destination, pages (when sending)                          |
+| call       | first line                           | call (its id), direction (in, out); in: caller,            |
+|            |                                      | caller_name, dialled, peer, call_id, user_agent; out:      |
+|            |                                      | destination, pages                                         |
+| media      | the media socket is open             | host, port                                                 |
 | sip        | each SIP message                     | direction (in, out), peer, summary                         |
 | answered   | the call is up                       | media (t38, audio)                                         |
-| t38        | T.38 agreed, again at each change    | remote and the fields of T38Parameters                     |
-| t38-first  | first UDPTL datagram each way        | direction (sent, heard), octets (hex of the beginning)     |
-| frame      | each T.30 control frame              | direction (sent, heard), name (DIS, DCS, MCF ...), words   |
-|            |                                      | (what it says, decoded), octets (hex)                      |
+| t38        | T.38 agreed, again at each change    | peer and the fields of T38Parameters                       |
+| t38-first  | first UDPTL datagram each way        | direction (in, out), octets (how many), hex (the first 64) |
+| dis, dcs   | each DIS or DCS                      | as frame                                                   |
+| frame      | each other T.30 control frame        | direction (in, out), name (CFR, MCF ...), words (what it   |
+|            |                                      | says, decoded), hex                                        |
 | identity   | CSI or TSI of the peer               | frame, text                                                |
-| agreed     | a DCS was sent or accepted           | the fields of Agreement                                    |
-| trained    | CFR or FTT                           | ok, rate_bps                                               |
-| page       | each step of a page                  | number, step (started, received, cut off, kept, lost,      |
+| agreed     | a DCS was sent or accepted           | modem, rate_bps, coding, ecm, resolution, width_px,        |
+|            |                                      | min_scan_ms                                                |
+| training   | CFR or FTT                           | ok, rate_bps                                               |
+| page       | each step of a page                  | number, what (started, received, cut off, kept, lost,      |
 |            |                                      | confirmed, repeated), rows, bad_rows, frames, why          |
-| status     | each status given to the host        | status (FS_* name) and its fields                          |
+| status     | each status given to the host        | status (FS_* name), page, remote_id                        |
 | storage    | the document could not be kept       | why                                                        |
 | fault      | a fault of vfax ended the call       | what, trace                                                |
-| counters   | at the end                           | what the roads counted: packets, lost, repaired, dropped   |
+| counters   | the media socket closes              | what the roads counted: strangers, lost, repaired, unsent  |
 | outcome    | the verdict; SIP lines may follow    | the fields of Outcome; lost, why_lost when lines were lost |
 | lost       | lines were lost after that           | lost, why                                                  |
 | unreadable | never written: read_journal says it  | line (number) that a crash or a full disk tore             |
