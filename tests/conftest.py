@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 import trio
+from hypothesis import settings
 from PIL import Image, ImageDraw, ImageFont
 from trio.testing import MockClock
 
@@ -19,6 +20,9 @@ from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.leg import LegOptions
 from vfax.outcome import Outcome
 from vfax.transports.udp import format_address
+
+settings.register_profile("vfax", deadline=None)  # how long an example takes says more of the machine's load
+settings.load_profile("vfax")
 
 TEXT: Final = (
     "the quick brown fox jumps over a lazy dog while every page of this fax tells how it was made and why "

@@ -72,6 +72,14 @@ class Served:
             return found
         raise AssertionError(f"vfax serve did not print {pattern!r}: {self.text}")
 
+    async def wait_for_records(self, count: int) -> None:
+        """Return when the inbox holds so many documents: the last move comes after the call."""
+        with trio.move_on_after(STOP_SECONDS):
+            while len(self.records()) < count:  # noqa: ASYNC110  # a folder tells nobody
+                await trio.sleep(0.05)
+            return
+        raise AssertionError(f"not {count} documents in {self.inbox}: {self.text}")
+
     async def watch_inbox(self) -> None:
         """Name every document that is seen unreadable or without its record."""
         while True:

@@ -70,7 +70,7 @@ class Rush:
                 for scenario in ("options", "direct_t38"):
                     run = partial(run_sipp, self.sipp, scenario, self.folder, ("127.0.0.1", served.port))
                     self.reports[scenario] = await trio.to_thread.run_sync(run)
-            await trio.sleep(1)
+            await served.wait_for_records(2)
 
     async def _call(self, peer: SpandspPeer, uri: str, way: Way) -> None:
         habits = Habits(way=way, abilities=Abilities(ident=PEER_ID))
