@@ -31,6 +31,21 @@ from vfax.transports.sip.values import Address
 from vfax.transports.udp import UdpSocket, format_address
 
 
+Told = (
+    t30.IdentityReceived
+    | t30.Agreed
+    | t30.Trained
+    | t30.PageStarted
+    | t30.PageConfirmed
+    | t30.PageRepeated
+    | t30.Ended
+    | Rang
+    | CallUp
+    | Switched
+)
+"""Events that are passed on in the same step."""
+
+
 class Runner:
     """Drives one leg from its first order to its outcome.
 
@@ -170,19 +185,7 @@ class Runner:
             case _:
                 self._tell(event)
 
-    def _tell(
-        self,
-        event: t30.IdentityReceived
-        | t30.Agreed
-        | t30.Trained
-        | t30.PageStarted
-        | t30.PageConfirmed
-        | t30.PageRepeated
-        | t30.Ended
-        | Rang
-        | CallUp
-        | Switched,
-    ) -> None:
+    def _tell(self, event: Told) -> None:
         note = self._journal.note
         match event:
             case t30.IdentityReceived(frame, text):
