@@ -30,7 +30,6 @@ from vfax.transports.sip import values as sip
 from vfax.transports.sip.values import Address
 from vfax.transports.udp import UdpSocket, format_address
 
-
 Told = (
     t30.IdentityReceived
     | t30.Agreed
