@@ -20,7 +20,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "transports": BASE | {"codecs"},
     "t30": BASE | {"codecs"},
     "fsp": {"errors", "outcome"},
-    "verdict": BASE,
+    "verdict": BASE | {"transports"},
     "journal": BASE,
     "pages": BASE,
     "call": BASE,

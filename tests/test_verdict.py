@@ -3,6 +3,7 @@ from itertools import product
 import pytest
 
 from vfax.outcome import Cause, Outcome, Phase, Retry
+from vfax.transports.sip.reasons import REASONS
 from vfax.verdict import (
     ADVICE,
     AWAITED,
@@ -10,7 +11,6 @@ from vfax.verdict import (
     MAX_EVIDENCE,
     RETRIES,
     SENTENCES,
-    SIP_REASONS,
     STEPS,
     advice,
     cause_of_sip,
@@ -181,4 +181,4 @@ def test_advice_waits_for_what_may_pass_and_gives_up_what_may_not() -> None:
 def test_a_status_is_named_when_it_has_a_name() -> None:
     assert sip_words(488) == "SIP 488 Not Acceptable Here"
     assert sip_words(499) == "SIP 499"
-    assert all(300 <= status < 700 for status in SIP_REASONS)
+    assert all(100 <= status < 700 for status in REASONS)

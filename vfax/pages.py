@@ -1,7 +1,7 @@
 """Durable pages: a page that was kept survives a crash, and a file with a final name is whole.
 
 Owns      `PageFolder`: one file a page beside the target, then the whole document in its place; recovery after a crash.
-Not here  what a page looks like as TIFF (codecs/tiff.py), when it may be confirmed (t30/, call.py).
+Not here  what a page looks like as TIFF (codecs/tiff.py), when it may be confirmed (t30/, runner.py).
 
 Every write is write-new, sync, rename, sync the directory. All functions block: run them in a worker thread. An
 OSError becomes a StoreError whose sentence names the path and the system's words; nothing may be confirmed then.

@@ -214,7 +214,9 @@ class Simulation:
             line.send(datagram, self.now)
 
     def _take_sip(self, node: _Node, event: sip.SipEvent) -> None:
-        if isinstance(event, sip.IncomingCall):
+        if isinstance(event, sip.IncomingCall) and node.leg is not None:
+            node.agent.refuse(event.call, 486, self.now)  # one line
+        elif isinstance(event, sip.IncomingCall):
             node.key = event.call
             node.leg = node.make_leg(event, self.now)
             node.leg.command(leg.Accept(), self.now)

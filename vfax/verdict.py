@@ -11,6 +11,7 @@ Pure: text in, text out. Words of the peer come in as `evidence` only, and never
 from typing import Final
 
 from vfax.outcome import Cause, Outcome, Phase, Retry
+from vfax.transports.sip.reasons import REASONS
 
 MAX_EVIDENCE: Final = 200
 """Limit: characters of evidence in a sentence; the journal has the rest."""
@@ -57,7 +58,7 @@ def cause_of_sip(status: int, *, t38_offered: bool = True) -> Cause:
 
 def sip_words(status: int) -> str:
     """`SIP 486 Busy Here`; a status that nobody registered keeps its number alone."""
-    return f"SIP {status} {SIP_REASONS[status]}" if status in SIP_REASONS else f"SIP {status}"
+    return f"SIP {status} {REASONS[status]}" if status in REASONS else f"SIP {status}"
 
 
 # --- parts of the sentence -----------------------------------------------------------------------
@@ -300,55 +301,3 @@ CAUSES_OF_SIP: Final[dict[int, Cause]] = {
     **dict.fromkeys((481, 482, 483, 491), Cause.NETWORK),
 }
 """Final failures with a meaning of their own; other 5xx are NETWORK, the rest is REJECTED."""
-
-SIP_REASONS: Final[dict[int, str]] = {
-    300: "Multiple Choices",
-    301: "Moved Permanently",
-    302: "Moved Temporarily",
-    305: "Use Proxy",
-    380: "Alternative Service",
-    400: "Bad Request",
-    401: "Unauthorized",
-    402: "Payment Required",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    406: "Not Acceptable",
-    407: "Proxy Authentication Required",
-    408: "Request Timeout",
-    410: "Gone",
-    413: "Request Entity Too Large",
-    414: "Request-URI Too Long",
-    415: "Unsupported Media Type",
-    416: "Unsupported URI Scheme",
-    420: "Bad Extension",
-    421: "Extension Required",
-    422: "Session Interval Too Small",  # RFC 4028
-    423: "Interval Too Brief",
-    433: "Anonymity Disallowed",  # RFC 5079
-    480: "Temporarily Unavailable",
-    481: "Call/Transaction Does Not Exist",
-    482: "Loop Detected",
-    483: "Too Many Hops",
-    484: "Address Incomplete",
-    485: "Ambiguous",
-    486: "Busy Here",
-    487: "Request Terminated",
-    488: "Not Acceptable Here",
-    491: "Request Pending",
-    493: "Undecipherable",
-    500: "Server Internal Error",
-    501: "Not Implemented",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Server Time-out",
-    505: "Version Not Supported",
-    513: "Message Too Large",
-    580: "Precondition Failure",  # RFC 3312
-    600: "Busy Everywhere",
-    603: "Decline",
-    604: "Does Not Exist Anywhere",
-    606: "Not Acceptable",
-    607: "Unwanted",  # RFC 8197
-    608: "Rejected",  # RFC 8688
-}

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from enum import Enum, auto
 from pathlib import Path
-from typing import Final, NoReturn, Protocol, assert_never, runtime_checkable
+from typing import Final, NoReturn, assert_never
 
 import trio
 
@@ -75,18 +75,6 @@ class JobHandle:
     __slots__ = ()
 
 
-@runtime_checkable
-class Journalled(Protocol):
-    """A call that keeps a journal: the statuses belong into it too."""
-
-    @property
-    def journal_path(self) -> Path | None:
-        """Where the journal is, or None."""
-
-    def note(self, kind: str, **facts: str | int) -> None:
-        """Add a line; must not raise."""
-
-
 class Job:
     """One operation. `post_failures` counts statuses that the host's port did not take."""
 
@@ -111,7 +99,7 @@ class Job:
         self._token = token
         self._scope = trio.CancelScope()
         self._call: InboundCall | OutboundCall | None = None
-        self._journal: Journalled | None = None
+        self._note: Callable[..., None] | None = None
         self._inbound = False
         self._aborted = False
         self._ended = False
@@ -236,10 +224,8 @@ class Job:
     async def _run(self, call: InboundCall | OutboundCall, operate: Callable[[], Awaitable[Outcome]]) -> None:
         """See a call through to its outcome and say it. Raises OperationFailed unless the fax is complete."""
         self._call = call
-        self._facts = replace(self._facts, call_id=call.id)
-        if isinstance(call, Journalled):
-            self._journal = call
-            self._facts = replace(self._facts, journal_path=str(call.journal_path or ""))
+        self._facts = replace(self._facts, call_id=call.id, journal_path=str(call.journal_path or ""))
+        self._note = call.note
         if self._aborted:  # it came before there was a call to pass it on to
             call.abort()
         outcome = ABORTED  # of an operation that is cut off
@@ -310,8 +296,8 @@ class Job:
         if news == self._posted or self._ended:
             return
         self._posted = news
-        if self._journal is not None:
-            self._journal.note("status", status=status_id.name, page=facts.page, remote_id=facts.remote_id)
+        if self._note is not None:
+            self._note("status", status=status_id.name, page=facts.page, remote_id=facts.remote_id)
         try:
             self._port.post(self._key, self._status)
         except PortError:  # full or closed: the host can still ask, and the fax goes on

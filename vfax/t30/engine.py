@@ -1,7 +1,7 @@
 """The T.30 engine: one end of one fax, as data in and data out.
 
 Owns      the one door to receiver and sender.
-Not here  the procedure (tables.py), roads (transports/), files (call.py).
+Not here  the procedure (tables.py), roads (transports/), files (runner.py).
 Source    T.30 (09/2005).
 """
 
