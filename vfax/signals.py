@@ -55,9 +55,13 @@ class SendTone:
 
 @dataclass(frozen=True, slots=True)
 class SendFrames:
-    """A V.21 burst: preamble, the frames (address octet to FIF, no FCS, T.38 bit order), end of signal."""
+    """A V.21 burst: preamble, the frames (address octet to FIF, no FCS, T.38 bit order), end of signal.
+
+    `hurried` is for the last word of a call that is being cut off: it leaves at once and unpaced.
+    """
 
     frames: tuple[bytes, ...]
+    hurried: bool = False
 
 
 @dataclass(frozen=True, slots=True)

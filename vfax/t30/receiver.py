@@ -206,8 +206,8 @@ class Receiver(Reception):
 
     # --- answers ------------------------------------------------------------------------------------
 
-    def _answer(self, fcf: Fcf, info: bytes = b"") -> None:
-        super()._answer(fcf, info)
+    def _answer(self, fcf: Fcf, info: bytes = b"", *, hurried: bool = False) -> None:
+        super()._answer(fcf, info, hurried=hurried)
         self._missed = 0
         last = self._output[-1]
         if isinstance(last, SendFrames) and fcf is not Fcf.DCN:

@@ -290,7 +290,7 @@ class Terminal(Turns):
         self._due.clear()
         self._armed = None
         if dcn:
-            self._answer(Fcf.DCN)
+            self._answer(Fcf.DCN, hurried=cause is Cause.ABORTED)
             self._due.pop(Timer.LEAVING, None)
             self._leaving = True
         else:

@@ -33,7 +33,7 @@ def airtime(transmission: Transmission) -> float:
     match transmission:
         case SendTone():
             return 3.5
-        case SendFrames(frames):
+        case SendFrames(frames, _):
             return 1.3 + sum(len(frame) + 4 for frame in frames) * 8 / 300
         case SendTraining(modem, octets):
             return 1.7 + octets * 8 / modem.rate_bps
@@ -243,7 +243,7 @@ class Turns:
             self._events.append(FrameSeen(sent=True, name=frame.fcf.title, octets=octets, words=describe(frame)))
         return encoded
 
-    def _answer(self, fcf: Fcf, info: bytes = b"") -> None:
+    def _answer(self, fcf: Fcf, info: bytes = b"", *, hurried: bool = False) -> None:
         """Say one mandatory frame; what we were saying is cut."""
         self._hush()
-        self._say(SendFrames(self._note_said((Frame(fcf, info, x=self._x),))))
+        self._say(SendFrames(self._note_said((Frame(fcf, info, x=self._x),)), hurried))

@@ -24,6 +24,7 @@ from vfax.transports.t38_tables import CARRIER_OF
 from vfax.transports.udptl import Sender
 
 _V21_FRAME_GAP_BITS: Final = 35  # FCS, the flags between frames, and margin: 16 + 3 + 16
+HURRY: Final = 0.05  # of its time a hurried burst takes: a gateway may not manage to send it, a terminal hears it
 _HEADER: Final = 5  # octets of an IFP before the data of its only field
 _ECM_FRAME_GAP_BITS: Final = 27  # FCS, one flag, and at most 3 zeros stuffed into the FCS
 
@@ -172,6 +173,10 @@ def _image(wire: Wire, order: line.SendImage) -> Iterator[Step]:
     yield from _octets(wire, order.modem, at, order.data + bytes(pad))
 
 
+def _hurried(order: Transmission) -> bool:
+    return isinstance(order, line.SendFrames) and order.hurried
+
+
 def _steps(wire: Wire, order: Transmission) -> Iterator[Step]:
     """The whole burst of an order, made packet by packet as they come due."""
     if isinstance(order, line.SendFrames):
@@ -204,6 +209,7 @@ class Voice:
         "_base",
         "_done_at",
         "_held_until",
+        "_pace",
         "_queue",
         "_ready_at",
         "_sent_at",
@@ -220,6 +226,7 @@ class Voice:
         self._steps: Iterator[Step] | None = None
         self._step: Step | None = None  # the next one due; None while nothing is being said
         self._base = now  # start of the burst
+        self._pace = wire.options.pace  # of the burst
         self._held_until = -math.inf  # no page data before: two packets back to back were enough
         self._ready_at = now  # since when the first order waits
         self._done_at = math.inf  # our own trailing silence ends
@@ -247,7 +254,7 @@ class Voice:
         if busy:
             self._send(_NO_SIGNAL, self._wire.options.repeats, self._wire.control_depth, now)
             self._base = now
-            self._done_at = now + self._wire.options.silence * self._wire.options.pace
+            self._done_at = now + self._wire.options.silence * self._pace
 
     def pump(self, now: float, free_at: float) -> bool:
         """Send what is due. The line is the peer's until `free_at`. True when all that was ordered has left."""
@@ -255,7 +262,7 @@ class Voice:
         while self._step is not None or self._begin(now, free_at):
             step = self._step
             assert step is not None
-            due = self._base + step[0] * self._wire.options.pace
+            due = self._base + step[0] * self._pace
             if due > now:
                 return False
             if step[2] != _SIGNAL:
@@ -263,7 +270,7 @@ class Voice:
                     return False
                 burst += 1
                 if burst > self._BACK_TO_BACK:
-                    self._held_until = now + self._wire.options.packet_ms / 1000 * self._wire.options.pace
+                    self._held_until = now + self._wire.options.packet_ms / 1000 * self._pace
                     return False
             self._perform(step, now, now - due)
         if now >= self._done_at:
@@ -277,7 +284,7 @@ class Voice:
         """When `pump` has something to do, if the line stays the peer's until `free_at`."""
         step = self._step
         if step is not None:
-            due = self._base + step[0] * self._wire.options.pace
+            due = self._base + step[0] * self._pace
             return due if step[2] == _SIGNAL else max(due, self._held_until)
         if self._queue:
             return self._start_at(free_at)
@@ -287,6 +294,8 @@ class Voice:
         """When the first order of the queue may start: at once behind our own burst, else when the line is ours."""
         if self._done_at < math.inf:
             return self._base
+        if _hurried(self._queue[0]):
+            return self._ready_at
         return max(self._ready_at, min(free_at, self._ready_at + self._wire.options.turn_wait))
 
     def _begin(self, now: float, free_at: float) -> bool:
@@ -296,7 +305,9 @@ class Voice:
         if not follows:
             self._base = now
         self._done_at = math.inf
-        self._steps = _steps(self._wire, self._queue.popleft())
+        order = self._queue.popleft()
+        self._pace = self._wire.options.pace * (HURRY if _hurried(order) else 1.0)
+        self._steps = _steps(self._wire, order)
         self._step = next(self._steps)
         if follows and self._step[1] == _NO_SIGNAL:  # said already, as the end of our burst before
             self._step = next(self._steps)
@@ -316,7 +327,7 @@ class Voice:
         if self._step is None:
             self._steps = None
             self._base = self._ready_at = now
-            self._done_at = now + wire.options.silence * wire.options.pace
+            self._done_at = now + wire.options.silence * self._pace
 
     def _depth(self, kind: int) -> int:
         """Earlier packets behind this one. The first of a page still bring what control packets would have brought."""
