@@ -125,7 +125,8 @@ async def test_abort_in_every_phase_is_quick_and_polite_and_leaves_nothing(
     assert (result.complaints, result.ok) == ([], False)
     assert [packet.status_id for packet in stage.packets][-1] == FaxStatus.FS_USER_ABORT
     assert result.heard().count("MCF") == (phase == "page-two")
-    assert phase == "ringing" or result.heard()[-1] == "DCN"
+    in_audio = phase == "answered" and habits is WITHOUT_ECM
+    assert phase == "ringing" or in_audio or result.heard()[-1] == "DCN"
     assert not pages_folder(target).exists()
     if phase == "page-two":  # whether an aborted fax is wanted is the host's to say; what was confirmed is there
         assert documents.read_pages(target)[0].tobytes() == pages[0].tobytes()
