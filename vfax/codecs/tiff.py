@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from PIL import Image, ImageChops, ImageFilter, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageFilter, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from vfax.codecs.dis import Resolution
 from vfax.codecs.t4 import MAX_WIDTH_PX
@@ -78,6 +78,10 @@ NOISE_SHARE: Final = 0.4
 DARK, LIGHT = 64, 192
 # EPS and WMF are programs, not pictures: reading them runs a program on this machine.
 REFUSED_FORMATS: Final = frozenset({"EPS", "WMF"})
+
+# Known by name, TIFF needs no search through all of Pillow's formats, which would hold the first page for 100 ms.
+assert TiffImagePlugin.TiffImageFile.format == "TIFF"
+Image.preinit()
 
 # Everything Pillow's readers are known to raise for broken files.
 _PILLOW_FAULTS: Final = (
