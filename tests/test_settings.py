@@ -201,6 +201,7 @@ OTHER_VALUES: dict[str, object] = {
     "sip.allow": ("10.0.0.0/8",),
     "sip.public_address": "192.0.2.9",
     "media.caller_offer": "audio",
+    "media.internet_aware": "never",
     "fax.max_width": 1728,
     "fax.send_codings": ("MH",),
     "fax.receive_codings": ("MH",),
@@ -272,6 +273,7 @@ NOT_SET_BY_AN_OPERATOR = {
     "SipOptions.options_sdp",  # what we can do follows from the other settings
     "T30Options.modems",  # by max_rate
     "T30Options.local_tcf",  # negotiated
+    "T30Options.internet_aware",  # decided for each call by LegOptions.internet_aware
     "T38Parameters.rate_management",
     "T38Parameters.fill_bit_removal",
     "T38Parameters.transcoding_mmr",

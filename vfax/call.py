@@ -69,7 +69,14 @@ class PageDone:
     number: int
 
 
-CallEvent = Dialing | Ringing | Answered | Identified | Negotiated | PageBegun | PageMoving | PageDone
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """The caller said whom the fax is for behind the number (SUB)."""
+
+    subaddress: str
+
+
+CallEvent = Dialing | Ringing | Answered | Identified | Addressed | Negotiated | PageBegun | PageMoving | PageDone
 
 Publish = Callable[[CallEvent], None]
 """Called synchronously from the call's task; must not block and must not raise."""
@@ -83,6 +90,9 @@ class SendRequest:
     destination: str  # SIP URI
     local_id: str  # our TSI
     caller_name: str
+    first_page: int = 1  # pages before were confirmed in an earlier call
+    subaddress: str = ""  # SUB
+    sender_password: str = ""  # SID
 
 
 class InboundCall(Protocol):

@@ -22,6 +22,14 @@ class CallerOffer(StrEnum):
     AUDIO = "audio"
 
 
+class InternetAware(StrEnum):
+    """When our DIS announces the unpaced transfer between internet-aware terminals (bit 123)."""
+
+    AUTO = "auto"  # to a caller whose User-Agent says vfax
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegOptions:
     """Policy and limits of one call; times in seconds."""
@@ -37,6 +45,7 @@ class LegOptions:
     audio_limit: float = 45.0  # Limit: audio without T.38, whatever happens
     answer_limit: float = 60.0  # T0: an INVITE nobody answers
     abort_limit: float = 0.9  # an aborted fax is over by then
+    internet_aware: InternetAware = InternetAware.AUTO
     learn_source: bool = False  # media may come from a host that the SDP does not name (NAT)
 
 

@@ -189,8 +189,10 @@ class Runner:
         match event:
             case t30.IdentityReceived(frame, text):
                 note("identity", frame=frame, text=text)
-                if frame in ("CSI", "TSI"):
+                if frame in ("CSI", "TSI", "CIG"):
                     self._publish(call.Identified(text))
+                elif frame == "SUB":
+                    self._publish(call.Addressed(text))
             case t30.Agreed(agreement):
                 note("agreed", **_words(agreement))
                 self._publish(

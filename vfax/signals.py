@@ -95,7 +95,18 @@ class StopSending:
     """Cut whatever is being transmitted and drop what is queued; the line goes to no-signal."""
 
 
-Transmission = SendTone | SendFrames | SendTraining | SendImage | SendEcm | StopSending
+@dataclass(frozen=True, slots=True)
+class SetPace:
+    """How fast what follows is sent: at the modem's rate, or as fast as the road goes.
+
+    Unpaced only between two internet-aware terminals (T.30 (09/2005) Table 2, bit 123): no modem is behind the peer.
+    A change takes effect with the next burst; it is no burst itself and brings no `TransmissionDone`.
+    """
+
+    paced: bool
+
+
+Transmission = SendTone | SendFrames | SendTraining | SendImage | SendEcm | StopSending | SetPace
 
 
 # --- up: what the line heard ---------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from vfax.call import Identified, Negotiated, PageBegun, PageDone, PageMoving
+from vfax.call import Addressed, Identified, Negotiated, PageBegun, PageDone, PageMoving
 from vfax.errors import DocumentError, LinkError
 from vfax.fsp.completion import CompletionPort
 from vfax.fsp.constants import FaxStatus, LineMessageId
@@ -104,6 +104,17 @@ async def test_each_status_stands_in_the_calls_journal(make_running_desk: MakeRu
     await desk.receive(job)
     assert call.notes == [(status.name, page) for status, page in codes(desk.posted(job))]
     assert len(call.notes) == 4
+    await desk.stop()
+
+
+async def test_the_subaddress_stands_behind_the_number_in_routing_info(
+    make_running_desk: MakeRunningDesk, scripted: Any
+) -> None:
+    desk = await make_running_desk()
+    desk.network.comes(scripted(Addressed("4711|x"), PageBegun(1), outcome=TWO))
+    job = await desk.job()
+    await desk.receive(job)
+    assert desk.posted(job)[-1].routing_info == "+4940654321|4711?x"
     await desk.stop()
 
 

@@ -24,6 +24,7 @@ from vfax.signals import (
     SendImage,
     SendTone,
     SendTraining,
+    SetPace,
     SignalEnded,
     SignalStarted,
     StopSending,
@@ -74,7 +75,7 @@ def carried(transmission: Transmission) -> tuple[Timed, float]:
             return _data(modem, data, SHORT_TRAINING if short else TRAINING)
         case SendEcm(modem, short, frames):
             return _hdlc(modem, frames, (SHORT_TRAINING if short else TRAINING) + 0.2)
-        case StopSending():
+        case StopSending() | SetPace():
             raise AssertionError("not a burst")
 
 
@@ -106,6 +107,8 @@ class Half:
         self.on: Modem | None = None
 
     def transmit(self, transmission: Transmission, now: float) -> None:
+        if isinstance(transmission, SetPace):
+            return
         if isinstance(transmission, StopSending):
             self.generation += 1
             self.free_at = now

@@ -65,6 +65,7 @@ class Agreement:
     width_px: int
     min_scan_ms: int
     max_rows: int = 0
+    internet_aware: bool = False  # bit 123: no modem on the road, so no TCF and no pacing; `modem` is a name only
 
 
 # --- bits ----------------------------------------------------------------------------------------
@@ -182,7 +183,6 @@ _FOREIGN_DCS: Final[dict[int, str]] = {
     108: "400x800",
     109: "600x1200",
     116: "T.45",
-    123: "internet-aware rates",
 }
 """Bits of a DCS that choose what vfax never offers; a page under them could not be understood."""
 
@@ -229,6 +229,7 @@ class Capabilities:
     halved_scan: bool = False
     subaddress: bool = False
     password: bool = False
+    selective_polling: bool = False  # bit 47
     internet_aware: bool = False
 
     @classmethod
@@ -256,6 +257,7 @@ class Capabilities:
             halved_scan=46 in bits,
             subaddress=49 in bits,
             password=50 in bits,
+            selective_polling=47 in bits,
             internet_aware=123 in bits,
         )
 
@@ -273,6 +275,7 @@ class Capabilities:
             27: self.ecm,
             31: self.ecm and Coding.MMR in self.codings,
             46: self.halved_scan,
+            47: self.selective_polling,
             49: self.subaddress,
             50: self.password,
             123: self.internet_aware,
@@ -308,7 +311,8 @@ class Capabilities:
 
 def encode_dcs(agreement: Agreement, *, subaddress: bool = False, password: bool = False) -> bytes:
     """The information field of a DCS: every capability that was not chosen is clear."""
-    bits = {10} | _bits_of(_CHOOSES[agreement.modem], 11) | _bits_of(_WIDTH_PATTERNS[agreement.width_px], 17)
+    rate = "0000" if agreement.internet_aware else _CHOOSES[agreement.modem]
+    bits = {10} | _bits_of(rate, 11) | _bits_of(_WIDTH_PATTERNS[agreement.width_px], 17)
     bits |= _bits_of("01" if agreement.max_rows == 0 else "00", 19)
     bits |= _bits_of(_SCAN_PATTERNS[(agreement.min_scan_ms, agreement.min_scan_ms)], 21)
     if agreement.resolution in _RESOLUTION_BITS:
@@ -320,6 +324,7 @@ def encode_dcs(agreement: Agreement, *, subaddress: bool = False, password: bool
         31: agreement.coding is Coding.MMR,
         49: subaddress,
         50: password,
+        123: agreement.internet_aware,
     }
     return _packed(bits | {bit for bit, said in flags.items() if said})
 
@@ -336,7 +341,8 @@ def decode_dcs(fif: bytes) -> Agreement:
     foreign = foreign_modes(fif)
     if foreign:
         raise DecodeError(f"DCS chooses what was never offered: {', '.join(foreign)}", source="T.30 Table 2")
-    modem = _chosen_modem(bits)
+    aware = 123 in bits
+    modem = Modem.V17_14400 if aware else _chosen_modem(bits)
     mmr = 31 in bits
     ecm = 27 in bits or mmr
     resolution = Resolution.SUPERFINE if 41 in bits else Resolution.FINE if 15 in bits else Resolution.STANDARD
@@ -350,6 +356,7 @@ def decode_dcs(fif: bytes) -> Agreement:
         width_px=_WIDTHS[_pattern(bits, 17, 18)],
         min_scan_ms=0 if ecm else _SCAN_TIMES[_pattern(bits, 21, 23)][0],
         max_rows=length_mm * resolution.rows_per_100_mm // 100,
+        internet_aware=aware,
     )
 
 

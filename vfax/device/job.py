@@ -18,6 +18,7 @@ from typing import Final, NoReturn, assert_never
 import trio
 
 from vfax.call import (
+    Addressed,
     Answered,
     CallEvent,
     Dialing,
@@ -256,6 +257,9 @@ class Job:
             case Identified(remote_id):
                 self._facts = replace(self._facts, remote_id=peer_text(remote_id))
                 self._status = replace(self._status, csi=self._facts.remote_id)
+            case Addressed(subaddress):
+                self._facts = replace(self._facts, subaddress=peer_text(subaddress))
+                self._status = replace(self._status, routing_info=self._routing_info())
             case Negotiated(rate_bps, ecm, coding, resolution):
                 self._facts = replace(self._facts, rate_bps=rate_bps, ecm=ecm, coding=coding, resolution=resolution)
             case PageBegun(number):
@@ -268,6 +272,9 @@ class Job:
                 self._moving = None
             case _:
                 assert_never(event)
+
+    def _routing_info(self) -> str:
+        return routing_info(self._facts.dialled, self._facts.subaddress) if self._inbound else ""
 
     # --- saying it -------------------------------------------------------------------------------
 
@@ -289,7 +296,7 @@ class Job:
             page_count=facts.page,
             csi=facts.remote_id,
             caller_id=facts.caller_id if self._inbound else "",
-            routing_info=routing_info(facts.dialled) if self._inbound else "",
+            routing_info=self._routing_info(),
             error_code=error_code,
         )
         news = (status_id, facts.page)

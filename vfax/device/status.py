@@ -73,8 +73,17 @@ def peer_text(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text[:TEXT_LIMIT]).strip()
 
 
-def routing_info(dialled: str) -> str:
-    """RoutingInfo of a call to `dialled` (what the caller asked for, as the network gave it); always well-formed."""
+def routing_info(dialled: str, subaddress: str = "") -> str:
+    """RoutingInfo of a call to `dialled` (what the caller asked for, as the network gave it); always well-formed.
+
+    A subaddress (SUB) stands behind the bar; a call that named no number has nothing it could stand behind.
+    """
+    number = _number(dialled)
+    behind = peer_text(subaddress).replace("|", "?")
+    return f"{number}|{behind}" if number.strip() and behind else number
+
+
+def _number(dialled: str) -> str:
     number = peer_text(dialled).replace("|", "?")
     try:
         check_routing("FaxDevStatus", "routing_info", number)

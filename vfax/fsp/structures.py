@@ -256,6 +256,7 @@ class CallFacts:
     caller_id: str = ""
     caller_name: str = ""
     dialled: str = ""
+    subaddress: str = ""
     rate_bps: int = 0
     ecm: bool | None = None
     coding: str = ""

@@ -109,6 +109,10 @@ class MediaSettings(Section):
         default=6.0, description="Calling with audio: how long their offer is awaited."
     )
     refused_grace: Seconds = Field(default=10.0, description="After a refused offer of T.38: how long theirs may come.")
+    internet_aware: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Called: announce the unpaced transfer (no modem in between); auto: to callers that are vfax too.",
+    )
     audio_limit: Seconds = Field(default=45.0, description="Audio without T.38, whatever happens; then the call ends.")
     answer_limit: Seconds = Field(default=60.0, description="T0: how long our INVITE may stay unanswered.")
     abort_limit: Seconds = Field(default=0.9, description="An aborted fax is over by then.")

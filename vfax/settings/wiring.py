@@ -17,7 +17,7 @@ from vfax.fsp.errors import ProviderLoadError
 from vfax.fsp.provider import RegistrationRecord
 from vfax.host.jobs import JobOptions
 from vfax.host.service import HostOptions
-from vfax.leg import CallerOffer, LegOptions
+from vfax.leg import CallerOffer, InternetAware, LegOptions
 from vfax.settings.model import Section, Settings
 from vfax.settings.words import parse_host_port
 from vfax.t30.options import Limits, T30Options, Timers
@@ -73,6 +73,7 @@ def leg_options(settings: Settings) -> LegOptions:
     """Policy of one call, with the line and the terminal under it."""
     given = same_names(LegOptions, settings.media) | {
         "caller_offer": CallerOffer(settings.media.caller_offer),
+        "internet_aware": InternetAware(settings.media.internet_aware),
         "t38": t38_parameters(settings),
         "line": T38Options(**same_names(T38Options, settings.t38)),
         "fax": t30_options(settings),

@@ -60,6 +60,7 @@ class T30Options:
     resolutions: frozenset[Resolution] = frozenset({Resolution.STANDARD, Resolution.FINE})
     max_width_px: int = 2432  # 1728 (A4), 2048 (B4) or 2432 (A3)
     ced: bool = True  # the called side says CED first
+    internet_aware: bool = False  # announce and take bit 123: nothing but packets is between us and the peer
     local_tcf: bool = False  # T38FaxRateManagement localTCF: training is judged by gateways, CFR needs no zeros
     tries: int = 3  # times a command is said before we give up
     rtp_from: float = 0.05  # share of bad rows from which a page is confirmed with "retrain"
@@ -81,6 +82,7 @@ class T30Options:
             max_width_px=self.max_width_px,
             max_length_mm=0,
             min_scan_ms=(0, 0),
+            internet_aware=self.internet_aware,
         )
 
     def _family_fits(self, modem: Modem) -> bool:

@@ -16,6 +16,7 @@ from vfax.signals import (
     SendImage,
     SendTone,
     SendTraining,
+    SetPace,
     StopSending,
     Transmission,
 )
@@ -41,7 +42,7 @@ def airtime(transmission: Transmission) -> float:
             return 1.7 + len(data) * 8 / modem.rate_bps
         case SendEcm(modem, _, frames):
             return 2.0 + sum(len(frame) + 4 for frame in frames) * 8.2 / modem.rate_bps
-        case StopSending():
+        case StopSending() | SetPace():
             return 0.0
 
 

@@ -33,11 +33,37 @@ class PageInfo:
     resolution: Resolution
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressing:
+    """What a caller says besides its identity: at most 20 characters each, empty for "nothing".
+
+    Of a document to be polled: what the caller must say to get it.
+    """
+
+    subaddress: str = ""  # SUB: whom the fax is for behind the number
+    sender_password: str = ""  # SID
+    poll_address: str = ""  # SEP: which document is asked for
+    poll_password: str = ""  # PWD
+
+
 @dataclass(frozen=True, slots=True)
 class SendDocument:
-    """What a sender will send: said once, before the line is up."""
+    """What a sender will send: said once, before the line is up.
+
+    `first` is the number (from 1) of the first page to send: those before were confirmed in an earlier call. On the
+    called side it is the document that may be polled.
+    """
 
     pages: tuple[PageInfo, ...]
+    first: int = 1
+    addressing: Addressing = Addressing()
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """A caller that receives: ask for the called side's document. Said once, before the line is up."""
+
+    addressing: Addressing = Addressing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +114,7 @@ class Abort:
     why: str = "aborted"
 
 
-Order = SendDocument | LineUp | LineDown | PageCoded | PageUnavailable | PageKept | PageLost | Abort
+Order = SendDocument | Poll | LineUp | LineDown | PageCoded | PageUnavailable | PageKept | PageLost | Abort
 
 
 # --- events (past tense) -------------------------------------------------------------------------

@@ -73,6 +73,8 @@ class T38Line:
         if isinstance(order, line.StopSending):
             self._voice.stop(now)
             return
+        if isinstance(order, line.SetPace):
+            return  # all is paced
         refuse_nonsense(order)
         self._voice.say(order, now)
         self._pump(now)
