@@ -44,7 +44,10 @@ MODEM_BITS: Final = {Modem.V27TER: 0x01, Modem.V29: 0x03, Modem.V17: 0x07}  # T3
 CODING_BITS: Final = {Coding.MH: 0x02, Coding.MR: 0x06, Coding.MMR: 0x0E}  # T30_SUPPORT_T4_1D, _T4_2D, _T6
 CODING_NAMES: Final = {1: "MH", 2: "MR", 3: "MMR"}  # T4_COMPRESSION_ITU_*
 STANDARD, FINE, R8 = 0x01, 0x02, 0x20000  # T30_SUPPORT_*_RESOLUTION
+EVERY_RESOLUTION: Final = 0x730007
+"""T30_SUPPORT_STANDARD, _FINE, _SUPERFINE, _R4, _R8, _R16, _300_300, _400_400, _600_600_RESOLUTION."""
 WIDTH_215MM, UNLIMITED_LENGTH, A4_LENGTH = 0x01, 0x10000, 0x20000  # T30_SUPPORT_*
+EVERY_WIDTH: Final = 0x07  # T30_SUPPORT_215MM_WIDTH, _255MM_WIDTH, _303MM_WIDTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,7 @@ class Abilities:
     modem: Modem = Modem.V17
     coding: Coding = Coding.MMR
     fine: bool = True
+    everything: bool = False  # every resolution and every width it knows
     t38_version: int = 0
     max_bit_rate_bps: int = 14400
     min_row_time_ms: int = 0
@@ -224,8 +228,10 @@ class SpandspTerminal:
         lib.t30_set_ecm_capability(t30, int(able.ecm))
         lib.t30_set_supported_modems(t30, MODEM_BITS[able.modem])
         lib.t30_set_supported_compressions(t30, CODING_BITS[able.coding])
-        lib.t30_set_supported_resolutions(t30, STANDARD | R8 | (FINE if able.fine else 0))
-        lib.t30_set_supported_image_sizes(t30, WIDTH_215MM | A4_LENGTH | UNLIMITED_LENGTH)
+        resolutions = EVERY_RESOLUTION if able.everything else STANDARD | R8 | (FINE if able.fine else 0)
+        lib.t30_set_supported_resolutions(t30, resolutions)
+        widths = EVERY_WIDTH if able.everything else WIDTH_215MM
+        lib.t30_set_supported_image_sizes(t30, widths | A4_LENGTH | UNLIMITED_LENGTH)
         lib.t30_set_minimum_scan_line_time(t30, able.min_row_time_ms)
 
     def _set_document(self, document: Path, *, caller: bool) -> None:
