@@ -1,7 +1,7 @@
 """The journal: one JSON line per event of a call, written as it happens.
 
-Owns      the lines' shape, their safe text, the file and its limit, reading it back.
-Not here  which events are noted (calls.py, runner.py, device/job.py); the sentence of the outcome (verdict.py).
+Owns      the lines' shape, their safe text, the file and its limit, the form of recorded packets, reading it back.
+Not here  which events are noted (record.py, calls.py, device/job.py); the sentence of the outcome (verdict.py).
 
 Every line holds `at` (UTC wall time, ISO 8601 with milliseconds), `t` (seconds since the call began) and `kind`;
 the facts follow. A fact that is not known is left out.
@@ -15,7 +15,15 @@ the facts follow. A fact that is not known is left out.
 | sip        | each SIP message                     | direction (in, out), peer, summary                         |
 | answered   | the call is up                       | media (t38, audio)                                         |
 | t38        | T.38 agreed, again at each change    | peer and the fields of T38Parameters                       |
-| t38-first  | first UDPTL datagram each way        | direction (in, out), octets (how many), hex (the first 64) |
+| t38-first  | first datagram, when none are        | direction (in, out), octets (how many), hex (the first 64) |
+|            | recorded                             |                                                            |
+| options    | before the first t38                 | version, role (caller, called), pages, first, leg: all     |
+|            |                                      | that shapes the engine (see record.py)                     |
+| packets    | about once a second                  | direction (in, out), count, since (seconds), data: T.38    |
+|            |                                      | datagrams in a packed form (see `pack_packets`), redacted  |
+| order      | the fax is told something by us      | what (coded, uncoded, kept, lost, abort, line-down), heard |
+|            |                                      | (datagrams so far), number, octets                         |
+| unrecorded | packets are recorded no longer       | why, heard                                                 |
 | dis, dcs   | each DIS or DCS                      | as frame                                                   |
 | frame      | each other T.30 control frame        | direction (in, out), name (CFR, MCF ...), words (what it   |
 |            |                                      | says, decoded), hex                                        |
@@ -34,9 +42,13 @@ the facts follow. A fact that is not known is left out.
 | unreadable | never written: read_journal says it  | line (number) that a crash or a full disk tore             |
 """
 
+import base64
+import binascii
 import json
 import math
+import struct
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -44,7 +56,7 @@ from io import FileIO
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -68,6 +80,21 @@ MAX_ITEMS: Final = 200
 
 MAX_DEPTH: Final = 4
 """Limit: lists and mappings inside each other."""
+
+MAX_PACKET: Final = 65535
+"""Limit: octets of one recorded datagram."""
+
+MAX_BATCH_OCTETS: Final = 1 << 20
+"""Limit: octets that one line of packets may unpack to; ours hold 40 KB at most."""
+
+MAX_READ_LINE: Final = 256 * 1024
+"""Limit: octets of one line that is read back; a longer one is unreadable."""
+
+MAX_READ_LINES: Final = 500_000
+"""Limit: lines that are read back; what follows is left unread and said to be unreadable."""
+
+MAX_READ_OCTETS: Final = 64 * 1024 * 1024
+"""Limit: octets of a journal that are read back, as above."""
 
 LAST_KINDS: Final = frozenset({"outcome", "lost"})
 """Kinds that are written even when the file is full by our own limit."""
@@ -117,6 +144,21 @@ class Journal:
         if kind == "outcome" and self.lost:
             line.update(lost=self.lost, why_lost=self.trouble)
         self._write(_dump(line), last=kind in LAST_KINDS)
+
+    def note_whole(self, kind: str, facts: Mapping[str, JsonValue], *, when: float | None = None) -> None:
+        """Write one line of our own data, of which nothing is cut; text of a peer goes through `note`.
+
+        `when` is a moment of the clock, told to the microsecond; without it the line tells now to the millisecond.
+        """
+        if self._nowhere:
+            return
+        t = round(self._clock() - self._began_at, 3) if when is None else self.since_began(when)
+        line = {"at": _iso(self._wall()), "t": t, "kind": kind, **facts}
+        self._write(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n", last=False)
+
+    def since_began(self, when: float) -> float:
+        """Seconds from the call's beginning to a moment of the clock, rounded down to the microsecond."""
+        return math.floor((when - self._began_at) * 1e6) / 1e6
 
     def close(self) -> None:
         """Say what was lost since the outcome if that is possible, and close the file. May be called twice."""
@@ -201,10 +243,38 @@ def read_journal(path: Path) -> list[Entry]:
         return list(_entries(file))
 
 
-def _entries(lines: Iterable[bytes]) -> Iterator[Entry]:
-    for count, line in enumerate(lines, 1):
+def _entries(file: BinaryIO) -> Iterator[Entry]:
+    for count, line in enumerate(_lines(file), 1):
         if line.strip():
             yield _entry(line) or Entry("", 0.0, "unreadable", {"line": count})
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines within our limits; one that is too long, or all that are too many, is one that cannot be read."""
+    octets = 0
+    for _ in range(MAX_READ_LINES):
+        line = file.readline(MAX_READ_LINE + 1)
+        if not line:
+            return
+        octets += len(line)
+        if len(line) > MAX_READ_LINE:
+            octets += _skip_line(file, MAX_READ_OCTETS - octets)
+            line = b"?"
+        if octets > MAX_READ_OCTETS:
+            break
+        yield line
+    yield b"?"
+
+
+def _skip_line(file: BinaryIO, limit: int) -> int:
+    """Read to the end of a line, or a little over `limit` octets of it; tell how many."""
+    octets = 0
+    while octets <= limit:
+        part = file.readline(MAX_READ_LINE)
+        octets += len(part)
+        if not part or part.endswith(b"\n"):
+            break
+    return octets
 
 
 def _entry(line: bytes) -> Entry | None:
@@ -217,7 +287,53 @@ def _entry(line: bytes) -> Entry | None:
     at, t, kind = facts.pop("at", None), facts.pop("t", None), facts.pop("kind", None)
     if not isinstance(at, str) or not isinstance(t, int | float) or not isinstance(kind, str):
         return None
+    if not abs(t) < 1e9:  # nor is infinity, or an integer that no float can hold
+        return None
     return Entry(at, float(t), kind, facts)
+
+
+# --- packets -------------------------------------------------------------------------------------
+
+_RECORD: Final = struct.Struct(">IH")
+
+
+def pack_packet(microseconds: int, datagram: bytes) -> bytes:
+    """One record: microseconds since the batch began (four octets), length (two octets), the datagram."""
+    return _RECORD.pack(microseconds, len(datagram)) + datagram
+
+
+def pack_packets(records: bytes) -> str:
+    """Records, one behind the other, as the fact `data`: zlib, then base64."""
+    return base64.b64encode(zlib.compress(records)).decode("ascii")
+
+
+def read_packets(entry: Entry, limit: int = 100_000) -> list[tuple[float, bytes]]:
+    """The datagrams of an entry of kind `packets`: seconds since the call began, and octets; at most `limit`.
+
+    Never raises, whatever the file holds: what cannot be read is left out, and the fact `count` tells how many there
+    should be. Takes no more than MAX_BATCH_OCTETS.
+    """
+    since, data = entry.facts.get("since"), entry.facts.get("data")
+    if not isinstance(since, int | float) or not isinstance(data, str) or not abs(since) < 1e9:
+        return []
+    records = _unpack(data)
+    packets: list[tuple[float, bytes]] = []
+    at = 0
+    while at + _RECORD.size <= len(records) and len(packets) < limit:
+        microseconds, length = _RECORD.unpack_from(records, at)
+        at += _RECORD.size + length
+        if at > len(records):
+            break
+        packets.append((since + microseconds / 1e6, records[at - length : at]))
+    return packets
+
+
+def _unpack(data: str) -> bytes:
+    """Records of a fact `data`; those before the damage where it is damaged."""
+    try:
+        return zlib.decompressobj().decompress(base64.b64decode(data, validate=True), MAX_BATCH_OCTETS)
+    except (binascii.Error, ValueError, zlib.error):
+        return b""
 
 
 # --- safe text -----------------------------------------------------------------------------------
