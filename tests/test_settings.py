@@ -207,6 +207,8 @@ OTHER_VALUES: dict[str, object] = {
     "fax.receive_codings": ("MH",),
     "fax.resolutions": ("standard",),
     "fax.min_rate": 4800,
+    "fax.after_rtn": "go-on",
+    "fax.bad_page": "dcn",
     "fax.max_rate": 9600,
     "t38.max_bit_rate": 9600,
     "t38.error_correction": "fec",

@@ -178,8 +178,18 @@ class FaxSettings(Section):
     send_codings: Codings = Field(default=("MMR", "MR", "MH"), description="Page codings to send with, best first.")
     resolutions: Resolutions = Field(default=("standard", "fine"), description="Resolutions (standard always).")
     max_width: Literal[1728, 2048, 2432] = Field(default=2_432, description="Widest page, pixels (A4, B4, A3).")
+    small_frames: bool = Field(default=False, description="ECM frames of 64 octets instead of 256.")
     ced: bool = Field(default=True, description="Called: say CED first.")
+    takes_subaddress: bool = Field(default=True, description="Invite callers to say a subaddress (SUB).")
+    takes_password: bool = Field(default=False, description="Invite callers to say a password (SID, PWD).")
     tries: int = Field(default=3, ge=1, le=10, description="Times a command is said before we give up.")
+    train_limit: int = Field(default=8, ge=1, le=100, description="Failed trainings in a row before we give up.")
+    after_rtn: Literal["resend", "go-on", "give-up"] = Field(
+        default="resend", description="Sending, a page was refused: send it again, go on with the next, or give up."
+    )
+    bad_page: Literal["rtn", "dcn"] = Field(
+        default="rtn", description="Receiving, a page has too many bad rows: refuse it (rtn) or end the fax (dcn)."
+    )
     rtp_from: Share = Field(default=0.05, description="Share of bad rows from which a page is confirmed with RTP.")
     rtn_from: Share = Field(default=0.15, description="Share of bad rows from which a page is refused with RTN.")
     rtn_limit: int = Field(default=3, ge=1, le=20, description="Refusals of one page before the fax ends.")

@@ -20,7 +20,7 @@ from vfax.host.service import HostOptions
 from vfax.leg import CallerOffer, InternetAware, LegOptions
 from vfax.settings.model import Section, Settings
 from vfax.settings.words import parse_host_port
-from vfax.t30.options import Limits, T30Options, Timers
+from vfax.t30.options import AfterRtn, BadPage, Limits, T30Options, Timers
 from vfax.transports.parameters import ErrorCorrection, T38Parameters
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.options import SipOptions
@@ -52,6 +52,8 @@ def t30_options(settings: Settings) -> T30Options:
         "receive_codings": frozenset(Coding(word) for word in fax.receive_codings),
         "send_codings": tuple(Coding(word) for word in fax.send_codings),
         "resolutions": frozenset(RESOLUTIONS[word] for word in fax.resolutions),
+        "after_rtn": AfterRtn(fax.after_rtn),
+        "bad_page": BadPage(fax.bad_page),
         "timers": Timers(**same_names(Timers, settings.timers)),
         "limits": Limits(**same_names(Limits, settings.limits)),
     }

@@ -6,10 +6,26 @@ Source    T.30 (09/2005) 5.4.3 and Table 1 for T1 to T5; fields marked "field" a
 """
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from vfax.codecs.dis import FALL_BACK, Capabilities, Coding, Preferences, Resolution
 from vfax.codecs.t4 import DecodeLimits
 from vfax.signals import Modem
+
+
+class AfterRtn(StrEnum):
+    """What a sender makes of RTN. Field: receivers mean different things by it, T.30 leaves the sender free."""
+
+    RESEND = "resend"  # train again, lower where possible, and send the page again
+    GO_ON = "go-on"  # train again and send the next page; this one counts as not delivered
+    GIVE_UP = "give-up"  # end the fax
+
+
+class BadPage(StrEnum):
+    """What a receiver says of a page without ECM that has too many bad rows."""
+
+    RTN = "rtn"  # the sender decides
+    DCN = "dcn"  # end the fax. Field: some senders take RTN for a confirmation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +75,16 @@ class T30Options:
     send_codings: tuple[Coding, ...] = (Coding.MMR, Coding.MR, Coding.MH)  # best first
     resolutions: frozenset[Resolution] = frozenset({Resolution.STANDARD, Resolution.FINE})
     max_width_px: int = 2432  # 1728 (A4), 2048 (B4) or 2432 (A3)
+    small_frames: bool = False  # ECM frames of 64 octets, both ways, instead of 256
     ced: bool = True  # the called side says CED first
+    takes_subaddress: bool = True  # our DIS invites SUB (bit 49)
+    takes_password: bool = False  # our DIS invites SID and PWD (bit 50)
     internet_aware: bool = False  # announce and take bit 123: nothing but packets is between us and the peer
     local_tcf: bool = False  # T38FaxRateManagement localTCF: training is judged by gateways, CFR needs no zeros
     tries: int = 3  # times a command is said before we give up
+    train_limit: int = 8  # failed trainings in a row before we give up: there are as many rates
+    after_rtn: AfterRtn = AfterRtn.RESEND
+    bad_page: BadPage = BadPage.RTN
     rtp_from: float = 0.05  # share of bad rows from which a page is confirmed with "retrain"
     rtn_from: float = 0.15  # share of bad rows from which a page is refused
     rtn_limit: int = 3  # refusals of one page, in either direction, before the fax ends
@@ -79,9 +101,12 @@ class T30Options:
             resolutions=self.resolutions | {Resolution.STANDARD},
             codings=self.receive_codings | {Coding.MH},
             ecm=self.ecm,
+            small_frames=self.small_frames,
             max_width_px=self.max_width_px,
             max_length_mm=0,
             min_scan_ms=(0, 0),
+            subaddress=self.takes_subaddress,
+            password=self.takes_password,
             internet_aware=self.internet_aware,
         )
 
@@ -99,6 +124,7 @@ class T30Options:
             ecm=self.ecm,
             codings=self.send_codings,
             resolutions=self.resolutions | {Resolution.STANDARD},
+            small_frames=self.small_frames,
         )
 
     def decode_limits(self) -> DecodeLimits:

@@ -122,7 +122,10 @@ Order = SendDocument | Poll | LineUp | LineDown | PageCoded | PageUnavailable | 
 
 @dataclass(frozen=True, slots=True)
 class FrameSeen:
-    """A control frame went by, for the journal: `sent` tells the direction, `words` what it says."""
+    """A control frame went by, for the journal: `sent` tells the direction, `words` what it says.
+
+    Without `octets` it was not said after all, and `words` tell why.
+    """
 
     sent: bool
     name: str
