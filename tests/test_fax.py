@@ -101,7 +101,19 @@ async def test_journal_tells_the_call_from_invite_to_outcome(
     lines = [json.loads(line) for line in journal.read_text("utf-8").splitlines()]
     kinds = [line["kind"] for line in lines]
     assert kinds[0] == "call"
-    assert {"sip", "t38", "t38-first", "frame", "agreed", "training", "page", "counters", "outcome"} <= set(kinds)
+    assert {
+        "sip",
+        "t38",
+        "packets",
+        "options",
+        "order",
+        "frame",
+        "agreed",
+        "training",
+        "page",
+        "counters",
+        "outcome",
+    } <= set(kinds)
     assert [line["name"] for line in lines if line["kind"] == "frame"][-1] == "DCN"
     assert lines[-1]["cause"] == "complete"
     assert set(kinds) <= documented_kinds()

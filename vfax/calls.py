@@ -21,6 +21,7 @@ from vfax.journal import Journal, facts_of
 from vfax.leg import Leg, LegOptions, SipOrder
 from vfax.outcome import Cause, Outcome, Phase, Retry
 from vfax.pages import Disk, PageFolder
+from vfax.record import CallRecord, RecordOptions, Terms
 from vfax.runner import Runner
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
@@ -61,6 +62,11 @@ class Carrier(Protocol):
     @property
     def disk(self) -> Disk:
         """What received pages are written through."""
+        ...
+
+    @property
+    def record_options(self) -> RecordOptions:
+        """What a call writes down of itself."""
         ...
 
     def pump(self) -> None:
@@ -117,6 +123,9 @@ class _Carried:
 
     def _open_journal(self) -> None:
         self._journal = Journal(self.journal_path, clock=trio.current_time, call=self.id)
+
+    def _record(self, terms: Terms) -> CallRecord:
+        return CallRecord(self._journal, terms, self._carrier.record_options)
 
     def note(self, kind: str, **facts: str | int) -> None:
         """Add a line to the call's journal."""
@@ -324,8 +333,9 @@ class IncomingFax(_Carried):
                 options = _with_id(self._carrier.leg_options, local_id)
                 seeds = self._carrier.seeds()
                 one = Leg(options, media, incoming=self._event, seeds=seeds, now=trio.current_time())
+                record = self._record(Terms(options=options, called=True))
                 obey = self._obey_in_dialog
-                runner = Runner(one, socket, self._journal, obey=obey, publish=publish, folder=folder)
+                runner = Runner(one, socket, self._journal, record=record, obey=obey, publish=publish, folder=folder)
                 outcome = await self._drive(runner, leg.Accept())
             finally:
                 socket.close()
@@ -392,8 +402,10 @@ class OutgoingFax(_Carried):
         try:
             options = _with_id(self._carrier.leg_options, request.local_id)
             one = Leg(options, media, pages=pages, seeds=self._carrier.seeds(), now=trio.current_time())
+            record = self._record(Terms(options=options, called=False, document=t30.SendDocument(pages)))
             obey = partial(self._obey, request)
-            runner = Runner(one, socket, self._journal, obey=obey, publish=publish, document=request.document)
+            document = request.document
+            runner = Runner(one, socket, self._journal, record=record, obey=obey, publish=publish, document=document)
             return await self._drive(runner, leg.Dial())
         finally:
             socket.close()

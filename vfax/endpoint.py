@@ -20,6 +20,7 @@ from vfax.calls import IncomingFax, OutgoingFax
 from vfax.errors import DecodeError, LinkError, MisuseError
 from vfax.leg import LegOptions
 from vfax.pages import Disk
+from vfax.record import RecordOptions
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.negotiation import MediaKind, MediaSession, offers
@@ -44,6 +45,7 @@ class EndpointOptions:
     public_address: str | None = None
     media_ports: tuple[int, int] | None = None
     journal: Path | None = None
+    record: RecordOptions = field(default_factory=RecordOptions)
     sip: SipOptions = field(default_factory=SipOptions)
     leg: LegOptions = field(default_factory=LegOptions)
     disk: Disk = field(default_factory=Disk)
@@ -275,6 +277,11 @@ class Endpoint:
     def disk(self) -> Disk:
         """What received pages are written through."""
         return self.options.disk
+
+    @property
+    def record_options(self) -> RecordOptions:
+        """What a call writes down of itself."""
+        return self.options.record
 
     def count_bug(self) -> None:
         """A fault of ours ended a call."""

@@ -1,7 +1,8 @@
 """One call on trio: the only place where leg, sockets, storage and clock meet.
 
-Owns      the tasks of one call: media reader, clock, page workers; the journal lines they write.
-Not here  decisions (leg.py), SIP (calls.py, endpoint.py), what a TIFF is (codecs/tiff.py), durable writing (pages.py).
+Owns      the tasks of one call: media reader, clock, page workers.
+Not here  decisions (leg.py), SIP (calls.py, endpoint.py), what a TIFF is (codecs/tiff.py), durable writing (pages.py),
+          what is written down of the call (record.py).
 
 One task feeds the leg with datagrams, one with time; both run to the end of a step without waiting, so there is
 nothing to lock. Work that may block (TIFF, coding, disk) runs in worker threads and comes back as an order.
@@ -17,21 +18,21 @@ import trio
 
 from vfax import call
 from vfax.codecs import tiff
-from vfax.codecs.dis import Agreement
 from vfax.codecs.tiff_page import fax_resolution
 from vfax.errors import DocumentError, MisuseError, StoreError
-from vfax.journal import Journal, facts_of
+from vfax.journal import Journal
 from vfax.leg import CallUp, Finished, HangUp, Leg, LegEvent, LegOrder, Rang, SipOrder, Switched
 from vfax.outcome import Outcome
 from vfax.pages import PageFolder
+from vfax.record import CallRecord
 from vfax.t30 import values as t30
 from vfax.t30.coding import code_page
 from vfax.transports.sip import values as sip
-from vfax.transports.sip.values import Address
-from vfax.transports.udp import UdpSocket, format_address
+from vfax.transports.udp import UdpSocket
 
 Told = (
-    t30.IdentityReceived
+    t30.FrameSeen
+    | t30.IdentityReceived
     | t30.Agreed
     | t30.Trained
     | t30.PageStarted
@@ -48,7 +49,8 @@ Told = (
 class Runner:
     """Drives one leg from its first order to its outcome.
 
-    `obey` carries out the leg's SIP orders; `folder` keeps received pages; `document` is what is sent.
+    `obey` carries out the leg's SIP orders; `folder` keeps received pages; `document` is what is sent; `record` is
+    told all that happens.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Runner:
         socket: UdpSocket,
         journal: Journal,
         *,
+        record: CallRecord,
         obey: Callable[[SipOrder], None],
         publish: call.Publish,
         folder: PageFolder | None = None,
@@ -65,6 +68,7 @@ class Runner:
         self._leg = leg
         self._socket = socket
         self._journal = journal
+        self._record = record
         self._obey = obey
         self._publish = publish
         self._folder = folder
@@ -75,7 +79,6 @@ class Runner:
         self._armed = math.inf
         self._nursery: trio.Nursery
         self._one_page = trio.Lock()  # pages are kept in order, one thread at a time
-        self._first_heard = self._first_sent = False
 
     async def run(self, first: LegOrder) -> Outcome:
         """Run to the end. Cancelling hangs up at once: nothing of the call outlives this function."""
@@ -90,6 +93,7 @@ class Runner:
         finally:
             if self._outcome is None:
                 self._cut_off()
+            self._record.flush()
             self._note_counters()
         if self._outcome is None:
             raise MisuseError("a call ended without an outcome")
@@ -105,7 +109,9 @@ class Runner:
     def signal(self, event: sip.SipEvent) -> None:
         """Give the leg an event of the SIP agent now. Does not raise."""
         with self._apart():
-            self._leg.signal(event, trio.current_time())
+            now = trio.current_time()
+            self._record.signal(event, now)
+            self._leg.signal(event, now)
             self._pump()
 
     @contextmanager
@@ -118,12 +124,16 @@ class Runner:
             self._wake.set()
 
     def _command(self, order: LegOrder) -> None:
-        self._leg.command(order, trio.current_time())
+        now = trio.current_time()
+        self._record.order(order, now)
+        self._leg.command(order, now)
         self._pump()
 
     def _cut_off(self) -> None:
         """Hang up, and nothing else: the call's tasks are gone, so what it still tells is not heard any more."""
-        self._leg.command(t30.LineDown(), trio.current_time())
+        now = trio.current_time()
+        self._record.order(t30.LineDown(), now)
+        self._leg.command(t30.LineDown(), now)
         for order in self._leg.take_sip():
             if isinstance(order, HangUp):
                 self._obey(order)
@@ -135,8 +145,8 @@ class Runner:
                 now = trio.current_time()
                 for datagram, source in batch:
                     self._leg.receive(datagram, source, now)
-                if not self._first_heard:
-                    self._note_first_heard(batch)
+                    if source == self._leg.heard_from:  # strangers and stray audio were not believed
+                        self._record.heard(datagram, now)
                 self._pump()
 
     async def _keep_time(self) -> None:
@@ -151,17 +161,22 @@ class Runner:
             if now >= due:
                 self._leg.handle_timeout(now)
             self._pump()
+            if now >= self._record.due:
+                self._record.flush()
 
     # --- out -------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
         leg, send = self._leg, self._socket.send
-        for datagram, to in leg.take_datagrams():
-            if not self._first_sent:
-                self._note_first_sent(datagram)
-            send(datagram, to)
+        now = trio.current_time()
         for event in leg.take_events():
+            self._record.event(event, now)
             self._take(event)
+        fax = leg.line is not None  # else it is audio
+        for datagram, to in leg.take_datagrams():
+            if fax:
+                self._record.sent(datagram, now)
+            send(datagram, to)
         for order in leg.take_sip():
             self._obey(order)
         if leg.next_timeout() < self._armed or self._outcome is not None:
@@ -171,10 +186,6 @@ class Runner:
         match event:
             case t30.PageProgress(number, done, total):
                 self._publish(call.PageMoving(number, done, total))
-            case t30.FrameSeen(sent, name, octets, words):
-                kind = name.lower() if name in ("DIS", "DCS") else "frame"
-                direction = "out" if sent else "in"
-                self._journal.note(kind, direction=direction, name=name, words=words, hex=octets.hex())
             case t30.PageReceived():
                 self._nursery.start_soon(self._keep_page, event)
             case t30.PageNeeded():
@@ -185,38 +196,26 @@ class Runner:
                 self._tell(event)
 
     def _tell(self, event: Told) -> None:
-        note = self._journal.note
+        publish = self._publish
         match event:
             case t30.IdentityReceived(frame, text):
-                note("identity", frame=frame, text=text)
                 if frame in ("CSI", "TSI", "CIG"):
-                    self._publish(call.Identified(text))
+                    publish(call.Identified(text))
                 elif frame == "SUB":
-                    self._publish(call.Addressed(text))
+                    publish(call.Addressed(text))
             case t30.Agreed(agreement):
-                note("agreed", **_words(agreement))
-                self._publish(
-                    call.Negotiated(
-                        agreement.modem.rate_bps, agreement.ecm, agreement.coding.value, agreement.resolution.title
-                    )
-                )
-            case t30.Trained(ok, rate_bps):
-                note("training", ok=ok, rate_bps=rate_bps)
+                coding, resolution = agreement.coding.value, agreement.resolution.title
+                publish(call.Negotiated(agreement.modem.rate_bps, agreement.ecm, coding, resolution))
             case t30.PageStarted(number):
-                note("page", number=number, what="started")
-                self._publish(call.PageBegun(number))
+                publish(call.PageBegun(number))
             case t30.PageConfirmed(number):
-                note("page", number=number, what="confirmed")
-                self._publish(call.PageDone(number))
-            case t30.PageRepeated(number, frames, why):
-                note("page", number=number, what="repeated", frames=frames, why=why)
+                publish(call.PageDone(number))
             case Rang():
-                self._publish(call.Ringing())
-            case CallUp(media):
-                note("answered", media=media)
-                self._publish(call.Answered())
-            case Switched(remote, parameters):
-                note("t38", peer=format_address(remote), **facts_of(parameters))
+                publish(call.Ringing())
+            case CallUp():
+                publish(call.Answered())
+            case t30.FrameSeen() | t30.Trained() | t30.PageRepeated() | Switched():
+                pass  # for the record only
             case t30.Ended():
                 raise MisuseError("the leg turns Ended into Finished")
             case _:
@@ -226,21 +225,12 @@ class Runner:
 
     async def _keep_page(self, page: t30.PageReceived) -> None:
         """Make one received page durable, then say so; only then may it be confirmed."""
-        self._journal.note(
-            "page",
-            number=page.number,
-            what="received" if page.complete else "cut off",
-            rows=page.rows,
-            bad_rows=page.bad_rows,
-        )
         try:
             async with self._one_page:
                 await trio.to_thread.run_sync(self._store, page)
         except StoreError as why:
-            self._journal.note("page", number=page.number, what="lost", why=str(why))
             self._command(t30.PageLost(page.number, str(why)))
         else:
-            self._journal.note("page", number=page.number, what="kept")
             self._command(t30.PageKept(page.number))
 
     def _store(self, page: t30.PageReceived) -> None:
@@ -278,21 +268,6 @@ class Runner:
 
     # --- journal ---------------------------------------------------------------------------------
 
-    def _note_first_sent(self, datagram: bytes) -> None:
-        if self._leg.line is not None:  # else it is audio
-            self._first_sent = True
-            self._note_first("out", datagram)
-
-    def _note_first_heard(self, batch: list[tuple[bytes, Address]]) -> None:
-        """The first that was believed: strangers' datagrams and stray audio do not count."""
-        believed = self._leg.heard_from
-        if believed is not None:
-            self._first_heard = True
-            self._note_first("in", next((datagram for datagram, source in batch if source == believed), b""))
-
-    def _note_first(self, direction: str, datagram: bytes) -> None:
-        self._journal.note("t38-first", direction=direction, octets=len(datagram), hex=datagram[:64].hex())
-
     def _note_counters(self) -> None:
         line = self._leg.line
         self._journal.note(
@@ -303,15 +278,3 @@ class Runner:
             unread=self._socket.troubles,
             **({} if line is None else line.counters.as_facts()),
         )
-
-
-def _words(agreement: Agreement) -> dict[str, str | int | bool]:
-    return {
-        "modem": agreement.modem.family,
-        "rate_bps": agreement.modem.rate_bps,
-        "coding": agreement.coding.value,
-        "ecm": agreement.ecm,
-        "resolution": agreement.resolution.title,
-        "width_px": agreement.width_px,
-        "min_scan_ms": agreement.min_scan_ms,
-    }

@@ -1,0 +1,281 @@
+"""What a call writes down of itself: events, orders and datagrams as lines of its journal.
+
+Owns      which event of a leg is which line; the packets, all that replay needs besides, and their budget.
+Not here  the lines' form (journal.py), captures (capture.py), reading a record again (replay.py).
+
+A datagram costs one append; packing them happens once a second, on no more than 32 KB at a time (about a millisecond).
+A record is replayed by giving today's engine the same datagrams and orders in the same order: `heard`, the number of
+datagrams heard before, puts orders in their place whatever the clock's resolution.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+from typing import Final
+
+from vfax.codecs.dis import Agreement
+from vfax.journal import MAX_PACKET, Journal, JsonValue, facts_of, pack_packet, pack_packets
+from vfax.leg import CallUp, Finished, LegEvent, LegOptions, LegOrder, Switched
+from vfax.plain import plain_of
+from vfax.t30 import values as t30
+from vfax.transports.erase import PageEraser
+from vfax.transports.sip import values as sip
+from vfax.transports.udp import format_address
+
+FORM: Final = 1
+"""Version of what `options`, `order` and `packets` lines mean."""
+
+BATCH_OCTETS: Final = 32 * 1024
+BATCH_SECONDS: Final = 1.0
+
+
+class Packets(StrEnum):
+    """Which datagrams a journal holds."""
+
+    ALL = "all"
+    IN = "in"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordOptions:
+    """What a call's record holds; `packets_limit` in octets of the file."""
+
+    packets: Packets = Packets.ALL
+    packets_limit: int = 4 * 1024 * 1024  # Limit: then recording stops and says so; about half an hour of page data
+    redacted: bool = False  # page data is replaced by zeros
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the engine of a call was made with, apart from what SIP agreed."""
+
+    options: LegOptions
+    called: bool
+    document: t30.SendDocument | None = None
+    poll: t30.Poll | None = None
+
+
+class _Batch:
+    """Datagrams of one direction that are not in the file yet."""
+
+    def __init__(self, direction: str) -> None:
+        self.direction = direction
+        self.records = bytearray()
+        self.count = 0
+        self.began = 0.0  # since the call began
+        self.eraser: PageEraser | None = None
+
+    def append(self, since: float, datagram: bytes) -> None:
+        if not self.count:
+            self.began = since
+        self.records += pack_packet(max(0, round((since - self.began) * 1e6)), datagram)
+        self.count += 1
+
+    def facts(self) -> dict[str, JsonValue]:
+        """The facts of a line, and an empty batch."""
+        data = pack_packets(bytes(self.records))
+        facts: dict[str, JsonValue] = {
+            "direction": self.direction,
+            "count": self.count,
+            "since": self.began,
+            "data": data,
+        }
+        if self.eraser is not None:
+            facts["redacted"] = True
+        self.records.clear()
+        self.count = 0
+        return facts
+
+
+class CallRecord:
+    """Writes one call down. Times are of the journal's clock."""
+
+    def __init__(self, journal: Journal, terms: Terms, options: RecordOptions) -> None:
+        self._journal = journal
+        self._terms = terms
+        self._options = options
+        self._in, self._out = _Batch("in"), _Batch("out")
+        self._room = options.packets_limit
+        self._heard = 0
+        self._switched = False
+        self._off = options.packets is Packets.OFF
+        self._first_heard = self._first_sent = not self._off  # nothing to say of either: all are there
+        self.due = math.inf
+        """When `flush` wants to be called."""
+        if options.redacted:
+            self._in.eraser, self._out.eraser = PageEraser(), PageEraser()
+
+    # --- datagrams -------------------------------------------------------------------------------
+
+    def heard(self, datagram: bytes, now: float) -> None:
+        """One datagram that the T.38 line took."""
+        self._heard += 1
+        if not self._off:
+            self._append(self._in, datagram, now)
+        elif not self._first_heard:
+            self._first_heard = True
+            self._note_first("in", datagram)
+
+    def sent(self, datagram: bytes, now: float) -> None:
+        """One datagram of the T.38 line."""
+        if self._options.packets is Packets.ALL and not self._off:
+            self._append(self._out, datagram, now)
+        elif not self._first_sent:
+            self._first_sent = True
+            self._note_first("out", datagram)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self.due = math.inf
+        for batch in (self._in, self._out):
+            if batch.count:
+                self._write(batch)
+
+    def _append(self, batch: _Batch, datagram: bytes, now: float) -> None:
+        if len(datagram) > MAX_PACKET:
+            self._stop("a datagram is too large")
+            return
+        if batch.eraser is not None:
+            datagram = batch.eraser.erase(datagram)
+        batch.append(self._journal.since_began(now), datagram)
+        if self.due == math.inf:
+            self.due = now + BATCH_SECONDS
+        if len(batch.records) >= BATCH_OCTETS:
+            self._write(batch)
+
+    def _write(self, batch: _Batch) -> None:
+        facts = batch.facts()
+        size = len(str(facts["data"]))
+        if size > self._room:
+            self._stop("the limit of recorded packets was reached", but=_count(facts, batch))
+            return
+        self._room -= size
+        self._journal.note_whole("packets", facts)
+
+    def _stop(self, why: str, *, but: int = 0) -> None:
+        """Record no more packets; those written so far are a beginning without a hole. `but` were just thrown away."""
+        if self._off:
+            return
+        waiting = self._in.count + but
+        self._off = True
+        self._first_heard = self._first_sent = True
+        self._journal.note("unrecorded", why=why, heard=self._heard - waiting)
+        for batch in (self._in, self._out):
+            batch.records.clear()
+            batch.count = 0
+
+    def _note_first(self, direction: str, datagram: bytes) -> None:
+        self._journal.note("t38-first", direction=direction, octets=len(datagram), hex=datagram[:64].hex())
+
+    # --- orders and events -----------------------------------------------------------------------
+
+    def order(self, order: LegOrder, now: float) -> None:
+        """One order that the leg is given now."""
+        match order:
+            case t30.PageCoded(number, data):
+                self._order(now, what="coded", number=number, octets=len(data))
+            case t30.PageUnavailable(number, why):
+                self._order(now, what="uncoded", number=number, why=why)
+            case t30.PageKept(number):
+                self._journal.note("page", number=number, what="kept")
+                self._order(now, what="kept", number=number)
+            case t30.PageLost(number, why):
+                self._journal.note("page", number=number, what="lost", why=why)
+                self._order(now, what="lost", number=number, why=why)
+            case t30.Abort(why):
+                self._order(now, what="abort", why=why)
+            case t30.LineDown():
+                self._order(now, what="line-down", why="aborted")
+            case _:
+                pass
+
+    def signal(self, event: sip.SipEvent, now: float) -> None:
+        """One event of SIP that the leg is told now; only an end of the dialog concerns the fax."""
+        match event:
+            case sip.HungUp() | sip.Cancelled():
+                self._order(now, what="line-down", why="peer-hung-up")
+            case sip.DialogLost() | sip.Released():
+                self._order(now, what="line-down", why="network")
+            case _:
+                pass
+
+    def _order(self, now: float, **facts: str | int) -> None:
+        if self._switched and self._options.packets is not Packets.OFF:
+            facts["why"] = str(facts.get("why", ""))[:200]
+            self._journal.note_whole("order", {"heard": self._heard, **facts}, when=now)
+
+    def event(self, event: LegEvent, now: float) -> None:
+        """One event of the leg."""
+        note = self._journal.note
+        match event:
+            case t30.FrameSeen(sent, name, octets, words):
+                kind = name.lower() if name in ("DIS", "DCS") else "frame"
+                note(kind, direction="out" if sent else "in", name=name, words=words, hex=octets.hex())
+            case t30.IdentityReceived(frame, text):
+                note("identity", frame=frame, text=text)
+            case t30.Agreed(agreement):
+                note("agreed", **_words(agreement))
+            case t30.Trained(ok, rate_bps):
+                note("training", ok=ok, rate_bps=rate_bps)
+            case t30.PageStarted(number):
+                note("page", number=number, what="started")
+            case t30.PageReceived():
+                what = "received" if event.complete else "cut off"
+                note("page", number=event.number, what=what, rows=event.rows, bad_rows=event.bad_rows)
+            case t30.PageConfirmed(number):
+                note("page", number=number, what="confirmed")
+            case t30.PageRepeated(number, frames, why):
+                note("page", number=number, what="repeated", frames=frames, why=why)
+            case CallUp(media):
+                note("answered", media=media)
+            case Switched():
+                self._switch(event, now)
+            case Finished():
+                self.flush()
+            case _:
+                pass
+
+    def _switch(self, event: Switched, now: float) -> None:
+        if not self._switched:
+            self._switched = True
+            if self._options.packets is not Packets.OFF:
+                self._journal.note_whole("options", facts_of_terms(self._terms), when=now)
+        for batch in (self._in, self._out):
+            if batch.eraser is not None:
+                batch.eraser.version = event.parameters.version
+        facts = {"peer": format_address(event.remote), **facts_of(event.parameters), "heard": self._heard}
+        self._journal.note_whole("t38", facts, when=now)
+
+
+def facts_of_terms(terms: Terms) -> dict[str, JsonValue]:
+    """The facts of an `options` line. Equal pages in a row are one entry: count, width, rows, resolution."""
+    facts: dict[str, JsonValue] = {"version": FORM, "role": "called" if terms.called else "caller"}
+    if terms.document is not None:
+        runs = [(len(list(equal)), page) for page, equal in groupby(terms.document.pages)]
+        facts["pages"] = [[count, page.width_px, page.rows, page.resolution.name] for count, page in runs]
+        facts["first"] = terms.document.first
+        facts["addressing"] = plain_of(terms.document.addressing)
+    if terms.poll is not None:
+        facts["poll"] = plain_of(terms.poll.addressing)
+    facts["leg"] = plain_of(terms.options)
+    return facts
+
+
+def _count(facts: dict[str, JsonValue], batch: _Batch) -> int:
+    """How many datagrams that were heard a line of packets holds."""
+    count = facts["count"]
+    return count if batch.direction == "in" and isinstance(count, int) else 0
+
+
+def _words(agreement: Agreement) -> dict[str, str | int | bool]:
+    return {
+        "modem": agreement.modem.family,
+        "rate_bps": agreement.modem.rate_bps,
+        "coding": agreement.coding.value,
+        "ecm": agreement.ecm,
+        "resolution": agreement.resolution.title,
+        "width_px": agreement.width_px,
+        "min_scan_ms": agreement.min_scan_ms,
+    }
