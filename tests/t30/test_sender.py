@@ -7,7 +7,6 @@ import pytest
 
 from vfax.codecs.dis import FALL_BACK, Capabilities, Coding, Resolution, decode_dcs
 from vfax.codecs.frames import Fcf, Frame, PartialPage, encode_request
-from vfax.errors import MisuseError
 from vfax.outcome import Cause, Retry
 from vfax.signals import (
     FrameReceived,
@@ -327,12 +326,6 @@ def test_rr_without_an_answer_is_said_three_times(bench: Any) -> None:
     script.wait(4.5).left().wait(4.5).left().wait(4.5).left().wait(2)
     assert script.said.count("RR") == 3
     assert script.outcome.cause is Cause.NO_RESPONSE
-
-
-def test_polling_is_refused_as_our_own_misuse() -> None:
-    for role, sending in ((Role.CALLER, False), (Role.CALLED, True)):
-        with pytest.raises(MisuseError, match="polling"):
-            T30Engine(role, sending=sending, now=0.0)
 
 
 def test_a_page_coded_for_another_mode_is_coded_again(bench: Any) -> None:

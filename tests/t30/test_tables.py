@@ -7,14 +7,36 @@ import pytest
 from vfax.codecs.frames import Fcf
 from vfax.outcome import Cause
 from vfax.t30.options import T30Options, Timers
+from vfax.t30.polling import Offering, Poller
 from vfax.t30.receiver import Receiver
 from vfax.t30.sender import Sender
-from vfax.t30.tables import AWAITED, EXPIRY, PHASES, RECEIVE, RECEIVING, SEND, SENDING, Do, Line, S, Step, Table
-
-BOTH = [("receive", RECEIVE, RECEIVING), ("send", SEND, SENDING)]
-tables = pytest.mark.parametrize(
-    ("table", "live"), [(table, live) for _, table, live in BOTH], ids=[n for n, *_ in BOTH]
+from vfax.t30.tables import (
+    AWAITED,
+    EXPIRY,
+    OFFER,
+    PHASES,
+    POLL,
+    POLLED,
+    RECEIVE,
+    RECEIVING,
+    SEND,
+    SENDING,
+    Do,
+    Line,
+    S,
+    Step,
+    Table,
 )
+from vfax.t30.terminal import Terminal
+
+ALL: dict[str, tuple[Table, tuple[S, ...]]] = {
+    "receive": (RECEIVE, RECEIVING),
+    "offer": (OFFER, RECEIVING),
+    "poll": (POLL, (S.AWAIT_DIS, *RECEIVING)),
+    "send": (SEND, SENDING),
+    "polled": (POLLED, SENDING),
+}
+tables = pytest.mark.parametrize(("table", "live"), ALL.values(), ids=ALL)
 
 CLOCK = set(EXPIRY.values()) | {Line.NO_PROGRESS}
 VERDICTS = (
@@ -49,7 +71,25 @@ def rows_of(table: Table, state: S) -> Iterable[Step]:
 
 @tables
 def test_every_state_is_reached_from_idle(table: Table, live: tuple[S, ...]) -> None:
-    assert reached(table, S.IDLE) == {S.IDLE, S.CLOSING, *live}
+    handed_over = {S.ENDED} if table is OFFER else set()
+    assert reached(table, S.IDLE) == {S.IDLE, S.CLOSING, *live} | handed_over
+
+
+def test_a_terminal_ends_without_an_end_only_when_another_goes_on() -> None:
+    silent = {(state, trigger) for table, _ in ALL.values() for (state, trigger), s in table.items() if s.to is S.ENDED}
+    assert silent == {(S.AWAIT_DCS, Line.POLLED)}
+    assert OFFER[S.AWAIT_DCS, Line.POLLED].do is Do.HAND_OVER
+
+
+def test_polling_changes_nothing_of_what_a_sender_or_receiver_does_once_pages_go() -> None:
+    begins = {S.IDLE, S.AWAIT_DIS, S.AWAIT_DCS, S.AWAIT_TCF, S.AWAIT_CFR}
+    for table, plain in ((OFFER, RECEIVE), (POLL, RECEIVE), (POLLED, SEND)):
+        assert {key for key, step in table.items() if plain.get(key) != step and key[0] not in begins} == set()
+
+
+def test_a_document_goes_only_after_dtc_was_checked() -> None:
+    assert {key for key, step in OFFER.items() if step.do is Do.CHECK_POLL} == {(S.AWAIT_DCS, Fcf.DTC)}
+    assert OFFER[S.AWAIT_DCS, Line.UNAUTHORISED].dcn
 
 
 @tables
@@ -117,17 +157,23 @@ def test_dcs_is_heard_wherever_a_command_is_due() -> None:
 
 
 def test_every_action_is_used_and_done() -> None:
-    used = {step.do for table in (RECEIVE, SEND) for step in table.values() if step.do is not None}
+    used = {step.do for table, _ in ALL.values() for step in table.values() if step.do is not None}
     assert used == set(Do)
-    receiver, sender = Receiver(T30Options(), now=0.0), Sender(T30Options(), now=0.0)
-    for step in RECEIVE.values():
-        assert step.do is None or callable(receiver._action(step.do))
-    for step in SEND.values():
-        assert step.do is None or callable(sender._action(step.do))
+    options = T30Options()
+    terminals: dict[str, Terminal] = {
+        "receive": Receiver(options, now=0.0),
+        "offer": Offering(options, receives=True, now=0.0),
+        "poll": Poller(options, now=0.0),
+        "send": Sender(options, now=0.0),
+        "polled": Sender(options, now=0.0, table=POLLED),
+    }
+    for name, (table, _) in ALL.items():
+        for step in table.values():
+            assert step.do is None or callable(terminals[name]._action(step.do)), (name, step)
 
 
 def test_every_happening_and_verdict_leads_somewhere() -> None:
-    known = {trigger for table in (RECEIVE, SEND) for _, trigger in table}
+    known = {trigger for table, _ in ALL.values() for _, trigger in table}
     assert set(Line) - known == set()
 
 

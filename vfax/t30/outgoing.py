@@ -41,6 +41,10 @@ class OutgoingPage:
         self.requests += 1
         self.burst = missing or [len(self.frames) - 1]
 
+    def restart_block(self) -> None:
+        """The block at hand goes once more from its start, as if it had never gone."""
+        self._begin_block(self.block)
+
     def improves(self) -> bool:
         """Whether fewer frames are missing than when the rate was last changed; remembers how many."""
         better = len(self.burst) < self._at_last_ctc
@@ -74,5 +78,8 @@ def same_paper(one: Agreement, other: Agreement) -> bool:
 
 def fits(coded_for: Agreement, agreed: Agreement) -> bool:
     """True when a page coded for one agreement may be sent under another: a slower modem needs no more fill."""
-    same = replace(coded_for, modem=agreed.modem, frame_octets=agreed.frame_octets) == agreed
+    road = replace(
+        coded_for, modem=agreed.modem, frame_octets=agreed.frame_octets, internet_aware=agreed.internet_aware
+    )
+    same = road == agreed
     return same and coded_for.modem.rate_bps >= agreed.modem.rate_bps

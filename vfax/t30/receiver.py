@@ -7,7 +7,7 @@ Source    T.30 (09/2005) 5.2 and Annex A; field rules are marked.
 
 from dataclasses import replace
 
-from vfax.codecs.dis import Agreement, decode_ctc, decode_dcs, foreign_modes
+from vfax.codecs.dis import Agreement, Capabilities, decode_ctc, decode_dcs, foreign_modes
 from vfax.codecs.frames import (
     MAX_BLOCK,
     WITHOUT_OPERATOR,
@@ -22,7 +22,7 @@ from vfax.errors import DecodeError
 from vfax.signals import SendFrames, SendTone, Tone
 from vfax.t30.options import T30Options
 from vfax.t30.reception import Answered, Reception
-from vfax.t30.tables import Do, Line, Timer
+from vfax.t30.tables import RECEIVE, Do, Line, Table, Timer
 from vfax.t30.terminal import Action
 from vfax.t30.values import Agreed, PageRepeated, Trained
 
@@ -30,8 +30,8 @@ from vfax.t30.values import Agreed, PageRepeated, Trained
 class Receiver(Reception):
     """Receives the pages of one fax."""
 
-    def __init__(self, options: T30Options, *, now: float) -> None:
-        super().__init__(options, now=now)
+    def __init__(self, options: T30Options, *, now: float, table: Table = RECEIVE) -> None:
+        super().__init__(table, options, now=now)
         self._unfit = ""  # what the DCS chose although it was never offered
         self._answer_said: tuple[bytes, ...] = ()
         self._actions: dict[Do, Action] = {
@@ -66,11 +66,16 @@ class Receiver(Reception):
 
     def _say_dis(self) -> Line | None:
         self._due.setdefault(Timer.T1, self._now + self._timers.t1)
-        frames = [Frame(Fcf.DIS, self._options.capabilities().encode())]
+        self._set_pace(paced=True)
+        frames = [Frame(Fcf.DIS, self._offered().encode())]
         if self._options.local_id:
             frames.insert(0, Frame(Fcf.CSI, encode_identity(self._options.local_id), final=False))
         self._say(SendFrames(self._note_said(tuple(frames))))
         return None
+
+    def _offered(self) -> Capabilities:
+        """What our DIS says."""
+        return self._options.capabilities()
 
     def _accept_dcs(self) -> Line | None:
         """Take the mode of the pages that follow. One that cannot be read fails its training instead."""
@@ -87,14 +92,25 @@ class Receiver(Reception):
         except DecodeError:
             self._agreement = None
         else:
-            self._agreement = agreement
-            self._events.append(Agreed(agreement))
+            # Quirk: bit 123 from a peer whose DIS did not have it from us; its training tells what it means.
+            aware = agreement.internet_aware and self._options.internet_aware
+            self._agreement = replace(agreement, internet_aware=aware)
+            self._events.append(Agreed(self._agreement))
         page = self._page
         if page is not None and page.ecm and page.blocks and _same_format(before, self._agreement):
             page.block.doubt()
         else:
             self._drop_page()  # nothing of it was confirmed: the sender says it from its start
-        return None
+        aware = self._agreement is not None and self._agreement.internet_aware
+        self._set_pace(paced=not aware)
+        return self._go_on_untrained() if aware else None
+
+    def _go_on_untrained(self) -> Line | None:
+        """No modem is between two internet-aware terminals: CFR comes at once (T.30 (09/2005) Table 2, bit 123)."""
+        if self._agreement is not None:
+            self._events.append(Trained(ok=True, rate_bps=self._agreement.modem.rate_bps))
+        self._note_training()
+        return Line.AWARE
 
     def _judge_tcf(self) -> Line | None:
         if self._unfit:
@@ -104,9 +120,15 @@ class Receiver(Reception):
         rate_bps = self._agreement.modem.rate_bps if self._agreement else self._check.modem.rate_bps
         self._events.append(Trained(ok, rate_bps))
         if ok:
-            self._progress()
-            self._fresh = False
+            self._note_training()
         return Line.TRAINED if ok else Line.UNTRAINED
+
+    def _note_training(self) -> None:
+        """A good training is progress, unless page after page fails to follow: that must end some time."""
+        self._fresh = False
+        self._trainings += 1
+        if self._trainings <= self._options.train_limit:
+            self._progress()
 
     def _accept_ctc(self) -> Line | None:
         try:
@@ -248,4 +270,6 @@ def _plain(post: Fcf | None) -> Fcf | None:
 
 def _same_format(one: Agreement | None, other: Agreement | None) -> bool:
     """True when frames received under one may be completed under the other."""
-    return one is not None and other is not None and replace(one, modem=other.modem) == other
+    if one is None or other is None:
+        return False
+    return replace(one, modem=other.modem, internet_aware=other.internet_aware) == other

@@ -15,7 +15,7 @@ from vfax.outcome import Cause, Outcome, Retry
 from vfax.signals import Modem
 from vfax.t30.incoming import Fingerprints, IncomingPage
 from vfax.t30.options import T30Options
-from vfax.t30.tables import RECEIVE, Line, S, Timer
+from vfax.t30.tables import Line, S, Table, Timer
 from vfax.t30.terminal import Terminal
 from vfax.t30.training import TrainingCheck
 from vfax.t30.values import (
@@ -47,8 +47,8 @@ class Answered:
 class Reception(Terminal):
     """The part of a receiver that has pages in its hands."""
 
-    def __init__(self, options: T30Options, *, now: float) -> None:
-        super().__init__(RECEIVE, options, now=now)
+    def __init__(self, table: Table, options: T30Options, *, now: float) -> None:
+        super().__init__(table, options, now=now)
         self._number = 1  # of the page that is coming
         self._confirmed = 0
         self._torn = 0  # pages stored with blocks missing
@@ -66,6 +66,7 @@ class Reception(Terminal):
         self._patience = options.timers.first_data  # silence that ends the burst
         # training
         self._check = TrainingCheck(Modem.V27TER_2400)
+        self._trainings = 0  # good ones since the last page
         # phase D
         self._post: Fcf | None = None  # what follows the page at hand
         self._verdict = Fcf.MCF  # its answer, once it is kept
@@ -351,6 +352,7 @@ class Reception(Terminal):
     def _turn_page(self) -> None:
         self._number += 1
         self._refusals = 0
+        self._trainings = 0
         self._drop_page()
 
     def _shelve(self) -> None:

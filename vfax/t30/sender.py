@@ -1,59 +1,39 @@
 """The sending end: from DIS to DCN.
 
-Owns      what a sender does at each step of `tables.SEND`: mode, training, pages, blocks, what an answer means.
-Not here  turns, timers and the end (terminal.py); coding of pages (the owner answers `PageNeeded`).
+Owns      what a sender does at each step of `tables.SEND`: pages, blocks, what an answer means.
+Not here  mode, training, repetition of commands (negotiation.py), turns, timers and the end (terminal.py); coding of
+          pages (the owner answers `PageNeeded`).
 Source    T.30 (09/2005) 5.2 and Annex A; field rules are marked.
 """
 
-from dataclasses import replace
 from typing import Final
 
-from vfax.codecs.dis import FALL_BACK, Agreement, Capabilities, agree, encode_ctc, encode_dcs, usable_modems
-from vfax.codecs.frames import (
-    RCP,
-    Fcf,
-    Frame,
-    PartialPage,
-    decode_request,
-    encode_identity,
-    encode_rest,
-)
+from vfax.codecs.dis import Agreement, encode_ctc
+from vfax.codecs.frames import RCP, Fcf, Frame, PartialPage, decode_request, encode_rest
 from vfax.errors import DecodeError
 from vfax.outcome import Cause, Outcome, Retry
-from vfax.signals import (
-    Modem,
-    SendEcm,
-    SendFrames,
-    SendImage,
-    SendTone,
-    SendTraining,
-    Tone,
-    Transmission,
-)
-from vfax.t30.options import T30Options
+from vfax.signals import SendEcm, SendImage, Transmission
+from vfax.t30.negotiation import Negotiation
+from vfax.t30.options import AfterRtn, T30Options
 from vfax.t30.outgoing import OutgoingPage, fits, same_paper
-from vfax.t30.tables import SEND, Do, Line, S, Timer
-from vfax.t30.terminal import Action, Terminal
+from vfax.t30.tables import SEND, Do, Line, S, Table, Timer
+from vfax.t30.terminal import Action
 from vfax.t30.turns import airtime
 from vfax.t30.values import (
     Agreed,
     Order,
     PageCoded,
     PageConfirmed,
-    PageInfo,
     PageNeeded,
     PageProgress,
     PageRepeated,
     PageStarted,
     PageUnavailable,
     SendDocument,
-    Trained,
 )
 
-_TCF_SECONDS: Final = 1.5
-_V17_FAILURES: Final = 2  # trainings after which slower V.17 is pointless (field): V.29 is next
 _ESTIMATE: Final = 1.0  # seconds between two PageProgress events
-_ASKED: Final = (S.AWAIT_CFR, S.AWAIT_ANSWER, S.AWAIT_CTR)
+_UNPACED_REQUESTS: Final = 3  # PPR for one block of the unpaced transfer: then at the modem's rate
 
 _RETRY: Final[dict[Cause, Retry]] = {
     Cause.T1_EXPIRED: Retry.LATER,
@@ -68,30 +48,19 @@ _RETRY: Final[dict[Cause, Retry]] = {
 """What is not listed is not worth another try: a machine that cannot print it, a page that may have been delivered."""
 
 
-class Sender(Terminal):
+class Sender(Negotiation):
     """Sends the pages of one fax."""
 
-    def __init__(self, options: T30Options, *, now: float) -> None:
-        super().__init__(SEND, options, now=now)
-        self._pages: tuple[PageInfo, ...] = ()
-        self._index = 0  # of the page at hand
+    def __init__(self, options: T30Options, *, now: float, table: Table = SEND) -> None:
+        super().__init__(table, options, now=now)
+        self._first = 0  # index of the first page of this call
         self._coded: dict[int, tuple[Agreement, bytes]] = {}
         self._needed: dict[int, Agreement] = {}
         self._failed: dict[int, str] = {}
-        self._capabilities = Capabilities()
         self._confirmed = 0
-        self._torn = 0
+        self._torn: list[int] = []  # pages that went with blocks given up
+        self._refused: list[int] = []  # pages that were refused, and the fax went on
         self._was = S.IDLE  # the state before this one
-        # training
-        self._modem: Modem | None = None  # where the next training begins, once one has failed
-        self._v17_failures = 0
-        self._short_ok = False  # the peer has heard a long training at this rate
-        # the command that awaits its answer
-        self._command: tuple[Transmission, ...] = ()
-        self._command_frames: tuple[Frame, ...] = ()
-        self._tries = 0
-        self._asked_at = now
-        self._asked = Fcf.DCS
         # the page at hand
         self._page: OutgoingPage | None = None  # once its first burst was sent
         self._refusals = 0
@@ -126,12 +95,18 @@ class Sender(Terminal):
     def _action(self, do: Do) -> Action:
         return self._actions[do]
 
+    def load(self, document: SendDocument) -> None:
+        """Take the document, before phase B. Pages before its `first` are not sent; none at all ends the fax."""
+        self._pages = document.pages if document.first >= 1 else ()
+        self._index = self._first = max(0, document.first - 1)
+        self._addressing = document.addressing
+
     # --- orders -----------------------------------------------------------------------------------
 
     def _on_order(self, order: Order) -> None:
         match order:
-            case SendDocument(pages) if self.state is S.IDLE:
-                self._pages = pages
+            case SendDocument() if self.state is S.IDLE:
+                self.load(order)
             case PageCoded(number, data) if number - 1 in self._needed:
                 if not data:
                     self._unavailable(number, "it was coded to nothing")
@@ -148,132 +123,6 @@ class Sender(Terminal):
         if number - 1 <= self._index:
             self._evidence = f"page {number} cannot be sent: {why}"
             self._advance(Line.PAGE_UNAVAILABLE)
-
-    # --- phase B ----------------------------------------------------------------------------------
-
-    def _heed(self, frame: Frame) -> None:
-        """An answer counts only if its burst began after the question: an older one answers something else."""
-        stale = self.state in _ASKED and self._burst_at < self._asked_at and frame.fcf is not Fcf.DCN
-        if stale:
-            self.ignored += 1
-            return
-        if frame.fcf is not Fcf.RNR and self.state is S.AWAIT_ANSWER:
-            self._due.pop(Timer.T5, None)
-        super()._heed(frame)
-
-    def _call(self) -> Line | None:
-        self._start(Timer.T1, self._timers.t1)
-        if not self._pages:
-            self._evidence = "there are no pages to send"
-            return Line.PAGE_UNAVAILABLE
-        return self._say_cng()
-
-    def _say_cng(self) -> Line | None:
-        self._say(SendTone(Tone.CNG))
-        return None
-
-    def _restart_t1(self) -> Line | None:
-        self._start(Timer.T1, self._timers.t1)
-        self._progress()
-        return None
-
-    def _choose(self) -> Line | None:
-        """A DIS: choose the mode of the next page."""
-        try:
-            self._capabilities = Capabilities.decode(self._frame.info)
-        except DecodeError:
-            return None
-        self._x = True
-        agreement = self._agreement_for(self._pages[self._index])
-        if agreement is None:
-            self._evidence = f"the peer {self._capabilities.describe()}"
-            return Line.UNFIT
-        self._agreement = agreement
-        self._due.pop(Timer.T1, None)
-        self._progress()
-        return Line.AGREED
-
-    def _agreement_for(self, page: PageInfo) -> Agreement | None:
-        preferences = self._options.preferences()
-        agreement = agree(self._capabilities, preferences, width_px=page.width_px, resolution=page.resolution)
-        if agreement is None or self._modem is None:
-            return agreement
-        slower = self._modems_from(self._modem)
-        return replace(agreement, modem=slower[0]) if slower else agreement
-
-    def _modems_from(self, modem: Modem) -> tuple[Modem, ...]:
-        """Modems both ends have, this one and those it falls back to."""
-        usable = usable_modems(self._capabilities, self._options.preferences())
-        return tuple(each for each in usable if FALL_BACK.index(each) >= FALL_BACK.index(modem))
-
-    def _train(self) -> Line | None:
-        """Say [TSI] DCS and TCF under the agreement at hand; the page is needed coded by the time CFR comes."""
-        agreement = self._agreement
-        if agreement is None:
-            return None
-        self._hush()
-        self._events.append(Agreed(agreement))
-        frames = [Frame(Fcf.DCS, encode_dcs(agreement), x=self._x)]
-        if self._options.local_id:
-            frames.insert(0, Frame(Fcf.TSI, encode_identity(self._options.local_id), final=False, x=self._x))
-        # With localTCF the line announces the training only; it still takes that long.
-        zeros = int(agreement.modem.rate_bps * _TCF_SECONDS / 8)
-        self._short_ok = False
-        self._ask(tuple(frames), SendTraining(agreement.modem, zeros))
-        self._need(self._index)
-        return None
-
-    def _note_trained(self) -> Line | None:
-        if self._agreement is not None:
-            self._events.append(Trained(ok=True, rate_bps=self._agreement.modem.rate_bps))
-        self._short_ok = True
-        self._progress()
-        return self._check_coded()
-
-    def _lower_rate(self) -> Line | None:
-        """FTT: one step down. Quirk: where V.17 failed twice its slower rates fail too, so V.29 is next."""
-        agreement = self._agreement
-        if agreement is None:
-            return None
-        self._events.append(Trained(ok=False, rate_bps=agreement.modem.rate_bps))
-        self._v17_failures += agreement.modem.family == "V.17"
-        slower = self._slower(agreement.modem)
-        if slower is None:
-            return Line.NO_RATE
-        self._modem = slower
-        self._agreement = replace(agreement, modem=slower)
-        return Line.AGREED
-
-    def _slower(self, modem: Modem) -> Modem | None:
-        candidates = [each for each in self._modems_from(modem) if each is not modem]
-        if self._v17_failures >= _V17_FAILURES:
-            candidates = [each for each in candidates if each.family != "V.17"]
-        return candidates[0] if candidates else None
-
-    # --- commands and their repetition ------------------------------------------------------------
-
-    def _ask(self, frames: tuple[Frame, ...], *then: Transmission) -> None:
-        """Say a command for the first time."""
-        self._hush()
-        self._tries = 1
-        self._asked_at = self._now
-        self._asked = frames[-1].fcf
-        self._command_frames = frames
-        self._command = (SendFrames(self._note_said(frames)), *then)
-        self._say(*self._command)
-
-    def _count_try(self) -> Line | None:
-        self._tries += 1
-        if self._tries > self._options.tries:
-            self._evidence = f"no answer to {self._asked.title}, said {self._options.tries} times"
-            return Line.TRIES_OUT
-        return Line.TRY_AGAIN
-
-    def _repeat(self) -> Line | None:
-        self._hush()
-        self._note_said(self._command_frames)
-        self._say(*self._command)
-        return None
 
     # --- phase C ----------------------------------------------------------------------------------
 
@@ -354,7 +203,12 @@ class Sender(Terminal):
         self._due.pop(Timer.ESTIMATE, None)
         page = self._page
         if page is not None and page.ecm:
-            pps = PartialPage(self._block_post(page), self._index & 0xFF, page.block & 0xFF, len(page.burst))
+            pps = PartialPage(
+                post=self._block_post(page),
+                page=(self._index - self._first) & 0xFF,  # T.30 Annex A counts the pages of the call
+                block=page.block & 0xFF,
+                frames=len(page.burst),
+            )
             self._ask((Frame(Fcf.PPS, pps.encode(), x=self._x),))
         else:
             self._ask((Frame(self._post(), x=self._x),))
@@ -376,7 +230,7 @@ class Sender(Terminal):
             page.next_block()
             return Line.NEXT_BLOCK
         if page.torn:
-            self._torn += 1
+            self._torn.append(self._index + 1)
         else:
             self._confirmed += 1
             self._events.append(PageConfirmed(self._index + 1))
@@ -395,25 +249,29 @@ class Sender(Terminal):
 
     def _note_retrain(self) -> Line | None:
         """RTP: good, but train again before what follows."""
+        self._leave_fast_path()
         following = self._note_confirmed()
         return Line.RETRAIN if following in (Line.NEXT_PAGE, Line.NEXT_BLOCK) else following
 
     def _count_refusal(self) -> Line | None:
-        """RTN: train again, lower where possible, and send the page again."""
-        agreement = self._agreement
-        if agreement is None:
+        """RTN: what it means is the sender's choice; whatever is next is trained for, lower where possible."""
+        if self._agreement is None or self._page is None:
             return None
         if self._asked is Fcf.EOR:
             return self._note_given_up()
         self._refusals += 1
-        self._events.append(PageRepeated(self._index + 1, 0, f"{self._frame.fcf.title} came"))
-        if self._refusals > self._options.rtn_limit:
-            self._evidence = f"page {self._index + 1} was refused {self._refusals} times"
+        number, after = self._index + 1, self._options.after_rtn
+        if after is AfterRtn.GIVE_UP or self._refusals > self._options.rtn_limit:
+            times = "once" if self._refusals == 1 else f"{self._refusals} times"
+            self._evidence = f"page {number} was refused {times}: {self._frame.fcf.title} came"
             return Line.REFUSED
-        slower = self._slower(agreement.modem)
-        if slower is not None:
-            self._modem = slower
-            self._agreement = replace(agreement, modem=slower)
+        if not self._leave_fast_path():
+            self._step_down()
+        if after is AfterRtn.GO_ON:
+            self._refused.append(number)
+            following = self._turn_page()
+            return Line.RETRAIN if following is Line.NEXT_PAGE else following
+        self._events.append(PageRepeated(number, 0, f"{self._frame.fcf.title} came"))
         self._page = None  # from its start, as it is coded
         return Line.RETRAIN
 
@@ -429,18 +287,18 @@ class Sender(Terminal):
             return None
         self._events.append(PageRepeated(self._index + 1, len(missing), "PPR came"))
         page.ask_again(missing)
+        if page.requests >= _UNPACED_REQUESTS and self._leave_fast_path():
+            page.restart_block()
+            return Line.RETRAIN
         if page.requests < self._options.ppr_limit:
             return Line.RESEND
         worth_it = page.improves() or self._slower(agreement.modem) is not None
         return Line.CHANGE_RATE if worth_it else Line.GIVE_UP_BLOCK
 
     def _say_ctc(self) -> Line | None:
-        agreement = self._agreement
-        if agreement is not None:
-            modem = self._slower(agreement.modem) or agreement.modem
-            self._modem = modem
-            self._agreement = replace(agreement, modem=modem)
-            self._ask((Frame(Fcf.CTC, encode_ctc(modem), x=self._x),))
+        self._step_down()  # at the slowest rate it goes on as it was
+        if self._agreement is not None:
+            self._ask((Frame(Fcf.CTC, encode_ctc(self._agreement.modem), x=self._x),))
         return None
 
     def _note_ctr(self) -> Line | None:
@@ -481,10 +339,15 @@ class Sender(Terminal):
         self._was = self.state
         super()._enter(state)
 
+    def _shortfall(self) -> str:
+        lacking = [f"page {number} was refused" for number in self._refused]
+        lacking += [f"page {number} went with blocks given up" for number in self._torn]
+        return ", ".join(lacking)
+
     def _refined(self, cause: Cause) -> Cause:
         """What the peer leaves open after our last command is uncertain, not failed: it may have printed all."""
         if cause is Cause.COMPLETE:
-            return Cause.ECM_FAILED if self._torn else cause
+            return Cause.PAGE_REFUSED if self._refused else Cause.ECM_FAILED if self._torn else cause
         left_open = cause in (Cause.NO_RESPONSE, Cause.PEER_DISCONNECTED, Cause.PEER_HUNG_UP)
         page = self._page
         asking = self._was in (S.AWAIT_ANSWER, S.PAUSED) and self._asked is not Fcf.EOR
@@ -496,4 +359,5 @@ class Sender(Terminal):
         if self._cause is Cause.PEER_DISCONNECTED and self._was is S.AWAIT_CFR:
             # Field: DCN instead of CFR means that the mode was disliked.
             retry = Retry.LOWER_RATE
-        return self._facts(pages_confirmed=self._confirmed, pages_partial=self._torn, bad_rows=0, retry=retry)
+        partial = len(self._torn) + len(self._refused)
+        return self._facts(pages_confirmed=self._confirmed, pages_partial=partial, bad_rows=0, retry=retry)

@@ -33,7 +33,7 @@ class S(Enum):
     AWAIT_COMMAND = auto()  # nothing on: for DCS, or for T2 to go back to DIS
     AWAIT_DCN = auto()  # the last page is confirmed
     # sending a page
-    AWAIT_DIS = auto()
+    AWAIT_DIS = auto()  # a caller that polls waits for it too; a polled sender for DTC
     AWAIT_CFR = auto()  # DCS and TCF said
     AWAIT_CODED = auto()  # for our own owner to code the page
     SENDING_PAGE = auto()
@@ -74,6 +74,9 @@ class Line(Enum):
     TRAINED = auto()
     UNTRAINED = auto()
     UNFIT = auto()  # DCS chose what we never offered, DIS offers nothing we can use
+    AWARE = auto()  # DCS says that no modem is between us: no training comes
+    POLLED = auto()  # DTC asks for the document we have
+    UNAUTHORISED = auto()  # DTC lacks what the document is kept under
     REPEATED = auto()  # the command was answered before
     EMPTY = auto()  # a page without a single row: never confirmed
     PAGE_WHOLE = auto()
@@ -146,6 +149,9 @@ EXPIRY: Final[dict[Timer, Line]] = {
 REPLY_TIMERS: Final = (Timer.T2, Timer.T4, Timer.REPEAT_DIS, Timer.TRAINING, Timer.CNG, Timer.CODING, Timer.ASK_READY)
 """One of these runs at a time: a step that names one stops the others."""
 
+LASTING: Final = (Timer.CALL, Timer.PROGRESS, Timer.LEAVING, Timer.FRAME, Timer.TURN)
+"""Those of the line and the call, which outlive a change of roles."""
+
 FLAG_TIMERS: Final = (Timer.T2, Timer.T4, Timer.REPEAT_DIS)
 """Stopped by the first flag; they go on when no frame follows."""
 
@@ -168,6 +174,9 @@ class Do(Enum):
     SAY_AGAIN = auto()
     RECALL = auto()
     NOTE_REPEAT = auto()
+    CHECK_OFFER = auto()
+    CHECK_POLL = auto()
+    HAND_OVER = auto()
     START_T5 = auto()
     WEIGH_ANSWER = auto()
     CONFIRM = auto()
@@ -262,6 +271,7 @@ RECEIVE: Final[Table] = {
     (S.AWAIT_DCS, Fcf.CRP): Step(do=Do.SAY_DIS, timer=Timer.REPEAT_DIS),
     (S.AWAIT_DCS, Line.REPEATED): Step(do=Do.SAY_AGAIN, timer=Timer.REPEAT_DIS),
     (S.AWAIT_TCF, Line.CARRIER): Step(S.IN_TCF, timer=Timer.TRAINING),
+    (S.AWAIT_TCF, Line.AWARE): Step(S.AWAIT_PAGE, say=Fcf.CFR, timer=Timer.T2),
     (S.AWAIT_TCF, Line.T2_EXPIRED): Step(S.AWAIT_DCS, Do.SAY_DIS, timer=Timer.REPEAT_DIS),
     (S.IN_TCF, Line.BURST_END): Step(do=Do.JUDGE_TCF),
     (S.IN_TCF, Line.TRAINED): Step(S.AWAIT_PAGE, say=Fcf.CFR, timer=Timer.T2),
@@ -343,6 +353,8 @@ SEND: Final[Table] = {
     (S.SENDING_PAGE, Line.SENT): Step(S.AWAIT_ANSWER, Do.SAY_POST, timer=Timer.T4),
     # phase D
     **{(S.AWAIT_ANSWER, answer): Step(do=Do.NOTE_CONFIRMED) for answer in (Fcf.MCF, Fcf.PIP)},
+    # A station that wants an operator and to be rid of us: what it thinks of the page stays open.
+    (S.AWAIT_ANSWER, Fcf.PID): _fail(Cause.PEER_DISCONNECTED),
     (S.AWAIT_ANSWER, Fcf.RTP): Step(do=Do.NOTE_RETRAIN),
     **{(S.AWAIT_ANSWER, answer): Step(do=Do.COUNT_REFUSAL) for answer in (Fcf.RTN, Fcf.PIN)},
     (S.AWAIT_ANSWER, Fcf.PPR): Step(do=Do.READ_PPR),
@@ -363,6 +375,41 @@ SEND: Final[Table] = {
     # phase E
     (S.AWAIT_ANSWER, Line.LAST_PAGE): _fail(Cause.COMPLETE),
 }
+
+OFFER: Final[Table] = {
+    **RECEIVE,
+    (S.AWAIT_DCS, Fcf.DTC): Step(do=Do.CHECK_POLL),
+    (S.AWAIT_DCS, Line.POLLED): Step(S.ENDED, Do.HAND_OVER),
+    (S.AWAIT_DCS, Line.UNAUTHORISED): _fail(Cause.INCOMPATIBLE),
+    (S.AWAIT_TCF, Line.UNFIT): _fail(Cause.INCOMPATIBLE),
+}
+"""The called side that may have a document: DTC makes it the sender, which goes on at POLLED."""
+
+POLLED: Final[Table] = {
+    **SEND,
+    (S.AWAIT_DIS, Fcf.DTC): Step(do=Do.CHOOSE),
+    (S.AWAIT_CFR, Fcf.DTC): Step(do=Do.COUNT_TRY),  # our DCS was not heard
+}
+"""The called side as the sender: what a DIS is to a caller, the DTC is to it."""
+
+POLL: Final[Table] = {
+    **RECEIVE,
+    (S.AWAIT_DIS, Fcf.DCN): _hung(Cause.PEER_DISCONNECTED),
+    (S.AWAIT_DIS, Line.LINE_DOWN): _hung(Cause.PEER_HUNG_UP),
+    (S.AWAIT_DIS, Line.T1_EXPIRED): _fail(Cause.T1_EXPIRED),
+    (S.AWAIT_DIS, Line.NO_PROGRESS): _fail(Cause.NO_RESPONSE),
+    (S.AWAIT_DIS, Line.CALL_LATE): _fail(Cause.LIMIT),
+    (S.IDLE, Line.LINE_UP): Step(S.AWAIT_DIS, Do.CALL, timer=Timer.CNG),
+    (S.AWAIT_DIS, Line.CNG_DUE): Step(do=Do.SAY_CNG, timer=Timer.CNG),
+    (S.AWAIT_DIS, Fcf.DIS): Step(do=Do.CHECK_OFFER),
+    (S.AWAIT_DIS, Line.UNFIT): _fail(Cause.INCOMPATIBLE),
+    (S.AWAIT_DIS, Line.AGREED): Step(S.AWAIT_DCS, Do.SAY_DIS, timer=Timer.T4),
+    # DTC is a command: it is said as often as any other
+    **{(S.AWAIT_DCS, trigger): Step(do=Do.COUNT_TRY) for trigger in (Line.T4_EXPIRED, Fcf.CRP, Fcf.DIS)},
+    (S.AWAIT_DCS, Line.TRY_AGAIN): Step(do=Do.SAY_DIS, timer=Timer.T4),
+    (S.AWAIT_DCS, Line.TRIES_OUT): _fail(Cause.NO_RESPONSE),
+}
+"""The caller that receives: DIS is answered by DTC, and from there it is a receiver whose DIS is called DTC."""
 
 PHASES: Final[dict[S, Phase]] = {
     S.IDLE: Phase.CALL,

@@ -26,7 +26,7 @@ from vfax.signals import (
     TransmissionDone,
 )
 from vfax.t30.options import T30Options
-from vfax.t30.tables import AWAITED, EXPIRY, PHASES, Do, Line, S, Step, Table, Timer, Trigger
+from vfax.t30.tables import AWAITED, EXPIRY, LASTING, PHASES, Do, Line, S, Step, Table, Timer, Trigger
 from vfax.t30.turns import GRACE, Turns
 from vfax.t30.values import Abort, Ended, Event, LineDown, LineUp, Order
 
@@ -48,6 +48,7 @@ class Terminal(Turns):
         self._evidence = ""
         self._progress_at = now
         self._leaving = False  # CLOSING: DCN or its linger is not over
+        self.successor: Terminal | None = None  # who goes on, once this one has handed over
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -161,8 +162,23 @@ class Terminal(Turns):
         """The cause with what only this direction knows."""
         return cause
 
+    def _shortfall(self) -> str:
+        """What a fax lacks that came to its proper end; empty for nothing."""
+        return ""
+
     def _outcome(self) -> Outcome:
         raise NotImplementedError
+
+    def _succeed(self, other: "Terminal") -> None:
+        """Take over the line, the conversation and the watchdogs of a terminal that handed over."""
+        self._now = other._now
+        self._due = {timer: due for timer, due in other._due.items() if timer in LASTING}
+        self._output, self._events = other._output, other._events
+        self._remote_id, self._x, self._paced = other._remote_id, other._x, other._paced
+        self._talking, self._flags, self._burst_at = other._talking, other._flags, other._burst_at
+        self._carrier = other._carrier
+        self._progress_at = other._progress_at
+        self.ignored = other.ignored
 
     # --- the walk ---------------------------------------------------------------------------------
 
@@ -286,7 +302,7 @@ class Terminal(Turns):
         self._cause = self._refined(cause)
         if cause is Cause.COMPLETE:
             self._phase = Phase.RELEASE
-            self._evidence = ""
+            self._evidence = self._shortfall()
         self._due.clear()
         self._armed = None
         if dcn:

@@ -7,7 +7,16 @@ Source    T.30 (09/2005) 5.4; field rules in `options.Timers`.
 
 from typing import Final
 
-from vfax.codecs.frames import IDENTITIES, PREFACES, Fcf, Frame, decode_identity, describe
+from vfax.codecs.frames import (
+    IDENT_LENGTH,
+    IDENTITIES,
+    PREFACES,
+    Fcf,
+    Frame,
+    decode_identity,
+    describe,
+    encode_identity,
+)
 from vfax.errors import DecodeError
 from vfax.signals import (
     Modem,
@@ -27,6 +36,14 @@ from vfax.t30.values import Event, FrameSeen, IdentityReceived
 GRACE: Final = 0.5  # after a burst that brought no command: at least this long until the stopped timer goes on
 LOCAL_TRAINING: Final = 3.4  # localTCF: no zeros come, perhaps no end; after 2.9 s, before the sender's T4 is over
 LATE: Final = 5.0  # and twice its airtime: by then our burst has left, whatever the line says
+
+
+_DIALABLE: Final = frozenset("0123456789+#* ")
+
+
+def dialable(text: str) -> str:
+    """What SUB, SID, SEP and PWD can say of a text: digits, + # * and space, 20 at most (T.30 (09/2005) 5.3.6)."""
+    return "".join(char for char in text if char in _DIALABLE)[:IDENT_LENGTH].strip()
 
 
 def airtime(transmission: Transmission) -> float:
@@ -67,6 +84,9 @@ class Turns:
         self._final: Frame | None = None  # the mandatory frame of that burst
         self._frame = Frame(Fcf.DCN)  # what the step in progress answers to
         self._carrier: Modem | None = None  # a fast burst of the peer is on
+        self._paced = True  # our bursts go at the modem's rate
+        self._addressed: dict[Fcf, str] = {}  # what the burst says before its mandatory frame
+        self._left_out: set[Fcf] = set()  # addresses that were not said, and the journal knows
 
     def _advance(self, trigger: Trigger) -> bool:
         raise NotImplementedError
@@ -93,31 +113,22 @@ class Turns:
             self._due.pop(timer, None)
 
     def _duration(self, timer: Timer) -> float:
+        """Seconds of a reply timer."""
         timers = self._timers
         match timer:
-            case Timer.T1:
-                return timers.t1
             case Timer.T2:
                 return timers.t2
             case Timer.T4:
                 return timers.t4
-            case Timer.T5:
-                return timers.t5
             case Timer.REPEAT_DIS:
                 return timers.repeat_dis
             case Timer.TRAINING:
                 return LOCAL_TRAINING if self._options.local_tcf else timers.training
-            case Timer.READY:
-                return timers.ready
             case Timer.ASK_READY:
                 return timers.ask_ready
             case Timer.CNG:
                 return timers.cng
-            case Timer.CODING:
-                return timers.coding
-            case Timer.PAGE:
-                return timers.page
-        return timers.silence
+        return timers.coding
 
     # --- hearing ----------------------------------------------------------------------------------
 
@@ -136,6 +147,7 @@ class Turns:
     def _begin_v21(self) -> None:
         self._flags = True
         self._burst_at = self._now
+        self._addressed = {}
         for timer in FLAG_TIMERS:
             due = self._due.pop(timer, None)
             if due is not None:
@@ -168,6 +180,7 @@ class Turns:
         text = decode_identity(frame.info)
         if frame.fcf in (Fcf.CSI, Fcf.TSI, Fcf.CIG):
             self._remote_id = text
+        self._addressed[frame.fcf] = text
         self._events.append(IdentityReceived(frame.fcf.title, text))
 
     def _on_damage(self, modem: Modem) -> None:
@@ -236,6 +249,25 @@ class Turns:
             self._output.append(StopSending())
             self._talking = False
             self._due.pop(Timer.LEAVING, None)
+
+    def _set_pace(self, *, paced: bool) -> None:
+        """What we say from here on goes at the modem's rate, or as fast as the road goes."""
+        if paced is not self._paced:
+            self._paced = paced
+            self._output.append(SetPace(paced))
+
+    def _addresses(self, *wanted: tuple[Fcf, str, bool]) -> list[Frame]:
+        """Frames for (code, text, whether the peer takes it); one that it does not take is left out, and noted once."""
+        frames: list[Frame] = []
+        for fcf, text, taken in wanted:
+            number = dialable(text)
+            if number and taken:
+                frames.append(Frame(fcf, encode_identity(number), final=False, x=self._x))
+            elif text and fcf not in self._left_out:
+                self._left_out.add(fcf)
+                why = "it has no digit" if not number else "the other machine does not take it"
+                self._events.append(FrameSeen(sent=True, name=fcf.title, octets=b"", words=f"not said: {why}"))
+        return frames
 
     def _note_said(self, frames: tuple[Frame, ...]) -> tuple[bytes, ...]:
         """Encode frames about to be said, and tell the journal."""
