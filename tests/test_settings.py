@@ -202,6 +202,7 @@ OTHER_VALUES: dict[str, object] = {
     "sip.public_address": "192.0.2.9",
     "media.caller_offer": "audio",
     "media.internet_aware": "never",
+    "media.tcp": "offer",
     "fax.max_width": 1728,
     "fax.send_codings": ("MH",),
     "fax.receive_codings": ("MH",),
@@ -215,6 +216,7 @@ OTHER_VALUES: dict[str, object] = {
     "t38.pace": 0.5,
     "t38.max_fields": 100,
     "t38.v21_octet": 0.04,
+    "t38.unpaced_tick": 0.004,
     "provider.tsp_name": None,  # the one value there is
     "provider.fspi_version": None,
     "provider.capabilities": None,
@@ -281,6 +283,7 @@ NOT_SET_BY_AN_OPERATOR = {
     "T38Parameters.transcoding_mmr",
     "T38Parameters.transcoding_jbig",
     "T38Parameters.max_buffer",
+    "T38Parameters.transport",  # follows from LegOptions.tcp
     DISK,  # the system calls, for tests
     "HostOptions.receive",  # vfax send
 }

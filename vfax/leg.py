@@ -93,6 +93,7 @@ class S(Enum):
 
 RINGING: Final = frozenset({180, 181, 182, 183})
 REFUSED_T38: Final = frozenset({415, 488, 606})
+REQUEST_PENDING: Final = 491
 OFFER_AGAIN: Final = 2.0
 """Seconds from an offer of the peer that took the place of ours (RFC 3261 14.1) to our next."""
 
@@ -116,7 +117,8 @@ class Leg:
         self._options = options
         self._session = session
         self._incoming = incoming
-        self._media = LegMedia(options, called=incoming is not None, pages=pages, seeds=seeds)
+        peer_agent = "" if incoming is None else incoming.user_agent
+        self._media = LegMedia(options, called=incoming is not None, pages=pages, seeds=seeds, peer_agent=peer_agent)
         self._state = S.IDLE
         self._began = now
         self._deadline = math.inf  # of the state
@@ -340,6 +342,9 @@ class Leg:
 
     def _reoffered(self, sdp: bytes, now: float) -> None:
         """Their offer, or (without `sdp`) their wish for ours. It has taken the place of an offer of ours."""
+        if self._state in (S.IDLE, S.AWAIT_ANSWER):  # the agent tells of none before there is a session
+            self._sip.append(RefuseOffer(REQUEST_PENDING))
+            return
         if self._state is S.AWAIT_SWITCH:
             self._state = S.AUDIO
             self._deadline = now + OFFER_AGAIN

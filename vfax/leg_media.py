@@ -7,9 +7,10 @@ Not here  when to switch and how the call ends (leg.py), packets (rtp.py, t38.py
 
 import math
 from dataclasses import replace
+from typing import Final
 
 from vfax.errors import MisuseError
-from vfax.leg_values import LegOptions
+from vfax.leg_values import InternetAware, LegOptions
 from vfax.t30 import values as t30
 from vfax.t30.engine import T30Engine
 from vfax.transports.parameters import RateManagement
@@ -18,18 +19,28 @@ from vfax.transports.sip.negotiation import AudioMedia, T38Media
 from vfax.transports.sip.values import Address
 from vfax.transports.t38 import T38Line
 
+OURS: Final = "vfax"
+"""How the User-Agent of another of us begins."""
+
 
 class LegMedia:
     """The media of one call. The called side says CED and receives; the calling side sends `pages`.
 
-    `seeds` are (ssrc, sequence, timestamp) of the audio.
+    `seeds` are (ssrc, sequence, timestamp) of the audio; `peer_agent` is what the caller calls itself.
     """
 
     def __init__(
-        self, options: LegOptions, *, called: bool, pages: tuple[t30.PageInfo, ...], seeds: tuple[int, int, int]
+        self,
+        options: LegOptions,
+        *,
+        called: bool,
+        pages: tuple[t30.PageInfo, ...],
+        seeds: tuple[int, int, int],
+        peer_agent: str = "",
     ) -> None:
         self._options = options
         self._called = called
+        self._peer_agent = peer_agent
         self._pages = pages
         self._seeds = seeds
         self._audio: AudioSender | None = None
@@ -121,7 +132,9 @@ class LegMedia:
         parameters = media.parameters
         local_tcf = parameters.rate_management is RateManagement.LOCAL_TCF
         rate_bps = min(self._options.fax.max_rate_bps, parameters.max_bit_rate_bps)
-        options = replace(self._options.fax, local_tcf=local_tcf, max_rate_bps=rate_bps)
+        options = replace(
+            self._options.fax, local_tcf=local_tcf, max_rate_bps=rate_bps, internet_aware=self._internet_aware()
+        )
         self.line = T38Line(parameters, self._options.line, now=now)
         role = t30.Role.CALLED if self._called else t30.Role.CALLER
         self._engine = T30Engine(role, sending=not self._called, options=options, now=now)
@@ -135,6 +148,16 @@ class LegMedia:
         self._remote = None
 
     # --- inside ----------------------------------------------------------------------------------
+
+    def _internet_aware(self) -> bool:
+        """Whether our T.30 knows the unpaced transfer: a caller may always take up what the called side announces.
+
+        Announced only to one of us, unless told otherwise: a gateway would pass the bit on to a caller behind modems.
+        """
+        wish = self._options.internet_aware
+        if wish is InternetAware.AUTO:
+            return not self._called or self._peer_agent.startswith(OURS)
+        return wish is InternetAware.ALWAYS
 
     def _lock(self, line: T38Line, datagram: bytes, source: Address) -> bool:
         """Decide about the first datagram of a source; afterwards one comparison does."""

@@ -10,7 +10,7 @@ from enum import StrEnum
 from vfax.outcome import Outcome
 from vfax.t30 import values as t30
 from vfax.t30.options import T30Options
-from vfax.transports.parameters import T38Parameters
+from vfax.transports.parameters import T38Parameters, TcpMedia
 from vfax.transports.sip.values import Address
 from vfax.transports.t38 import T38Options
 
@@ -46,6 +46,8 @@ class LegOptions:
     answer_limit: float = 60.0  # T0: an INVITE nobody answers
     abort_limit: float = 0.9  # an aborted fax is over by then
     internet_aware: InternetAware = InternetAware.AUTO
+    tcp: TcpMedia = TcpMedia.ACCEPT
+    tcp_connect: float = 10.0  # how long its connection may take
     learn_source: bool = False  # media may come from a host that the SDP does not name (NAT)
 
 

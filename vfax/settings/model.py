@@ -109,6 +109,10 @@ class MediaSettings(Section):
         default=6.0, description="Calling with audio: how long their offer is awaited."
     )
     refused_grace: Seconds = Field(default=10.0, description="After a refused offer of T.38: how long theirs may come.")
+    tcp: Literal["accept", "offer", "off"] = Field(
+        default="accept", description="T.38 over TCP: taken where it is offered, offered by us too, or declined."
+    )
+    tcp_connect: Seconds = Field(default=10.0, description="How long the connection of T.38 over TCP may take.")
     internet_aware: Literal["auto", "always", "never"] = Field(
         default="auto",
         description="Called: announce the unpaced transfer (no modem in between); auto: to callers that are vfax too.",
@@ -133,7 +137,7 @@ class T38Settings(Section):
         default=400, ge=0, le=1_400, description="T38FaxMaxDatagram to announce, octets; 0: leave it out."
     )
     error_correction: Literal["redundancy", "fec", "none"] = Field(
-        default="redundancy", description="T38FaxUdpEC to offer. FEC is understood, never sent."
+        default="redundancy", description="T38FaxUdpEC to offer. FEC is understood, and sent with send_fec."
     )
     packet_ms: int = Field(default=30, ge=10, le=60, description="Page data in one packet, milliseconds.")
     control_redundancy: int = Field(default=3, ge=0, le=7, description="Earlier packets repeated with V.21 signals.")
@@ -155,6 +159,16 @@ class T38Settings(Section):
     v21_octet: Pause = Field(default=0.03, gt=0, description="One octet of a V.21 frame, in a packet of its own.")
     pace: float = Field(
         default=1.0, gt=0, le=1, description="Line time by this factor; below 1 only where no modem is behind the peer."
+    )
+    unpaced_batch: int = Field(
+        default=16, ge=1, le=1_000, description="Packets back to back where nothing is paced (internet-aware peers)."
+    )
+    unpaced_tick: Pause = Field(default=0.002, gt=0, description="From one such batch to the next.")
+    send_fec: bool = Field(default=False, description="Send parity instead of repeats where FEC was agreed.")
+    fec_span: int = Field(default=3, ge=1, le=16, description="Packets that one parity row covers; span x rows: 16.")
+    fec_rows: int = Field(default=3, ge=1, le=16, description="Parity rows of a packet: losses in a row it repairs.")
+    version_guess: bool = Field(
+        default=True, description="Read the syntax a peer really writes, should it be another than was agreed."
     )
     mid_burst_silence: Seconds = Field(default=15.0, description="Silence of the peer that ends its burst.")
     final_frame_silence: Seconds = Field(default=0.2, description="The same after a final frame.")

@@ -21,7 +21,7 @@ from vfax.leg import CallerOffer, InternetAware, LegOptions
 from vfax.settings.model import Section, Settings
 from vfax.settings.words import parse_host_port
 from vfax.t30.options import AfterRtn, BadPage, Limits, T30Options, Timers
-from vfax.transports.parameters import ErrorCorrection, T38Parameters
+from vfax.transports.parameters import ErrorCorrection, T38Parameters, TcpMedia
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.t38 import T38Options
@@ -76,6 +76,7 @@ def leg_options(settings: Settings) -> LegOptions:
     given = same_names(LegOptions, settings.media) | {
         "caller_offer": CallerOffer(settings.media.caller_offer),
         "internet_aware": InternetAware(settings.media.internet_aware),
+        "tcp": TcpMedia(settings.media.tcp),
         "t38": t38_parameters(settings),
         "line": T38Options(**same_names(T38Options, settings.t38)),
         "fax": t30_options(settings),

@@ -24,6 +24,21 @@ class RateManagement(StrEnum):
     LOCAL_TCF = "localTCF"
 
 
+class TcpMedia(StrEnum):
+    """What we do about T.38 over TCP."""
+
+    ACCEPT = "accept"
+    OFFER = "offer"  # and accept
+    OFF = "off"
+
+
+class Transport(StrEnum):
+    """What carries the IFPs; values as written in SDP."""
+
+    UDPTL = "udptl"
+    TCP = "tcp"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class T38Parameters:
     """One end's T.38 attributes, or the merged ones of a stream. Sizes in octets, rates in bit/s."""
@@ -37,3 +52,4 @@ class T38Parameters:
     max_buffer: int | None = None
     max_datagram: int | None = None  # None: absent, not a number, 0 or absurd; senders then use 400
     error_correction: ErrorCorrection = ErrorCorrection.REDUNDANCY
+    transport: Transport = Transport.UDPTL

@@ -1,4 +1,4 @@
-"""A fax line over T.38: line signals on one side, UDPTL datagrams on the other.
+"""A fax line over T.38: line signals on one side, UDPTL datagrams or a TPKT stream on the other.
 
 Owns      the line as an engine: datagrams in and out, signals out, orders in; whose turn it is; limits on packets.
 Not here  packets and recovery (udptl.py, codecs/ifp.py), bursts being sent (t38_voice.py) and heard (t38_ear.py),
@@ -15,10 +15,12 @@ from vfax import signals as line
 from vfax.codecs import ifp
 from vfax.errors import DecodeError
 from vfax.signals import LineSignal, Transmission
-from vfax.transports.parameters import T38Parameters
+from vfax.transports.parameters import T38Parameters, Transport
+from vfax.transports.t38_bursts import Wire, refuse_nonsense
 from vfax.transports.t38_ear import Ear
 from vfax.transports.t38_options import LineCounters, T38Options
-from vfax.transports.t38_voice import Voice, Wire, refuse_nonsense
+from vfax.transports.t38_voice import Voice
+from vfax.transports.tpkt import TpktReader
 from vfax.transports.udptl import Missing, Packet, Recovery, Repaired
 
 __all__ = ["LineCounters", "T38Line", "T38Options"]
@@ -32,22 +34,30 @@ class T38Line:
     The opening no-signal packets are in the output at once. All times are seconds on one monotonic clock.
     """
 
-    __slots__ = ("_ear", "_options", "_recovery", "_voice", "_wire", "counters", "quiet_since")
+    __slots__ = ("_ear", "_options", "_recovery", "_stream", "_voice", "_wire", "broken", "counters", "quiet_since")
 
     def __init__(self, parameters: T38Parameters, options: T38Options = _DEFAULTS, *, now: float) -> None:
         self._options = options
         self.counters = LineCounters()
         self._wire = Wire(parameters, options)
         self._recovery = Recovery(self.counters)
+        self._stream = TpktReader(options.max_ifp) if parameters.transport is Transport.TCP else None
         self._ear = Ear(options, self.counters)
         self._voice = Voice(self._wire, now)
         self.quiet_since = now
         """When the last valid datagram was heard, or the line began."""
+        self.broken = ""
+        """Why nothing more can be heard, ever: what the peer's stream turned out to be. Never of datagrams."""
 
     # in
 
     def receive(self, datagram: bytes, now: float) -> None:
-        """Take one datagram of the peer. Whatever it holds, this returns; rubbish is counted."""
+        """Take one datagram of the peer, or what its stream brought. Whatever it holds, this returns; rubbish is
+        counted.
+        """
+        if self._stream is not None:
+            self._read_stream(self._stream, datagram, now)
+            return
         if len(datagram) > self._options.max_datagram_received:
             self.counters.refused += 1
             return
@@ -68,13 +78,31 @@ class T38Line:
         if self._voice.waiting:
             self._pump(now)
 
+    def _read_stream(self, stream: TpktReader, octets: bytes, now: float) -> None:
+        """The same for a stream. What is no TPKT ends it: nothing behind can be told apart."""
+        if self.broken:
+            return
+        try:
+            packets = stream.feed(octets)
+        except DecodeError as why:
+            self.counters.refused += 1
+            self.broken = f"the peer's stream is no T.38: {why}"
+            return
+        for packet in packets:
+            self.quiet_since = now
+            self.counters.received += 1
+            self._hear(packet, now, padded=False)
+        if self._voice.waiting:
+            self._pump(now)
+
     def transmit(self, order: Transmission, now: float) -> None:
         """Queue one burst, or stop at once. Raises MisuseError for an order that cannot be a burst."""
         if isinstance(order, line.StopSending):
             self._voice.stop(now)
             return
         if isinstance(order, line.SetPace):
-            return  # all is paced
+            self._voice.pace(order.paced)
+            return
         refuse_nonsense(order)
         self._voice.say(order, now)
         self._pump(now)
@@ -127,7 +155,7 @@ class T38Line:
 
     def _free_at(self) -> float:
         ear = self._ear
-        return math.inf if ear.modem is not None else ear.ended_at + self._options.silence * self._options.pace
+        return math.inf if ear.modem is not None else ear.ended_at
 
     def _pump(self, now: float) -> None:
         if self._voice.pump(now, self._free_at()):

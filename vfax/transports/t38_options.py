@@ -52,6 +52,18 @@ class T38Options:
     """One octet of a V.21 frame, in a packet of its own: the field's habit, a little slower than 300 bit/s."""
     pace: float = 1.0
     """Line time by this factor; below 1 only when nothing behind the peer is a modem."""
+    unpaced_batch: int = 16
+    """Datagrams sent back to back where nothing is paced: what a socket buffer holds many times over."""
+    unpaced_tick: float = 0.002
+    """Seconds from one such batch to the next."""
+    send_fec: bool = False
+    """Send parity instead of repeats where FEC was agreed; deployed decoders differ, so only on purpose."""
+    fec_span: int = 3
+    """IFPs that one parity row covers."""
+    fec_rows: int = 3
+    """Parity rows of a datagram: a burst of so many losses can be repaired."""
+    version_guess: bool = True
+    """Read fields by the other syntax when the peer's packets say plainly that it writes that one."""
     mid_burst_silence: float = 15.0
     """Silence of the peer inside a burst that ends the burst."""
     final_frame_silence: float = 0.2
@@ -73,6 +85,7 @@ class LineCounters(Counters):
         super().__init__()
         self.sent = 0  # datagrams
         self.undecodable = 0  # IFPs that are not what the syntax says, or beyond a limit
+        self.misread = 0  # times we changed over to the other syntax of fields, as the peer writes another version
         self.unknown = 0  # indicators, data and fields that nobody has defined or that need V.34
 
     def as_facts(self) -> dict[str, int]:
@@ -88,4 +101,5 @@ class LineCounters(Counters):
             "refused": self.refused,
             "undecodable": self.undecodable,
             "unknown": self.unknown,
+            "misread": self.misread,
         }

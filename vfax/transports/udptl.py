@@ -110,18 +110,27 @@ def _read_fec(datagram: bytes, at: int) -> Fec:
 # --- sending ---------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class FecShape:
+    """Parity as we send it: `rows` rows over `span` IFPs each, together at most `RING` of them."""
+
+    span: int
+    rows: int
+
+
 class Sender:
-    """Numbers IFPs from 0 and repeats earlier ones behind them.
+    """Numbers IFPs from 0 and sends earlier ones again behind them, or (see `protect`) parity over them.
 
     `max_datagram` is what the peer announced (None: nothing usable). It is read in the two ways the field knows:
     as the size of the whole datagram, or, when it is too small for that, as the size of one IFP (`max_ifp`).
     """
 
-    __slots__ = ("_limit", "_sent", "max_ifp", "sequence")
+    __slots__ = ("_limit", "_parity", "_sent", "max_ifp", "sequence")
 
     def __init__(self, max_datagram: int | None = None) -> None:
         self.sequence = 0
         self._sent: deque[bytes] = deque(maxlen=RING)  # newest first, each with its length
+        self._parity: FecShape | None = None
         self.restrict(max_datagram)
 
     def restrict(self, max_datagram: int | None) -> None:
@@ -133,22 +142,33 @@ class Sender:
         self._limit = DEFAULT_MAX_DATAGRAM if tiny else usable
         self.max_ifp = max(usable, 8) if tiny else usable - 5
 
+    def protect(self, parity: FecShape | None) -> None:
+        """Send `parity` from here on, or repeats when None. Limit: no row reaches further back than `RING`."""
+        if parity is not None:
+            rows = min(max(parity.rows, 1), RING)
+            parity = FecShape(min(max(parity.span, 1), RING // rows), rows)
+        self._parity = parity
+
     def capacity(self, depth: int) -> int:
         """Octets of the largest IFP that can be sent with one more of its size behind it (`depth` 0: alone)."""
-        entry = (self._limit - 4) // (1 + min(depth, 1))
+        around = 4 if self._parity is None or not depth else 6
+        entry = (self._limit - around) // (1 + min(depth, 1))
         return min(self.max_ifp, entry - 1 if entry <= 128 else entry - 2)
 
-    def send(self, ifp: bytes, depth: int) -> bytes:
+    def send(self, ifp: bytes, depth: int, *, fitting: bool = False) -> bytes:
         """The datagram for the next number, with at most `depth` (0 to 15) earlier IFPs that exist and fit.
 
         The oldest go first when the datagram gets too large, but one stays: without it a single loss costs a page.
+        With `fitting` not even one stays that does not fit, as where ECM brings back what is lost.
         """
         entry = per.write_octets(ifp)
+        if self._parity is not None and depth:
+            return self._send_parity(entry, self._parity, fitting=fitting)
         size = 4 + len(entry)
         count = 0
         for earlier in self._sent:
             size += len(earlier)
-            if count >= depth or (count and size > self._limit) or size > MAX_DATAGRAM:
+            if count >= depth or ((count or fitting) and size > self._limit) or size > MAX_DATAGRAM:
                 break
             count += 1
         head = self.sequence.to_bytes(2, "big")
@@ -160,6 +180,39 @@ class Sender:
             datagram = b"".join((head, entry, bytes((0, count)), *(sent[k] for k in range(count))))
         sent.appendleft(entry)
         return datagram
+
+    def _send_parity(self, entry: bytes, shape: FecShape, *, fitting: bool) -> bytes:
+        """The same with parity. Fewer rows where they do not fit, or where too little has been sent yet."""
+        sent = self._sent
+        rows: list[bytes] = []
+        span = 0
+        for count in range(min(shape.rows, len(sent)), 0, -1):
+            span = min(shape.span, len(sent) // count)
+            rows = [_parity_row(sent, count, index, span) for index in range(count)]
+            size = 6 + len(entry) + sum(map(len, rows))
+            if size <= self._limit or (count == 1 and not fitting and size <= MAX_DATAGRAM):
+                break
+        else:
+            rows, span = [], 0
+        head = self.sequence.to_bytes(2, "big")
+        self.sequence = (self.sequence + 1) % MODULUS
+        sent.appendleft(entry)
+        return b"".join((head, entry, bytes((0x80, 1, span, len(rows))), *rows))
+
+
+def _parity_row(sent: deque[bytes], rows: int, index: int, span: int) -> bytes:
+    """Row `index` of `rows` for the next number, with its length; `sent` is newest first, each with its length."""
+    total = longest = 0
+    for turn in range(1, span + 1):
+        entry = sent[turn * rows - index - 1]
+        ifp = memoryview(entry)[1 if entry[0] < 0x80 else 2 :]
+        size = len(ifp)
+        octets = int.from_bytes(ifp, "big")
+        if size > longest:
+            total, longest = total << 8 * (size - longest) ^ octets, size
+        else:
+            total ^= octets << 8 * (longest - size)
+    return per.write_octets(total.to_bytes(longest, "big"))
 
 
 # --- receiving -------------------------------------------------------------------------------------------
