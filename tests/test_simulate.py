@@ -10,7 +10,7 @@ from vfax.codecs import tiff
 from vfax.codecs.dis import Resolution
 from vfax.leg import CallerOffer, LegOptions
 from vfax.outcome import Cause
-from vfax.simulate import LineFaults, SimulatedPage, run_fax
+from vfax.simulate import Done, LineFaults, SimulatedPage, run_fax
 from vfax.t30.options import T30Options
 
 
@@ -55,7 +55,7 @@ def test_bad_line_ends_both_sides_and_never_confirms_a_wrong_page(
 
 
 def test_page_that_the_store_loses_is_not_confirmed(pages: list[SimulatedPage]) -> None:
-    fax = run_fax(pages, seed=1, keep=lambda page: "disk full" if page.number == 2 else "")
+    fax = run_fax(pages, seed=1, keep=lambda page: Done(why="disk full" if page.number == 2 else ""))
     assert fax.received is not None
     assert fax.received.cause is Cause.STORAGE
     assert fax.received.pages_confirmed == fax.sent.pages_confirmed == 1

@@ -1,7 +1,8 @@
 """Two whole calls against each other over a bad line in virtual time: SIP, T.38 and T.30, all but the sockets.
 
-Owns      the world of one simulated fax: its clock, its two nodes, the lines between them, the record of what happened.
-Not here  what a line does to datagrams (transports/simnet.py); invariants over thousands of calls (tests/simulation/).
+Owns      the world of one simulated fax: its clock, its two nodes, the roads between them, the record of what happened.
+Not here  what a line does to datagrams (transports/simnet.py); whole scenarios from one seed, and what must hold in
+          each of them (simulation/).
 
 One seed decides everything: the same seed gives the same fax, event for event.
 """
@@ -10,28 +11,62 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
+from heapq import heappop, heappush
+from typing import Final, Protocol
 
 from vfax import leg
 from vfax.codecs.dis import Agreement, Resolution
-from vfax.errors import MisuseError
+from vfax.errors import DocumentError, MisuseError
 from vfax.leg import Finished, Leg, LegOptions
 from vfax.outcome import Outcome
 from vfax.t30 import values as t30
 from vfax.t30.coding import code_page
-from vfax.transports.simnet import BadLine
+from vfax.transports.simnet import BadLine, Dice
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.values import Address, CallKey
 
-CALLER: Address = ("192.0.2.1", 5060)  # RFC 5737 documentation addresses
-CALLED: Address = ("192.0.2.2", 5060)
-MEDIA_PORT = 20000
-STEP_LIMIT = 2_000_000  # Limit: steps of one simulated fax
+CALLER: Final[Address] = ("192.0.2.1", 5060)  # RFC 5737 documentation addresses
+CALLED: Final[Address] = ("192.0.2.2", 5060)
+MEDIA_PORT: Final = 20000
+STEP_LIMIT: Final = 2_000_000  # Limit: steps of one simulated fax
 
-Keep = Callable[[t30.PageReceived], str]
-"""Stores a page; returns why it could not, or nothing."""
+
+class Side(StrEnum):
+    """The two ends of a simulated call."""
+
+    CALLER = "caller"
+    CALLED = "called"
+
+    @property
+    def other(self) -> "Side":
+        """The end across."""
+        return Side.CALLED if self is Side.CALLER else Side.CALLER
+
+
+class Plane(StrEnum):
+    """What a road carries."""
+
+    SIGNALLING = "signalling"
+    MEDIA = "media"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How work outside the engines goes: it takes `after` seconds and succeeds, or fails when `why` says so."""
+
+    after: float = 0.0
+    why: str = ""
+
+
+Keep = Callable[[t30.PageReceived], Done]
+"""What the store does with a page."""
+
+Fetch = Callable[[int], Done]
+"""How reading and coding of the page of this number goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +81,69 @@ class SimulatedPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineFaults:
-    """What every line of the simulation does to datagrams: probabilities, and seconds."""
+    """What a line of the simulation does to datagrams: probabilities, and seconds. See `simnet.BadLine`."""
 
     loss: float = 0.0
+    burst_loss: float = 0.0
     duplicate: float = 0.0
     reorder: float = 0.0
     delay: float = 0.02
     jitter: float = 0.0
+    truncate: float = 0.0
+    flip: float = 0.0
+
+    def line(self, dice: Dice) -> BadLine:
+        """One direction of such a line."""
+        return BadLine(
+            dice,
+            loss=self.loss,
+            burst_loss=self.burst_loss,
+            duplicate=self.duplicate,
+            reorder=self.reorder,
+            delay=self.delay,
+            jitter=self.jitter,
+            truncate=self.truncate,
+            flip=self.flip,
+        )
+
+
+class Road(Protocol):
+    """One direction between two sockets; `BadLine` is one."""
+
+    def send(self, datagram: bytes, now: float) -> None:
+        """Give a datagram to the road."""
+        ...
+
+    def arrivals(self, now: float) -> list[bytes]:
+        """Take what has arrived."""
+        ...
+
+    def next_arrival(self) -> float:
+        """When the next datagram arrives; math.inf for never."""
+        ...
+
+
+RoadMaker = Callable[[Side, Plane, Dice], Road]
+"""Makes the road that leaves this side."""
+
+
+class Watcher:
+    """Is told what happens at both ends, as it happens. This one does not care."""
+
+    def event(self, side: Side, event: leg.LegEvent, now: float) -> None:
+        """A leg told something."""
+
+    def order(self, side: Side, order: leg.LegOrder, now: float) -> None:
+        """A leg is told something by its owner."""
+
+    def signal(self, side: Side, event: sip.SipEvent, now: float) -> None:
+        """A leg is told something by SIP."""
+
+    def sent(self, side: Side, datagram: bytes, now: float) -> None:
+        """A media datagram leaves a side."""
+
+    def heard(self, side: Side, datagram: bytes, now: float) -> None:
+        """The T.38 line of a side takes a datagram."""
 
 
 @dataclass(slots=True)
@@ -67,9 +158,10 @@ class SimulatedFax:
 
 
 @dataclass(slots=True)
-class _Node:
-    """One side: agent, leg, and its two sockets."""
+class Node:
+    """One side: agent, leg, and its two sockets. `due` is when it next wants time, as of its last change."""
 
+    side: Side
     address: Address
     agent: Agent
     make_leg: Callable[[sip.IncomingCall | None, float], Leg]
@@ -77,16 +169,21 @@ class _Node:
     key: CallKey | None = None
     outcome: Outcome | None = None
     pages: list[t30.PageReceived] = field(default_factory=list)
+    due: float = math.inf
+    busy_until: float = 0.0  # its store: pages are kept one after the other
 
     @property
     def media(self) -> Address:
+        """Its media socket."""
         return self.address[0], MEDIA_PORT
 
     def next_timeout(self) -> float:
+        """When `handle_timeout` wants to be called."""
         due = self.agent.next_timeout()
         return due if self.leg is None else min(due, self.leg.next_timeout())
 
     def handle_timeout(self, now: float) -> None:
+        """Let time pass."""
         if now >= self.agent.next_timeout():
             self.agent.handle_timeout(now)
         if self.leg is not None and now >= self.leg.next_timeout():
@@ -94,7 +191,7 @@ class _Node:
 
 
 class Simulation:
-    """One fax from caller to called. Use `run_fax`; tests that want to meddle use `step`."""
+    """One fax from caller to called. Use `run_fax`; who wants to meddle plans it with `at` and calls `run`."""
 
     def __init__(
         self,
@@ -105,24 +202,35 @@ class Simulation:
         calling: LegOptions | None = None,
         called: LegOptions | None = None,
         keep: Keep | None = None,
-        watch: Callable[[str, leg.LegEvent], None] | None = None,
+        fetch: Fetch | None = None,
+        watch: Watcher | None = None,
+        roads: RoadMaker | None = None,
     ) -> None:
         self.now = 0.0
         self.datagrams = 0
+        self.ended_at = 0.0  # when the last outcome came
         self._pages = tuple(pages)
-        self._keep = keep or (lambda page: "")
-        self._watch = watch or (lambda side, event: None)
+        self._keep = keep or (lambda page: Done())
+        self._fetch = fetch or (lambda number: Done())
+        self._watch = watch or Watcher()
         self._dice = random.Random(seed)
-        faults = faults or LineFaults()
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._planned = 0
+        worst = faults or LineFaults()
+        make_road = roads or (lambda side, plane, dice: worst.line(dice))
         infos = tuple(t30.PageInfo(page.width_px, page.rows, page.resolution) for page in pages)
-        self.caller = self._node(CALLER, calling or LegOptions(), infos)
-        self.called = self._node(CALLED, called or LegOptions(), ())
-        self._lines: dict[tuple[Address, Address], BadLine] = {}
+        self.caller = self._node(Side.CALLER, CALLER, calling or LegOptions(), infos)
+        self.called = self._node(Side.CALLED, CALLED, called or LegOptions(), ())
+        self._roads: dict[tuple[Address, Address], tuple[Road, Node, Address]] = {}
         for source, target in ((self.caller, self.called), (self.called, self.caller)):
-            for origin, end in ((source.address, target.address), (source.media, target.media)):
-                self._lines[origin, end] = self._line(faults)
+            for plane, origin, end in (
+                (Plane.SIGNALLING, source.address, target.address),
+                (Plane.MEDIA, source.media, target.media),
+            ):
+                road = make_road(source.side, plane, random.Random(self._dice.random()))
+                self._roads[origin, end] = (road, target, origin)
 
-    def _node(self, address: Address, options: LegOptions, pages: tuple[t30.PageInfo, ...]) -> _Node:
+    def _node(self, side: Side, address: Address, options: LegOptions, pages: tuple[t30.PageInfo, ...]) -> Node:
         agent = Agent(SipOptions(), contact=address, dice=random.Random(self._dice.random()), now=0.0)
         session_id = self._dice.randrange(1, 1 << 31)
         seeds = (self._dice.randrange(1 << 32), self._dice.randrange(1 << 16), self._dice.randrange(1 << 32))
@@ -131,71 +239,113 @@ class Simulation:
             media = MediaSession(host=address[0], port=MEDIA_PORT, parameters=options.t38, session_id=session_id)
             return Leg(options, media, incoming=incoming, pages=pages, seeds=seeds, now=now)
 
-        return _Node(address, agent, make)
+        return Node(side, address, agent, make)
 
-    def _line(self, faults: LineFaults) -> BadLine:
-        return BadLine(
-            random.Random(self._dice.random()),
-            loss=faults.loss,
-            duplicate=faults.duplicate,
-            reorder=faults.reorder,
-            delay=faults.delay,
-            jitter=faults.jitter,
-        )
+    def node(self, side: Side) -> Node:
+        """One of the two."""
+        return self.caller if side is Side.CALLER else self.called
 
     # --- running ---------------------------------------------------------------------------------
 
     def run(self) -> SimulatedFax:
         """Dial, and run until both sides have ended and nothing is under way."""
-        self.caller.leg = self.caller.make_leg(None, self.now)
-        self.caller.leg.command(leg.Dial(), self.now)
-        self._settle()
+        self.dial()
         for _ in range(STEP_LIMIT):
             if not self.step():
                 break
         else:
             raise MisuseError(f"the simulated fax did not end within {STEP_LIMIT} steps")
+        return self.result()
+
+    def dial(self) -> None:
+        """Begin the call."""
+        self.caller.leg = self.caller.make_leg(None, self.now)
+        self._command(self.caller, leg.Dial())
+        self._settle(self.caller)
+
+    def result(self) -> SimulatedFax:
+        """What both sides say, once nothing moves any more."""
         if self.caller.outcome is None:
             raise MisuseError("the calling side fell silent without an outcome")
-        return SimulatedFax(self.caller.outcome, self.called.outcome, self.called.pages, self.now, self.datagrams)
+        return SimulatedFax(self.caller.outcome, self.called.outcome, self.called.pages, self.ended_at, self.datagrams)
+
+    def at(self, when: float, action: Callable[[], None]) -> None:
+        """Have something done at a moment of virtual time."""
+        self._planned += 1
+        heappush(self._agenda, (when, self._planned, action))
+
+    def next_due(self) -> float:
+        """When something happens next; math.inf for never."""
+        due = min(self.caller.due, self.called.due)
+        for road, _, _ in self._roads.values():
+            due = min(due, road.next_arrival())
+        return min(due, self._agenda[0][0]) if self._agenda else due
 
     def step(self) -> bool:
         """Go to the next moment at which something happens; False when nothing ever will."""
-        nodes = (self.caller, self.called)
-        due = min(min(node.next_timeout() for node in nodes), min(line.next_arrival() for line in self._lines.values()))
+        due = self.next_due()
         if due == math.inf:
             return False
-        self.now = max(self.now, due)
-        for (source, target), line in self._lines.items():
-            for datagram in line.arrivals(self.now):
-                self._deliver(datagram, source, target)
-        for node in nodes:
-            node.handle_timeout(self.now)
-        self._settle()
+        self.now = now = max(self.now, due)
+        while self._agenda and self._agenda[0][0] <= now:
+            heappop(self._agenda)[2]()
+        for road, target, origin in self._roads.values():
+            if road.next_arrival() <= now:
+                for datagram in road.arrivals(now):
+                    self._deliver(datagram, origin, target)
+                self._settle(target)
+        for node in (self.caller, self.called):
+            if node.due <= now:
+                node.handle_timeout(now)
+                self._settle(node)
         return True
 
-    def _deliver(self, datagram: bytes, source: Address, target: Address) -> None:
-        node = self.caller if target[0] == CALLER[0] else self.called
-        if target[1] != MEDIA_PORT:
+    # --- meddling --------------------------------------------------------------------------------
+
+    def command(self, side: Side, order: leg.LegOrder) -> None:
+        """Give a leg an order now; nothing before there is one."""
+        self._command(self.node(side), order)
+        self._settle(self.node(side))
+
+    def hang_up(self, side: Side) -> None:
+        """BYE from this side, without a word to its leg: as a switch in between would, or an operator."""
+        node = self.node(side)
+        if node.key is not None:
+            node.agent.hang_up(node.key, self.now, "")
+            self._settle(node)
+
+    def inject(self, side: Side, plane: Plane, datagram: bytes) -> None:
+        """Let a datagram arrive at `side` as if the other side had sent it."""
+        target, origin = self.node(side), self.node(side.other)
+        self._deliver(datagram, origin.media if plane is Plane.MEDIA else origin.address, target, plane)
+        self._settle(target)
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    def _deliver(self, datagram: bytes, source: Address, node: Node, plane: Plane | None = None) -> None:
+        if plane is Plane.SIGNALLING or (plane is None and source[1] != MEDIA_PORT):
             node.agent.receive(datagram, source, self.now)
         elif node.leg is not None:
             node.leg.receive(datagram, source, self.now)
+            if node.leg.heard_from == source:
+                self._watch.heard(node.side, datagram, self.now)
 
-    def _settle(self) -> None:
-        """Carry what agents and legs have for each other until nothing moves."""
-        moved = True
-        while moved:
-            moved = False
-            for node in (self.caller, self.called):
-                moved |= self._pump(node)
+    def _settle(self, node: Node) -> None:
+        """Carry what its agent and leg have for each other until nothing moves."""
+        while self._pump(node):
+            pass
+        node.due = node.next_timeout()
 
-    def _pump(self, node: _Node) -> bool:
+    def _pump(self, node: Node) -> bool:
         moved = False
         for event in node.agent.take_events():
             moved = True
             self._take_sip(node, event)
         if node.leg is not None:
+            on_line = node.leg.line is not None
             for datagram, to in node.leg.take_datagrams():
+                if on_line:
+                    self._watch.sent(node.side, datagram, self.now)
                 self._send(node.media, to, datagram)
             for told in node.leg.take_events():
                 moved = True
@@ -209,44 +359,76 @@ class Simulation:
 
     def _send(self, source: Address, to: Address, datagram: bytes) -> None:
         self.datagrams += 1
-        line = self._lines.get((source, to))
-        if line is not None:  # to nowhere: lost, as on any network
-            line.send(datagram, self.now)
+        road = self._roads.get((source, to))
+        if road is not None:  # to nowhere: lost, as on any network
+            road[0].send(datagram, self.now)
 
-    def _take_sip(self, node: _Node, event: sip.SipEvent) -> None:
+    def _take_sip(self, node: Node, event: sip.SipEvent) -> None:
         if isinstance(event, sip.IncomingCall) and node.leg is not None:
             node.agent.refuse(event.call, 486, self.now)  # one line
         elif isinstance(event, sip.IncomingCall):
             node.key = event.call
             node.leg = node.make_leg(event, self.now)
-            node.leg.command(leg.Accept(), self.now)
-        elif node.leg is not None and not isinstance(event, sip.DatagramDropped) and event.call == node.key:
+            self._command(node, leg.Accept())
+        elif (
+            node.leg is not None
+            and not isinstance(event, sip.DatagramDropped | sip.MessageSeen)
+            and event.call == node.key
+        ):
+            self._watch.signal(node.side, event, self.now)
             node.leg.signal(event, self.now)
 
-    def _take(self, node: _Node, event: leg.LegEvent) -> None:
-        self._watch("caller" if node is self.caller else "called", event)
-        if node.leg is None:
-            return
+    def _take(self, node: Node, event: leg.LegEvent) -> None:
+        self._watch.event(node.side, event, self.now)
         match event:
-            case t30.PageNeeded(number, agreement):
-                node.leg.command(t30.PageCoded(number, self._code(number, agreement)), self.now)
+            case t30.PageNeeded():
+                self._work(self._fetch(event.number), self.now, lambda why: self._coded(node, event, why))
             case t30.PageReceived():
-                why = self._keep(event)
-                if why:
-                    node.leg.command(t30.PageLost(event.number, why), self.now)
-                else:
-                    node.pages.append(event)
-                    node.leg.command(t30.PageKept(event.number), self.now)
+                done = self._keep(event)
+                begin = max(self.now, node.busy_until)
+                node.busy_until = begin + done.after
+                self._work(done, begin, lambda why: self._stored(node, event, why))
             case Finished(outcome):
                 node.outcome = outcome
+                self.ended_at = self.now
             case _:
                 pass
+
+    def _work(self, done: Done, begin: float, then: Callable[[str], None]) -> None:
+        """Finish some work outside the engines: at once, or later."""
+        if begin + done.after <= self.now:
+            then(done.why)
+        else:
+            self.at(begin + done.after, lambda: then(done.why))
+
+    def _stored(self, node: Node, page: t30.PageReceived, why: str) -> None:
+        if why:
+            order: leg.LegOrder = t30.PageLost(page.number, why)
+        else:
+            node.pages.append(page)
+            order = t30.PageKept(page.number)
+        self.command(node.side, order)
+
+    def _coded(self, node: Node, needed: t30.PageNeeded, why: str) -> None:
+        order: leg.LegOrder
+        try:
+            order = t30.PageCoded(needed.number, self._code(needed.number, needed.agreement))
+        except DocumentError as error:
+            why = str(error)
+        if why:
+            order = t30.PageUnavailable(needed.number, why)
+        self.command(node.side, order)
 
     def _code(self, number: int, agreed: Agreement) -> bytes:
         page = self._pages[number - 1]
         return code_page(page.raster, page.width_px, page.rows, page.resolution, agreed)
 
-    def _obey(self, node: _Node, order: leg.SipOrder) -> None:
+    def _command(self, node: Node, order: leg.LegOrder) -> None:
+        if node.leg is not None:
+            self._watch.order(node.side, order, self.now)
+            node.leg.command(order, self.now)
+
+    def _obey(self, node: Node, order: leg.SipOrder) -> None:
         agent, key, now = node.agent, node.key, self.now
         match order:
             case leg.Invite(sdp):
@@ -277,7 +459,7 @@ def run_fax(
     calling: LegOptions | None = None,
     called: LegOptions | None = None,
     keep: Keep | None = None,
-    watch: Callable[[str, leg.LegEvent], None] | None = None,
+    watch: Watcher | None = None,
 ) -> SimulatedFax:
     """Send `pages` through a simulated call and return what both sides say of it."""
     world = Simulation(pages, seed=seed, faults=faults, calling=calling, called=called, keep=keep, watch=watch)
