@@ -93,6 +93,8 @@ class SendRequest:
     first_page: int = 1  # pages before were confirmed in an earlier call
     subaddress: str = ""  # SUB
     sender_password: str = ""  # SID
+    header: bool = False  # a line on top of each page: when, from, to, which page
+    header_timezone: str = ""  # of its time: an IANA name, "" for this machine's
 
 
 class InboundCall(Protocol):

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final, Protocol
@@ -16,6 +17,7 @@ import trio
 
 from vfax import call, leg, verdict
 from vfax.codecs import tiff
+from vfax.codecs.header_line import HeaderLine
 from vfax.errors import DecodeError, DocumentError, FaxError, LinkError, MisuseError, StoreError
 from vfax.journal import Journal, facts_of
 from vfax.leg import Leg, LegOptions, SipOrder
@@ -23,6 +25,7 @@ from vfax.outcome import Cause, Outcome, Phase, Retry
 from vfax.pages import Disk, PageFolder
 from vfax.record import CallRecord, RecordOptions, Terms
 from vfax.runner import Runner
+from vfax.sheets import header_line
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.agent import Agent
@@ -404,8 +407,17 @@ class OutgoingFax(_Carried):
             one = Leg(options, media, pages=pages, seeds=self._carrier.seeds(), now=trio.current_time())
             record = self._record(Terms(options=options, called=False, document=t30.SendDocument(pages)))
             obey = partial(self._obey, request)
-            document = request.document
-            runner = Runner(one, socket, self._journal, record=record, obey=obey, publish=publish, document=document)
+            document, header = request.document, self._header(request, len(pages))
+            runner = Runner(
+                one,
+                socket,
+                self._journal,
+                record=record,
+                obey=obey,
+                publish=publish,
+                document=document,
+                header=header,
+            )
             return await self._drive(runner, leg.Dial())
         finally:
             socket.close()
@@ -432,6 +444,18 @@ class OutgoingFax(_Carried):
         for host in self._hosts:
             self._carrier.forget_host(host)
         self._hosts.clear()
+
+    def _header(self, request: call.SendRequest, pages: int) -> HeaderLine | None:
+        if not request.header:
+            return None
+        return header_line(
+            datetime.now(UTC),
+            request.header_timezone,
+            name=request.caller_name,
+            local_id=request.local_id,
+            recipient=_called_number(request.destination),
+            pages=pages,
+        )
 
     def _obey(self, request: call.SendRequest, order: SipOrder) -> None:
         if not isinstance(order, leg.Invite):
@@ -464,6 +488,15 @@ def _page_infos(headers: Sequence[tiff.PageHeader], document: Path) -> tuple[t30
             )
         infos.append(t30.PageInfo(header.width_px, header.rows, resolution))
     return tuple(infos)
+
+
+def _called_number(destination: str) -> str:
+    """What people call the other side: the user part of a SIP URI, else its host."""
+    try:
+        parsed = Uri.parse(destination)
+    except DecodeError:
+        return ""
+    return parsed.user or parsed.host
 
 
 async def _resolve(uri: str, ours: Address) -> Address:

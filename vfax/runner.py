@@ -18,15 +18,15 @@ import trio
 
 from vfax import call
 from vfax.codecs import tiff
-from vfax.codecs.tiff_page import fax_resolution
+from vfax.codecs.header_line import HeaderLine
 from vfax.errors import DocumentError, MisuseError, StoreError
 from vfax.journal import Journal
 from vfax.leg import CallUp, Finished, HangUp, Leg, LegEvent, LegOrder, Rang, SipOrder, Switched
 from vfax.outcome import Outcome
 from vfax.pages import PageFolder
 from vfax.record import CallRecord
+from vfax.sheets import Sheet, code_sheet
 from vfax.t30 import values as t30
-from vfax.t30.coding import code_page
 from vfax.transports.sip import values as sip
 from vfax.transports.udp import UdpSocket
 
@@ -49,8 +49,8 @@ Told = (
 class Runner:
     """Drives one leg from its first order to its outcome.
 
-    `obey` carries out the leg's SIP orders; `folder` keeps received pages; `document` is what is sent; `record` is
-    told all that happens.
+    `obey` carries out the leg's SIP orders; `folder` keeps received pages; `document` is what is sent, with
+    `header` on each page; `record` is told all that happens.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Runner:
         publish: call.Publish,
         folder: PageFolder | None = None,
         document: Path | None = None,
+        header: HeaderLine | None = None,
     ) -> None:
         self._leg = leg
         self._socket = socket
@@ -73,6 +74,7 @@ class Runner:
         self._publish = publish
         self._folder = folder
         self._document = document
+        self._header = header
         self._outcome: Outcome | None = None
         self._fault: Exception | None = None
         self._wake = trio.Event()
@@ -251,20 +253,21 @@ class Runner:
 
     async def _code_page(self, needed: t30.PageNeeded) -> None:
         try:
-            data = await trio.to_thread.run_sync(self._code, needed)
+            sheet = await trio.to_thread.run_sync(self._code, needed)
         except DocumentError as why:
             self._command(t30.PageUnavailable(needed.number, str(why)))
-        else:
-            self._command(t30.PageCoded(needed.number, data))
+            return
+        if sheet.scaled is not None:
+            facts = {"from": sheet.scaled.before, "to": sheet.scaled.after}
+            self._journal.note("page", number=needed.number, what="scaled", **facts)
+        if sheet.bare:
+            self._journal.note("page", number=needed.number, what="without header", why=sheet.bare)
+        self._command(t30.PageCoded(needed.number, sheet.data))
 
-    def _code(self, needed: t30.PageNeeded) -> bytes:
+    def _code(self, needed: t30.PageNeeded) -> Sheet:
         if self._document is None:
             raise DocumentError("no document to send")
-        page = tiff.load_page(self._document, needed.number - 1)
-        resolution = fax_resolution(page.x_dpi, page.y_dpi)
-        if resolution is None:
-            raise DocumentError(f"{self._document}: page {needed.number} is no longer a fax page")
-        return code_page(page.raster, page.width_px, page.rows, resolution, needed.agreement)
+        return code_sheet(self._document, needed.number, needed.agreement, self._header)
 
     # --- journal ---------------------------------------------------------------------------------
 

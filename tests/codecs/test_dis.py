@@ -37,11 +37,26 @@ EVERYTHING = Capabilities(
     max_length_mm=0,
     min_scan_ms=(0, 0),
 )
+METRIC = (Resolution.STANDARD, Resolution.FINE, Resolution.SUPERFINE)
+INCH = (Resolution.INCH_200X100, Resolution.INCH_200X200, Resolution.INCH_200X400)
 
 
 def bits(*numbers: int, octets: int = 16) -> bytes:
     value = sum(1 << (octets * 8 - number) for number in numbers)
     return value.to_bytes(octets, "big")
+
+
+@st.composite
+def resolutions(draw: st.DrawFn) -> frozenset[Resolution]:
+    """Sets that a DIS can say: where it names inches at all, every step it has is there in inches."""
+    named = draw(st.sets(st.sampled_from([(2, 2), (2, 4), (3, 3), (4, 4), (6, 6)])))
+    metric, inch = draw(st.sampled_from([(True, False), (True, True), (False, True)]))
+    both = metric and inch and bool(named & {(2, 2), (2, 4), (4, 4)})
+    said = {
+        one for one in Resolution if one.grid in named and (inch if one.inch_based else metric and (both or not inch))
+    }
+    said |= {one for one in Resolution if one.grid in named and one.grid in ((3, 3), (6, 6))}
+    return frozenset(said | {Resolution.STANDARD} | ({Resolution.INCH_200X100} if inch else set()))
 
 
 @st.composite
@@ -52,7 +67,7 @@ def capabilities(draw: st.DrawFn) -> Capabilities:
         receives=draw(st.booleans()),
         has_document=draw(st.booleans()),
         modems=draw(st.sampled_from([V27 | V29 | V17, V27 | V29, V29, V27, frozenset({Modem.V27TER_2400})])),
-        resolutions=frozenset({Resolution.STANDARD} | draw(st.sets(st.sampled_from(list(Resolution))))),
+        resolutions=draw(resolutions()),
         codings=frozenset(codings),
         ecm=ecm,
         small_frames=ecm and draw(st.booleans()),
@@ -70,16 +85,16 @@ def capabilities(draw: st.DrawFn) -> Capabilities:
 def agreements(draw: st.DrawFn) -> Agreement:
     ecm = draw(st.booleans())
     resolution = draw(st.sampled_from(list(Resolution)))
-    limited = draw(st.booleans())
+    length_mm = draw(st.sampled_from([0, 297, 364]))
     return Agreement(
         modem=draw(st.sampled_from(FALL_BACK)),
         coding=draw(st.sampled_from(list(Coding) if ecm else [Coding.MH, Coding.MR])),
         ecm=ecm,
         frame_octets=draw(st.sampled_from([64, 256])) if ecm else 0,
         resolution=resolution,
-        width_px=draw(st.sampled_from([1728, 2048, 2432])),
+        width_px=draw(st.sampled_from(resolution.widths_px)),
         min_scan_ms=0 if ecm else draw(st.sampled_from([0, 5, 10, 20, 40])),
-        max_rows=297 * resolution.rows_per_100_mm // 100 if limited else 0,
+        max_rows=length_mm * resolution.rows_per_100_mm // 100,
     )
 
 
@@ -182,7 +197,9 @@ def test_a_rate_that_is_not_g3_is_refused(pattern: tuple[int, ...]) -> None:
         decode_dcs(bits(*pattern))
 
 
-@pytest.mark.parametrize(("bit", "name"), [(42, "300x300"), (43, "R16"), (68, "JPEG"), (78, "JBIG"), (105, "600x600")])
+@pytest.mark.parametrize(
+    ("bit", "name"), [(68, "JPEG"), (69, "colour"), (78, "JBIG"), (79, "JBIG"), (106, "1200x1200")]
+)
 def test_a_mode_never_offered_is_named(bit: int, name: str) -> None:
     chain = [extension for extension in range(24, 121, 8) if extension < bit]
     with pytest.raises(DecodeError, match=name):
@@ -200,7 +217,10 @@ def test_a_mode_never_offered_is_named(bit: int, name: str) -> None:
 )
 def test_scan_times_follow_the_resolution(said: tuple[int, int], halved: bool, times: tuple[int, int, int]) -> None:
     peer = replace(EVERYTHING, min_scan_ms=said, halved_scan=halved)
-    assert tuple(peer.scan_ms(resolution) for resolution in Resolution) == times
+    for metric, inch, time in zip(METRIC, INCH, times, strict=True):
+        assert (peer.scan_ms(metric), peer.scan_ms(inch)) == (time, time)
+    assert (peer.scan_ms(Resolution.R16), peer.scan_ms(Resolution.INCH_400X400)) == (times[2], times[2])
+    assert (peer.scan_ms(Resolution.INCH_300X300), peer.scan_ms(Resolution.INCH_600X600)) == (times[1], times[1])
 
 
 @pytest.mark.parametrize("modem", FALL_BACK)
@@ -270,8 +290,120 @@ def test_no_common_modem_or_no_receiver_is_no_agreement() -> None:
     assert agree(replace(EVERYTHING, receives=False), Preferences(), width_px=1728, resolution=Resolution.FINE) is None
 
 
-@given(capabilities(), st.sampled_from([1728, 2048, 2432]), st.sampled_from(list(Resolution)))
-def test_what_is_agreed_can_be_said_and_was_offered(peer: Capabilities, width_px: int, resolution: Resolution) -> None:
+# --- resolutions -----------------------------------------------------------------------------------
+
+WIDTHS = {
+    Resolution.STANDARD: (1728, 2048, 2432),
+    Resolution.FINE: (1728, 2048, 2432),
+    Resolution.SUPERFINE: (1728, 2048, 2432),
+    Resolution.R16: (3456, 4096, 4864),
+    Resolution.INCH_200X100: (1728, 2048, 2432),
+    Resolution.INCH_200X200: (1728, 2048, 2432),
+    Resolution.INCH_200X400: (1728, 2048, 2432),
+    Resolution.INCH_300X300: (2592, 3072, 3648),
+    Resolution.INCH_400X400: (3456, 4096, 4864),
+    Resolution.INCH_600X600: (5184, 6144, 7296),
+}
+
+
+@pytest.mark.parametrize("resolution", Resolution)
+def test_every_resolution_has_the_widths_of_its_papers(resolution: Resolution) -> None:
+    assert resolution.widths_px == WIDTHS[resolution]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "resolution"),
+    [
+        ((), Resolution.STANDARD),
+        ((44,), Resolution.INCH_200X100),
+        ((15,), Resolution.FINE),
+        ((15, 44), Resolution.INCH_200X200),
+        ((41,), Resolution.SUPERFINE),
+        ((41, 44), Resolution.INCH_200X400),
+        ((42, 44), Resolution.INCH_300X300),
+        ((43,), Resolution.R16),
+        ((43, 44), Resolution.INCH_400X400),
+        ((105, 44), Resolution.INCH_600X600),
+    ],
+)
+def test_a_dcs_says_its_resolution_in_these_bits(numbers: tuple[int, ...], resolution: Resolution) -> None:
+    chain = [extension for extension in range(24, 105, 8) if extension < max(numbers, default=0)]
+    agreed = decode_dcs(bits(14, *chain, *numbers))
+    assert agreed.resolution is resolution
+    assert decode_dcs(encode_dcs(agreed)) == agreed
+    said = int.from_bytes(encode_dcs(agreed).ljust(16, b"\0"), "big")
+    assert {bit for bit in (15, 41, 42, 43, 44, 45, 105) if said >> (128 - bit) & 1} == set(numbers)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "resolution"),
+    [((42,), Resolution.INCH_300X300), ((105,), Resolution.INCH_600X600), ((15, 41), Resolution.SUPERFINE)],
+)
+def test_a_dcs_that_mixes_metric_and_inch_up_reads_as_the_same_grid(
+    numbers: tuple[int, ...], resolution: Resolution
+) -> None:
+    chain = range(24, 105, 8)
+    assert decode_dcs(bits(14, *chain, *numbers)).resolution is resolution
+    assert decode_dcs(bits(14, *chain, *numbers, 44)).resolution.grid == resolution.grid
+
+
+@pytest.mark.parametrize(
+    ("numbers", "named"),
+    [
+        ((15,), {Resolution.STANDARD, Resolution.FINE}),
+        ((15, 45), {Resolution.STANDARD, Resolution.FINE}),
+        ((15, 44), {Resolution.STANDARD, Resolution.INCH_200X100, Resolution.INCH_200X200}),
+        (
+            (43, 44, 45),
+            {Resolution.STANDARD, Resolution.INCH_200X100, Resolution.R16, Resolution.INCH_400X400},
+        ),
+        ((42,), {Resolution.STANDARD, Resolution.INCH_300X300}),
+    ],
+)
+def test_a_dis_names_metric_resolutions_unless_it_prefers_inches_alone(
+    numbers: tuple[int, ...], named: set[Resolution]
+) -> None:
+    assert Capabilities.decode(bits(10, 24, 32, 40, *numbers)).resolutions == named
+
+
+def test_all_resolutions_fit_into_one_dis() -> None:
+    said = Capabilities(resolutions=frozenset(Resolution)).encode()
+    assert len(said) == 14
+    assert Capabilities.decode(said).resolutions == set(Resolution)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "chosen"),
+    [
+        (Resolution.INCH_200X200, {Resolution.FINE}, Resolution.FINE),
+        (Resolution.FINE, {Resolution.INCH_200X200}, Resolution.INCH_200X200),
+        (Resolution.INCH_200X100, {Resolution.FINE}, Resolution.STANDARD),
+        (Resolution.INCH_300X300, {Resolution.FINE, Resolution.SUPERFINE}, Resolution.FINE),
+        (Resolution.INCH_300X300, {Resolution.FINE, Resolution.INCH_200X200}, Resolution.INCH_200X200),
+        (Resolution.INCH_600X600, {Resolution.FINE, Resolution.INCH_300X300}, Resolution.INCH_300X300),
+        (Resolution.INCH_600X600, {Resolution.R16, Resolution.INCH_300X300}, Resolution.R16),
+        (Resolution.R16, {Resolution.SUPERFINE, Resolution.FINE}, Resolution.SUPERFINE),
+        (Resolution.SUPERFINE, {Resolution.R16, Resolution.INCH_300X300, Resolution.FINE}, Resolution.FINE),
+        (Resolution.INCH_400X400, set(), Resolution.STANDARD),
+    ],
+)
+def test_the_best_smaller_resolution_is_chosen(wanted: Resolution, there: set[Resolution], chosen: Resolution) -> None:
+    peer = replace(EVERYTHING, resolutions=frozenset(there | {Resolution.STANDARD}))
+    assert mode(peer, Preferences(), resolution=wanted).resolution is chosen
+
+
+@pytest.mark.parametrize("wanted", Resolution)
+@pytest.mark.parametrize("paper", [0, 1, 2])
+@pytest.mark.parametrize("widest", [0, 1, 2])
+def test_a_page_goes_on_its_own_paper_or_the_widest_there_is(wanted: Resolution, paper: int, widest: int) -> None:
+    peer = replace(EVERYTHING, max_width_px=(1728, 2048, 2432)[widest], resolutions=frozenset({Resolution.STANDARD}))
+    agreed = mode(peer, Preferences(), resolution=wanted, width_px=wanted.widths_px[paper])
+    assert agreed.width_px == (1728, 2048, 2432)[min(paper, widest)]
+
+
+@given(capabilities(), st.sampled_from(list(Resolution)), st.integers(0, 2))
+def test_what_is_agreed_can_be_said_and_was_offered(peer: Capabilities, resolution: Resolution, paper: int) -> None:
+    width_px = resolution.widths_px[paper]
     agreed = agree(peer, Preferences(resolutions=frozenset(Resolution)), width_px=width_px, resolution=resolution)
     if agreed is None:
         assert not peer.receives
@@ -279,7 +411,9 @@ def test_what_is_agreed_can_be_said_and_was_offered(peer: Capabilities, width_px
     assert agreed.modem in peer.modems
     assert agreed.coding in peer.codings
     assert agreed.resolution in peer.resolutions
-    assert agreed.width_px <= peer.max_width_px
+    assert agreed.width_px * 2 <= peer.max_width_px * agreed.resolution.grid[0]
+    assert agreed.resolution.grid[0] <= resolution.grid[0]
+    assert agreed.resolution.grid[1] <= resolution.grid[1]
     said = decode_dcs(encode_dcs(agreed))
     assert replace(said, max_rows=0) == replace(agreed, max_rows=0)
     assert (said.max_rows == 0) == (agreed.max_rows == 0)

@@ -3,6 +3,8 @@
 Owns      what the bits mean, the values read from them, and the mode that two ends have in common.
 Not here  frames around them (frames.py), when a mode is chosen or given up (t30/).
 Source    T.30 (09/2005) Table 2 and its notes.
+
+Limit: JBIG, colour and the other modes of `foreign_modes` are never offered; a DCS that chooses them is refused.
 """
 
 from dataclasses import dataclass
@@ -22,11 +24,22 @@ class Coding(StrEnum):
 
 
 class Resolution(Enum):
-    """Value: (name, horizontal, vertical pixels per inch as written to TIFF, rows per mm times 100)."""
+    """Value: (name, horizontal, vertical pixels per inch as written to TIFF, rows per mm times 100, grid).
 
-    STANDARD = ("standard", 204, 98, 385)  # R8 x 3.85
-    FINE = ("fine", 204, 196, 770)  # R8 x 7.7
-    SUPERFINE = ("superfine", 204, 391, 1540)  # R8 x 15.4
+    The grid counts hundreds of pixels per inch, across and down: a metric resolution and its inch-based counterpart
+    have the same, say the same bit but for the preference, and print the same pixels.
+    """
+
+    STANDARD = ("standard", 204, 98, 385, (2, 1))  # R8 x 3.85
+    FINE = ("fine", 204, 196, 770, (2, 2))  # R8 x 7.7
+    SUPERFINE = ("superfine", 204, 391, 1540, (2, 4))  # R8 x 15.4
+    R16 = ("R16x15.4", 408, 391, 1540, (4, 4))
+    INCH_200X100 = ("200x100", 200, 100, 394, (2, 1))
+    INCH_200X200 = ("200x200", 200, 200, 787, (2, 2))
+    INCH_200X400 = ("200x400", 200, 400, 1575, (2, 4))
+    INCH_300X300 = ("300x300", 300, 300, 1181, (3, 3))
+    INCH_400X400 = ("400x400", 400, 400, 1575, (4, 4))
+    INCH_600X600 = ("600x600", 600, 600, 2362, (6, 6))
 
     @property
     def title(self) -> str:
@@ -48,13 +61,35 @@ class Resolution(Enum):
         """Rows in 100 mm."""
         return self.value[3]
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Hundreds of pixels per inch, across and down, the metric ones rounded."""
+        return self.value[4]
+
+    @property
+    def inch_based(self) -> bool:
+        """True when it counts in inches."""
+        return self.x_dpi % 100 == 0
+
+    @property
+    def widths_px(self) -> tuple[int, int, int]:
+        """Pixels across A4, B4 and A3 paper: 1728, 2048 and 2432 at 204 dpi."""
+        return _WIDTHS_PX[self]
+
+
+_WIDTHS_PX: Final[dict[Resolution, tuple[int, int, int]]] = {
+    one: (864 * one.grid[0], 1024 * one.grid[0], 1216 * one.grid[0]) for one in Resolution
+}
+PAPER_WIDTHS_PX: Final = _WIDTHS_PX[Resolution.STANDARD]
+"""What a width is called in capabilities and settings: A4, B4 and A3 at 204 dpi."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
     """What one DCS settles for the pages that follow it: frozen once, passed down, never re-read from bits.
 
     `min_scan_ms` is the minimum scan-line time (0 with ECM); `frame_octets` is 256 or 64 with ECM, else 0;
-    `max_rows` is 0 for unlimited length.
+    `width_px` is one of the resolution's `widths_px`; `max_rows` is 0 for unlimited length.
     """
 
     modem: Modem
@@ -157,16 +192,24 @@ _SCAN_TIMES: Final[dict[str, tuple[int, int]]] = {
 }
 _SCAN_PATTERNS: Final = {times: pattern for pattern, times in _SCAN_TIMES.items()}
 
-_WIDTHS: Final[dict[str, int]] = {"00": 1728, "10": 2048, "01": 2432, "11": 2432}  # 11 is invalid: read as 01
-_WIDTH_PATTERNS: Final[dict[int, str]] = {1728: "00", 2048: "10", 2432: "01"}
+_PAPERS: Final[dict[str, int]] = {"00": 0, "10": 1, "01": 2, "11": 2}  # A4, B4, A3; 11 is invalid: read as 01
+_PAPER_PATTERNS: Final = ("00", "10", "01")
 _ROWS_MM: Final[dict[str, int]] = {"00": 297, "10": 364, "01": 0, "11": 0}  # 0: unlimited
 
-_RESOLUTION_BITS: Final[dict[Resolution, int]] = {Resolution.FINE: 15, Resolution.SUPERFINE: 41}
+# Bit: (metric, inch-based) resolution, finest first. What has no metric form needs no word on the preference.
+_RESOLUTION_BITS: Final[dict[int, tuple[Resolution, Resolution]]] = {
+    105: (Resolution.INCH_600X600, Resolution.INCH_600X600),
+    43: (Resolution.R16, Resolution.INCH_400X400),
+    42: (Resolution.INCH_300X300, Resolution.INCH_300X300),
+    41: (Resolution.SUPERFINE, Resolution.INCH_200X400),
+    15: (Resolution.FINE, Resolution.INCH_200X200),
+}
+_BASIC: Final = (Resolution.STANDARD, Resolution.INCH_200X100)  # of every station, without a bit
+_INCH: Final = 44  # DIS: inch-based resolutions preferred; DCS: this is one
+_METRIC: Final = 45
 _FOREIGN_DCS: Final[dict[int, str]] = {
     36: "T.43",
     38: "voice coding",
-    42: "300x300",
-    43: "R16 x 15.4",
     53: "binary file transfer",
     54: "document transfer",
     55: "EDI",
@@ -175,14 +218,18 @@ _FOREIGN_DCS: Final[dict[int, str]] = {
     62: "mixed mode",
     65: "processable mode",
     68: "JPEG",
+    69: "colour",
     78: "JBIG",
     79: "JBIG",
-    105: "600x600",
     106: "1200x1200",
     107: "300x600",
     108: "400x800",
     109: "600x1200",
     116: "T.45",
+    124: "JBIG2",
+    125: "JBIG2",
+    126: "JBIG2",
+    127: "JPEG",
 }
 """Bits of a DCS that choose what vfax never offers; a page under them could not be understood."""
 
@@ -203,6 +250,25 @@ def _pattern_of(modems: frozenset[Modem]) -> str:
         if modems.issuperset(best.values()):
             return pattern
     return "0000"
+
+
+def _resolutions_of(bits: set[int]) -> frozenset[Resolution]:
+    """All that a DIS names. A station without a preference counts in millimetres."""
+    inch = _INCH in bits
+    forms = [form for form, said in enumerate((_METRIC in bits or not inch, inch)) if said]
+    pairs = [_BASIC, *(pair for bit, pair in _RESOLUTION_BITS.items() if bit in bits)]
+    return frozenset({Resolution.STANDARD, *(pair[form] for pair in pairs for form in forms)})
+
+
+def _bits_for(resolutions: frozenset[Resolution]) -> set[int]:
+    """Bits of a DIS that name them, and with them their counterparts where both forms are named at all."""
+    bits = {bit for bit, pair in _RESOLUTION_BITS.items() if resolutions.intersection(pair)}
+    two_forms = [pair for pair in (*_RESOLUTION_BITS.values(), _BASIC) if pair[0] is not pair[1]]
+    if any(pair[1] in resolutions for pair in two_forms):
+        bits.add(_INCH)
+        if any(pair[0] in resolutions for pair in two_forms if pair is not _BASIC):
+            bits.add(_METRIC)
+    return bits
 
 
 # --- DIS and DTC ---------------------------------------------------------------------------------
@@ -247,11 +313,11 @@ class Capabilities:
             receives=10 in bits,
             has_document=9 in bits,
             modems=_modems_of(_pattern(bits, 11, 14)),
-            resolutions=frozenset({Resolution.STANDARD, *(r for r, bit in _RESOLUTION_BITS.items() if bit in bits)}),
+            resolutions=_resolutions_of(bits),
             codings=frozenset(codings),
             ecm=ecm,
             small_frames=ecm and 7 in bits,
-            max_width_px=_WIDTHS[_pattern(bits, 17, 18)],
+            max_width_px=PAPER_WIDTHS_PX[_PAPERS[_pattern(bits, 17, 18)]],
             max_length_mm=_ROWS_MM[_pattern(bits, 19, 20)],
             min_scan_ms=_SCAN_TIMES[_pattern(bits, 21, 23)],
             halved_scan=46 in bits,
@@ -263,10 +329,11 @@ class Capabilities:
 
     def encode(self) -> bytes:
         """The information field of a DIS (or DTC) that says this."""
-        bits = _bits_of(_pattern_of(self.modems), 11) | _bits_of(_WIDTH_PATTERNS[self.max_width_px], 17)
+        paper = PAPER_WIDTHS_PX.index(self.max_width_px)
+        bits = _bits_of(_pattern_of(self.modems), 11) | _bits_of(_PAPER_PATTERNS[paper], 17)
         bits |= _bits_of({297: "00", 364: "10"}.get(self.max_length_mm, "01"), 19)
         bits |= _bits_of(_SCAN_PATTERNS.get(self.min_scan_ms, "000"), 21)
-        bits |= {bit for resolution, bit in _RESOLUTION_BITS.items() if resolution in self.resolutions}
+        bits |= _bits_for(self.resolutions)
         flags = {
             7: self.small_frames and self.ecm,
             9: self.has_document,
@@ -285,9 +352,10 @@ class Capabilities:
     def scan_ms(self, resolution: Resolution) -> int:
         """Minimum scan-line time in milliseconds at a resolution (without ECM)."""
         low, high = self.min_scan_ms
-        if resolution is Resolution.STANDARD:
+        rows = resolution.grid[1]
+        if rows == 1:
             return low
-        return high // 2 if resolution is Resolution.SUPERFINE and self.halved_scan and high > 5 else high
+        return high // 2 if rows == 4 and self.halved_scan and high > 5 else high
 
     def describe(self) -> str:
         """One line of words for the journal."""
@@ -312,16 +380,16 @@ class Capabilities:
 def encode_dcs(agreement: Agreement, *, subaddress: bool = False, password: bool = False) -> bytes:
     """The information field of a DCS: every capability that was not chosen is clear."""
     rate = "0000" if agreement.internet_aware else _CHOOSES[agreement.modem]
-    bits = {10} | _bits_of(rate, 11) | _bits_of(_WIDTH_PATTERNS[agreement.width_px], 17)
-    bits |= _bits_of("01" if agreement.max_rows == 0 else "00", 19)
+    bits = {10} | _bits_of(rate, 11) | _bits_of(_paper_pattern(agreement), 17)
+    bits |= _bits_of(_length_pattern(agreement), 19)
     bits |= _bits_of(_SCAN_PATTERNS[(agreement.min_scan_ms, agreement.min_scan_ms)], 21)
-    if agreement.resolution in _RESOLUTION_BITS:
-        bits.add(_RESOLUTION_BITS[agreement.resolution])
+    bits |= {bit for bit, pair in _RESOLUTION_BITS.items() if agreement.resolution in pair}
     flags = {
         16: agreement.coding is Coding.MR,
         27: agreement.ecm,
         28: agreement.ecm and agreement.frame_octets == 64,
         31: agreement.coding is Coding.MMR,
+        _INCH: agreement.resolution.inch_based,
         49: subaddress,
         50: password,
         123: agreement.internet_aware,
@@ -329,11 +397,24 @@ def encode_dcs(agreement: Agreement, *, subaddress: bool = False, password: bool
     return _packed(bits | {bit for bit, said in flags.items() if said})
 
 
+def _paper_pattern(agreement: Agreement) -> str:
+    return _PAPER_PATTERNS[agreement.resolution.widths_px.index(agreement.width_px)]
+
+
+def _length_pattern(agreement: Agreement) -> str:
+    if agreement.max_rows == 0:
+        return "01"
+    return "10" if agreement.max_rows > 297 * agreement.resolution.rows_per_100_mm // 100 else "00"
+
+
 def decode_dcs(fif: bytes) -> Agreement:
     """What a DCS chose. Raises DecodeError for what no page could be received under.
 
     Tolerant where the page can still be understood: MMR without the ECM bit reads as ECM (Table 2 ties the two), an
-    invalid width as the largest, a width nobody offered as it stands.
+    invalid width as the largest; resolutions and widths nobody offered as they stand (the widest, A3 at 600 dpi, has
+    7296 pixels), of several resolutions the finest.
+
+    Quirk: metric and inch-based machines mix up whose pixels they send; both have the same grid, so the page is whole.
     """
     if len(fif) < 2:
         raise DecodeError("DCS shorter than 2 octets", offset=len(fif), source="T.30 Table 2")
@@ -345,7 +426,8 @@ def decode_dcs(fif: bytes) -> Agreement:
     modem = Modem.V17_14400 if aware else _chosen_modem(bits)
     mmr = 31 in bits
     ecm = 27 in bits or mmr
-    resolution = Resolution.SUPERFINE if 41 in bits else Resolution.FINE if 15 in bits else Resolution.STANDARD
+    named = (pair for bit, pair in _RESOLUTION_BITS.items() if bit in bits)
+    resolution = next(named, _BASIC)[_INCH in bits]
     length_mm = _ROWS_MM[_pattern(bits, 19, 20)]
     return Agreement(
         modem=modem,
@@ -353,7 +435,7 @@ def decode_dcs(fif: bytes) -> Agreement:
         ecm=ecm,
         frame_octets=(64 if 28 in bits else 256) if ecm else 0,
         resolution=resolution,
-        width_px=_WIDTHS[_pattern(bits, 17, 18)],
+        width_px=resolution.widths_px[_PAPERS[_pattern(bits, 17, 18)]],
         min_scan_ms=0 if ecm else _SCAN_TIMES[_pattern(bits, 21, 23)][0],
         max_rows=length_mm * resolution.rows_per_100_mm // 100,
         internet_aware=aware,
@@ -413,7 +495,7 @@ class Preferences:
     min_rate_bps: int = 2400
     ecm: bool = True
     codings: tuple[Coding, ...] = (Coding.MMR, Coding.MR, Coding.MH)
-    resolutions: frozenset[Resolution] = frozenset({Resolution.STANDARD, Resolution.FINE})
+    resolutions: frozenset[Resolution] = frozenset(Resolution)
     small_frames: bool = False
 
 
@@ -433,8 +515,8 @@ def agree(
     """Choose the mode for a page; None when the peer cannot receive or no modem is common.
 
     The page's own width and resolution are taken when the peer can print them, else the next smaller ones: the page
-    must then be scaled to `width_px` and `resolution` of the result. With ECM the order of codings is the caller's
-    (MMR first by default); without it MMR is left out (T.6 needs error-free data).
+    must then be scaled to `width_px` and `resolution` of the result (scaling.py). With ECM the order of codings is the
+    caller's (MMR first by default); without it MMR is left out (T.6 needs error-free data).
     """
     modems = usable_modems(capabilities, preferences)
     if not capabilities.receives or not modems:
@@ -449,19 +531,24 @@ def agree(
         ecm=ecm,
         frame_octets=(64 if small else 256) if ecm else 0,
         resolution=common,
-        width_px=_common_width(capabilities, width_px),
+        width_px=_common_width(capabilities, width_px, resolution, common),
         min_scan_ms=0 if ecm else capabilities.scan_ms(common),
         max_rows=capabilities.max_length_mm * common.rows_per_100_mm // 100,
     )
 
 
 def _common_resolution(capabilities: Capabilities, preferences: Preferences, wanted: Resolution) -> Resolution:
-    both = capabilities.resolutions & preferences.resolutions
-    fitting = [r for r in Resolution if r in both and r.rows_per_100_mm <= wanted.rows_per_100_mm]
-    return fitting[-1] if fitting else Resolution.STANDARD
+    """The page's own, else its counterpart (the same pixels), else the finest that is finer in neither direction."""
+    both = (capabilities.resolutions & preferences.resolutions) | {Resolution.STANDARD}
+    if wanted in both:
+        return wanted
+    across, down = wanted.grid
+    fitting = [one for one in both if one.grid[0] <= across and one.grid[1] <= down]
+    return max(fitting, key=lambda one: (one.grid[0] * one.grid[1], one.inch_based is wanted.inch_based))
 
 
-def _common_width(capabilities: Capabilities, wanted: int) -> int:
-    """The narrowest width that holds the page, as far as the peer's paper goes."""
-    printable = [width for width in _WIDTH_PATTERNS if width <= capabilities.max_width_px]
-    return next((width for width in printable if width >= wanted), printable[-1])
+def _common_width(capabilities: Capabilities, width_px: int, wanted: Resolution, common: Resolution) -> int:
+    """The narrowest paper that holds the page, as far as the peer's goes, in pixels of the common resolution."""
+    papers = [paper for paper, width in enumerate(PAPER_WIDTHS_PX) if width <= capabilities.max_width_px]
+    paper = next((paper for paper in papers if wanted.widths_px[paper] >= width_px), papers[-1])
+    return common.widths_px[paper]

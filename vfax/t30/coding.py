@@ -1,8 +1,9 @@
 """A page's pixels to the octets an agreement asks for.
 
-Owns      what follows from an agreement: rows folded to its resolution, K, fill to the minimum scan-line time.
-Not here  the codes themselves (codecs/encode.py).
-Source    T.4 (07/2003) 4.2.2 for K at 3.85 and 7.7 lines/mm; higher resolutions as deployed.
+Owns      what follows from an agreement: K, fill to the minimum scan-line time; rows folded to half or a quarter.
+Not here  the codes themselves (codecs/encode.py), scaling in any other way (codecs/scaling.py).
+Source    T.4 (07/2003) 4.2.2 for K at 3.85 and 7.7 lines/mm; higher resolutions as deployed. T.30 (09/2005) Table 2
+          for the minimum scan-line time.
 """
 
 from typing import Final
@@ -11,18 +12,24 @@ from vfax.codecs.dis import Agreement, Resolution
 from vfax.codecs.encode import encode_page
 from vfax.errors import DocumentError
 
-K: Final = {Resolution.STANDARD: 2, Resolution.FINE: 4, Resolution.SUPERFINE: 8}
+_K_OF_ROWS: Final = {1: 2, 2: 4, 3: 6, 4: 8, 6: 12}  # by hundreds of rows per inch
+K: Final = {resolution: _K_OF_ROWS[resolution.grid[1]] for resolution in Resolution}
+"""Parameter K of MR: a row coded on its own at least every so many rows."""
 
 
 def code_page(raster: bytes, width_px: int, rows: int, resolution: Resolution, agreement: Agreement) -> bytes:
     """Code packed rows (1 = black, most significant bit left) as `agreement` says; takes tens of milliseconds.
 
-    A page finer than what was agreed is folded down. Raises DocumentError for one that is wider: this release does not
-    scale in width.
+    Rows of a whole multiple of what was agreed are folded down. Raises DocumentError for a page that must be scaled
+    otherwise (`scaling.fit_page` does).
     """
-    if width_px != agreement.width_px:
-        raise DocumentError(f"a page {width_px} pixels wide cannot go to a receiver of {agreement.width_px}")
-    folds = resolution.rows_per_100_mm // agreement.resolution.rows_per_100_mm
+    across, down = agreement.resolution.grid
+    folds, left = divmod(resolution.grid[1], down)
+    if width_px != agreement.width_px or resolution.grid[0] != across or left:
+        raise DocumentError(
+            f"a page {width_px} pixels wide at {resolution.title} does not fit {agreement.width_px} pixels at "
+            f"{agreement.resolution.title}; scale it first"
+        )
     if folds > 1:
         raster = fold_rows(raster, (width_px + 7) // 8, folds)
         rows = -(-rows // folds)
@@ -32,9 +39,14 @@ def code_page(raster: bytes, width_px: int, rows: int, resolution: Resolution, a
         rows,
         agreement.coding,
         k=K[agreement.resolution],
-        min_row_octets=-(-agreement.modem.rate_bps * agreement.min_scan_ms // 8000),
+        min_row_octets=least_row_octets(agreement),
         ecm=agreement.ecm,
     )
+
+
+def least_row_octets(agreement: Agreement) -> int:
+    """Octets that a coded row takes at least, so that the slowest printer keeps up; 0 with ECM."""
+    return 0 if agreement.ecm else -(-agreement.modem.rate_bps * agreement.min_scan_ms // 8000)
 
 
 def fold_rows(raster: bytes, row_octets: int, folds: int) -> bytes:

@@ -1,0 +1,96 @@
+"""One page of a document as it goes over the line: made to fit, with its header line, coded.
+
+Owns      the order of these steps, what became of the page's size, when and between whom the header says it is.
+Not here  the steps themselves (codecs/tiff.py, scaling.py, header_line.py, t30/coding.py); who wants them (runner.py).
+
+All functions may block; call them from a worker thread.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from vfax.codecs import tiff
+from vfax.codecs.dis import Agreement
+from vfax.codecs.header_line import HeaderLine, draw_header, header_rows
+from vfax.codecs.scaling import Bitmap, fit_page, fitted_size
+from vfax.codecs.tiff_page import fax_resolution
+from vfax.errors import DocumentError
+from vfax.t30.coding import code_page
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A page that went out with other pixels than it has: width, rows and resolution before and after, in words."""
+
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A coded page; `scaled` when its pixels are not the document's, `bare` says why a header line is missing."""
+
+    data: bytes
+    scaled: Scaled | None = None
+    bare: str = ""
+
+
+def header_line(
+    started: datetime, zone: str, *, name: str = "", local_id: str = "", recipient: str = "", pages: int = 1
+) -> HeaderLine:
+    """The line of a fax that was begun at `started` (aware), in the time of `zone`.
+
+    `zone` is an IANA name or "" for this machine's; one that is not known here gives UTC.
+    """
+    there = started.astimezone(_zone(zone))
+    words = f"{there:%Y-%m-%d %H:%M %Z}"
+    sender = " ".join(part for part in (name, local_id) if part)
+    return HeaderLine(when=words, sender=sender, recipient=recipient, pages=pages)
+
+
+def _zone(name: str) -> tzinfo | None:
+    if not name:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # not known here, no name at all, a folder
+        return UTC
+
+
+def code_sheet(document: Path, number: int, agreement: Agreement, header: HeaderLine | None = None) -> Sheet:
+    """Page `number` (from 1) of `document`, coded as `agreement` says. Raises DocumentError."""
+    page = load_sheet(document, number)
+    strip, bare = _strip(header, number, agreement)
+    rows_above = header_rows(agreement.resolution) if strip else 0
+    fitted = fit_page(page, agreement, rows_above=rows_above)
+    data = code_page(strip + fitted.raster, fitted.width_px, rows_above + fitted.rows, fitted.resolution, agreement)
+    return Sheet(data, _scaled(page, fitted, fitted_size(page, agreement, rows_above=rows_above)), bare)
+
+
+def load_sheet(document: Path, number: int) -> Bitmap:
+    """Page `number` (from 1) as pixels of its fax resolution. Raises DocumentError."""
+    page = tiff.load_page(document, number - 1)
+    resolution = fax_resolution(page.x_dpi, page.y_dpi)
+    if resolution is None:
+        raise DocumentError(f"{document}: page {number} is no longer a fax page")
+    return Bitmap(page.raster, page.width_px, page.rows, resolution)
+
+
+def _strip(header: HeaderLine | None, number: int, agreement: Agreement) -> tuple[bytes, str]:
+    """Rows of the header line, or why there are none: a fax does not fail for want of a font."""
+    if header is None:
+        return b"", ""
+    try:
+        return draw_header(header, number, agreement.width_px, agreement.resolution), ""
+    except (ImportError, OSError) as why:
+        return b"", f"the header line cannot be drawn, {why}"
+
+
+def _scaled(page: Bitmap, fitted: Bitmap, size: tuple[int, int]) -> Scaled | None:
+    if size == (page.width_px, page.rows):
+        return None
+    return Scaled(
+        f"{page.width_px} x {page.rows} {page.resolution.title}", f"{size[0]} x {size[1]} {fitted.resolution.title}"
+    )
