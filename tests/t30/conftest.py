@@ -36,6 +36,7 @@ from vfax.t30.engine import T30Engine
 from vfax.t30.options import T30Options
 from vfax.t30.tables import SENDING
 from vfax.t30.values import (
+    Addressing,
     Ended,
     Event,
     FrameSeen,
@@ -47,6 +48,7 @@ from vfax.t30.values import (
     PageLost,
     PageNeeded,
     PageReceived,
+    Poll,
     Role,
     SendDocument,
 )
@@ -57,6 +59,7 @@ PREAMBLE = 1.0
 TRAINING = 1.393
 SHORT_TRAINING = 0.142
 CHUNK = 0.03
+UNPACED = 0.001  # of the time that a modem takes
 
 Timed = list[tuple[float, LineSignal]]
 Fate = Callable[[str, LineSignal, float], list[LineSignal]]
@@ -105,9 +108,11 @@ class Half:
         self.free_at = 0.0
         self.generation = 0
         self.on: Modem | None = None
+        self.pace = 1.0
 
     def transmit(self, transmission: Transmission, now: float) -> None:
         if isinstance(transmission, SetPace):
+            self.pace = 1.0 if transmission.paced else UNPACED
             return
         if isinstance(transmission, StopSending):
             self.generation += 1
@@ -116,12 +121,13 @@ class Half:
                 self.pair.at(now + TRANSIT, lambda modem=self.on: self.pair.hear(self.name, SignalEnded(modem)))  # type: ignore[misc]
                 self.on = None
             return
-        begin = max(now, self.free_at) + GAP
+        pace = self.pace
+        begin = max(now, self.free_at) + GAP * pace
         timed, takes = carried(transmission)
         generation = self.generation
         for offset, signal in timed:
-            self.pair.at(begin + offset, lambda s=signal: self._leave(s, generation))  # type: ignore[misc]
-        self.free_at = begin + takes + 0.1
+            self.pair.at(begin + offset * pace, lambda s=signal: self._leave(s, generation))  # type: ignore[misc]
+        self.free_at = begin + (takes + 0.1) * pace
         self.pair.at(self.free_at, lambda end=self.free_at: self._done(end, generation))  # type: ignore[misc]
 
     def _leave(self, signal: LineSignal, generation: int) -> None:
@@ -149,11 +155,17 @@ class Pair:
     keep_after: float = 0.05
     code_after: float = 0.05
     lose_page: int = 0
+    first: int = 1
+    addressing: Addressing = field(default_factory=Addressing)
+    polls: Addressing | None = None  # what the receiver says who calls for the document; None: the sender calls
+    also_receives: bool = False  # polled, the sender would receive as well
     now: float = 0.0
 
     def __post_init__(self) -> None:
-        self.sender = T30Engine(Role.CALLER, sending=True, options=self.send, now=0.0)
-        self.receiver = T30Engine(Role.CALLED, sending=False, options=self.take, now=0.0)
+        polled = self.polls is not None
+        caller, called = (Role.CALLED, Role.CALLER) if polled else (Role.CALLER, Role.CALLED)
+        self.sender = T30Engine(caller, sending=not self.also_receives, options=self.send, now=0.0)
+        self.receiver = T30Engine(called, sending=False, options=self.take, now=0.0)
         self.engines = {"sender": self.sender, "receiver": self.receiver}
         self.halves = {name: Half(name, self) for name in self.engines}
         self.events: dict[str, list[Event]] = {"sender": [], "receiver": []}
@@ -216,7 +228,9 @@ class Pair:
         return encode_page(raster, info.width_px, info.rows, agreed.coding, k=4, min_row_octets=fill, ecm=agreed.ecm)
 
     def run(self, *, until: float = 8000.0) -> "Pair":
-        self.sender.command(SendDocument(tuple(info for info, _ in self.pages)), 0.0)
+        self.sender.command(SendDocument(tuple(info for info, _ in self.pages), self.first, self.addressing), 0.0)
+        if self.polls is not None:
+            self.receiver.command(Poll(self.polls), 0.0)
         for name, engine in self.engines.items():
             engine.command(LineUp(), 0.0)
             self.pump(name)
@@ -250,7 +264,13 @@ class Pair:
 
     def said(self, name: str) -> list[str]:
         """Names of the control frames one end said, in order."""
-        return [event.name for event in self.events[name] if isinstance(event, FrameSeen) and event.sent]
+        seen = [event for event in self.events[name] if isinstance(event, FrameSeen) and event.sent]
+        return [event.name for event in seen if event.octets]
+
+    def left_out(self, name: str) -> dict[str, str]:
+        """What one end would have said, and why it did not."""
+        seen = [event for event in self.events[name] if isinstance(event, FrameSeen) and not event.octets]
+        return {event.name: event.words for event in seen}
 
     def of(self, name: str, kind: type[Event]) -> list[Event]:
         return [event for event in self.events[name] if isinstance(event, kind)]

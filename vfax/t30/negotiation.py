@@ -86,11 +86,14 @@ class Negotiation(Terminal):
 
     def _choose(self) -> Line | None:
         """A DIS, or the DTC of a caller that polls: choose the mode of the next page."""
+        polled = self._frame.fcf is Fcf.DTC
         try:
-            self._capabilities = Capabilities.decode(self._frame.info)
+            capabilities = Capabilities.decode(self._frame.info)
         except DecodeError:
             return None
-        self._x = self._x or self._frame.fcf is Fcf.DIS
+        # Quirk: a caller that polls wants to receive, whether or not its DTC says that it can.
+        self._capabilities = replace(capabilities, receives=True) if polled else capabilities
+        self._x = self._x or not polled
         agreement = self._agreement_for(self._pages[self._index])
         if agreement is None:
             self._evidence = f"the peer {self._capabilities.describe()}"
