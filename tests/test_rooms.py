@@ -30,7 +30,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "leg_values": BASE | {"transports", "t30"},
     "leg_media": BASE | {"transports", "t30", "leg_values"},
     "leg": BASE | {"transports", "t30", "verdict", "leg_values", "leg_media"},
-    "sheets": BASE | {"codecs", "t30"},
+    "sheets": BASE | {"codecs", "transports", "t30", "call"},
     "runner": BASE | {"sheets", "codecs", "transports", "t30", "leg", "call", "journal", "pages", "verdict", "record"},
     "calls": BASE
     | {"sheets", "codecs", "transports", "t30", "leg", "call", "journal", "pages", "verdict", "runner", "record"},

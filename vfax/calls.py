@@ -5,7 +5,7 @@ Not here  the endpoint they travel on (endpoint.py), a call's course (leg.py), i
 """
 
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +17,6 @@ import trio
 
 from vfax import call, leg, verdict
 from vfax.codecs import tiff
-from vfax.codecs.header_line import HeaderLine
 from vfax.errors import DecodeError, DocumentError, FaxError, LinkError, MisuseError, StoreError
 from vfax.journal import Journal, facts_of
 from vfax.leg import Leg, LegOptions, SipOrder
@@ -25,7 +24,7 @@ from vfax.outcome import Cause, Outcome, Phase, Retry
 from vfax.pages import Disk, PageFolder
 from vfax.record import CallRecord, RecordOptions, Terms
 from vfax.runner import Runner
-from vfax.sheets import header_line
+from vfax.sheets import header_of, page_infos
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.agent import Agent
@@ -381,7 +380,7 @@ class OutgoingFax(_Carried):
         with self._to_the_end():
             try:
                 headers = await trio.to_thread.run_sync(tiff.read_headers, request.document)
-                pages = _page_infos(headers, request.document)
+                pages = page_infos(headers, request.document)
             except DocumentError as why:
                 self._end(Outcome(cause=Cause.DOCUMENT, sentence=str(why)))
                 raise
@@ -407,7 +406,7 @@ class OutgoingFax(_Carried):
             one = Leg(options, media, pages=pages, seeds=self._carrier.seeds(), now=trio.current_time())
             record = self._record(Terms(options=options, called=False, document=t30.SendDocument(pages)))
             obey = partial(self._obey, request)
-            document, header = request.document, self._header(request, len(pages))
+            document, header = request.document, header_of(request, datetime.now(UTC), len(pages))
             runner = Runner(
                 one,
                 socket,
@@ -445,18 +444,6 @@ class OutgoingFax(_Carried):
             self._carrier.forget_host(host)
         self._hosts.clear()
 
-    def _header(self, request: call.SendRequest, pages: int) -> HeaderLine | None:
-        if not request.header:
-            return None
-        return header_line(
-            datetime.now(UTC),
-            request.header_timezone,
-            name=request.caller_name,
-            local_id=request.local_id,
-            recipient=_called_number(request.destination),
-            pages=pages,
-        )
-
     def _obey(self, request: call.SendRequest, order: SipOrder) -> None:
         if not isinstance(order, leg.Invite):
             self._obey_in_dialog(order)
@@ -475,28 +462,6 @@ class OutgoingFax(_Carried):
 
 def _with_id(options: LegOptions, local_id: str) -> LegOptions:
     return replace(options, fax=replace(options.fax, local_id=local_id))
-
-
-def _page_infos(headers: Sequence[tiff.PageHeader], document: Path) -> tuple[t30.PageInfo, ...]:
-    infos = []
-    for number, header in enumerate(headers, 1):
-        resolution = header.resolution
-        if resolution is None or not header.bilevel:
-            raise DocumentError(
-                f"{document}: page {number} ({header.x_dpi} x {header.y_dpi} dpi, {header.compression}) is not a fax "
-                "page; prepare the document first"
-            )
-        infos.append(t30.PageInfo(header.width_px, header.rows, resolution))
-    return tuple(infos)
-
-
-def _called_number(destination: str) -> str:
-    """What people call the other side: the user part of a SIP URI, else its host."""
-    try:
-        parsed = Uri.parse(destination)
-    except DecodeError:
-        return ""
-    return parsed.user or parsed.host
 
 
 async def _resolve(uri: str, ours: Address) -> Address:

@@ -6,18 +6,23 @@ Not here  the steps themselves (codecs/tiff.py, scaling.py, header_line.py, t30/
 All functions may block; call them from a worker thread.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
+from vfax.call import SendRequest
 from vfax.codecs import tiff
 from vfax.codecs.dis import Agreement
 from vfax.codecs.header_line import HeaderLine, draw_header, header_rows
 from vfax.codecs.scaling import Bitmap, fit_page, fitted_size
 from vfax.codecs.tiff_page import fax_resolution
-from vfax.errors import DocumentError
+from vfax.errors import DecodeError, DocumentError
 from vfax.t30.coding import code_page
+from vfax.t30.values import PageInfo
+from vfax.transports.sip.headers import Uri
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,29 @@ def header_line(
     return HeaderLine(when=words, sender=sender, recipient=recipient, pages=pages)
 
 
+def header_of(request: SendRequest, started: datetime, pages: int) -> HeaderLine | None:
+    """The header line that a request asks for, if it does."""
+    if not request.header:
+        return None
+    return header_line(
+        started,
+        request.header_timezone,
+        name=request.caller_name,
+        local_id=request.local_id,
+        recipient=_called_number(request.destination),
+        pages=pages,
+    )
+
+
+def _called_number(destination: str) -> str:
+    """What people call the other side: the user part of a SIP URI, else its host."""
+    try:
+        parsed = Uri.parse(destination)
+    except DecodeError:
+        return ""
+    return unquote(parsed.user or parsed.host)
+
+
 def _zone(name: str) -> tzinfo | None:
     if not name:
         return None
@@ -57,6 +85,20 @@ def _zone(name: str) -> tzinfo | None:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # not known here, no name at all, a folder
         return UTC
+
+
+def page_infos(headers: Sequence[tiff.PageHeader], document: Path) -> tuple[PageInfo, ...]:
+    """What the T.30 engine must know of the pages. Raises DocumentError for one that is no fax page."""
+    infos = []
+    for number, header in enumerate(headers, 1):
+        resolution = header.resolution
+        if resolution is None or not header.bilevel:
+            raise DocumentError(
+                f"{document}: page {number} ({header.x_dpi} x {header.y_dpi} dpi, {header.compression}) is not a fax "
+                "page; prepare the document first"
+            )
+        infos.append(PageInfo(header.width_px, header.rows, resolution))
+    return tuple(infos)
 
 
 def code_sheet(document: Path, number: int, agreement: Agreement, header: HeaderLine | None = None) -> Sheet:
