@@ -19,6 +19,7 @@ from vfax.transports.parameters import T38Parameters, Transport
 from vfax.transports.t38_bursts import Wire, refuse_nonsense
 from vfax.transports.t38_ear import Ear
 from vfax.transports.t38_options import LineCounters, T38Options
+from vfax.transports.t38_syntax import Syntax
 from vfax.transports.t38_voice import Voice
 from vfax.transports.tpkt import TpktReader
 from vfax.transports.udptl import Missing, Packet, Recovery, Repaired
@@ -27,6 +28,11 @@ __all__ = ["LineCounters", "T38Line", "T38Options"]
 
 _DEFAULTS: Final = T38Options()
 
+USE_G3: Final = ifp.encode(ifp.Data(ifp.DataType.V8, (ifp.Field(ifp.FieldType.JM_MESSAGE, b"N1"),)), ifp.LATEST_VERSION)
+"""The joint menu that declines V.34."""
+DECLINE_AGAIN: Final = 1.0
+"""Seconds after which another CM is a question of its own."""
+
 
 class T38Line:
     """One T.38 stream as a fax line. `parameters` is what was agreed; its `max_datagram` is the peer's.
@@ -34,7 +40,19 @@ class T38Line:
     The opening no-signal packets are in the output at once. All times are seconds on one monotonic clock.
     """
 
-    __slots__ = ("_ear", "_options", "_recovery", "_stream", "_voice", "_wire", "broken", "counters", "quiet_since")
+    __slots__ = (
+        "_declined_at",
+        "_ear",
+        "_options",
+        "_recovery",
+        "_stream",
+        "_syntax",
+        "_voice",
+        "_wire",
+        "broken",
+        "counters",
+        "quiet_since",
+    )
 
     def __init__(self, parameters: T38Parameters, options: T38Options = _DEFAULTS, *, now: float) -> None:
         self._options = options
@@ -42,8 +60,10 @@ class T38Line:
         self._wire = Wire(parameters, options)
         self._recovery = Recovery(self.counters)
         self._stream = TpktReader(options.max_ifp) if parameters.transport is Transport.TCP else None
-        self._ear = Ear(options, self.counters)
+        self._syntax = Syntax(parameters.version, self.counters, guess=options.version_guess)
+        self._ear = Ear(options, self.counters, self._syntax)
         self._voice = Voice(self._wire, now)
+        self._declined_at = -math.inf
         self.quiet_since = now
         """When the last valid datagram was heard, or the line began."""
         self.broken = ""
@@ -75,6 +95,8 @@ class T38Line:
                 self._ear.miss(delivery.packets)
             elif isinstance(delivery, Repaired) and delivery.ifp:
                 self._hear(delivery.ifp, now, padded=True)
+        if self._ear.asked_v34:
+            self._decline_v34(now)
         if self._voice.waiting:
             self._pump(now)
 
@@ -92,8 +114,17 @@ class T38Line:
             self.quiet_since = now
             self.counters.received += 1
             self._hear(packet, now, padded=False)
+        if self._ear.asked_v34:
+            self._decline_v34(now)
         if self._voice.waiting:
             self._pump(now)
+
+    def _decline_v34(self, now: float) -> None:
+        """Answer a CM with "use G3", once for all its repeats; only version 3 has words for it."""
+        self._ear.asked_v34 = False
+        if self._wire.version == ifp.LATEST_VERSION and now >= self._declined_at + DECLINE_AGAIN:
+            self._declined_at = now
+            self._voice.interject(USE_G3, now)
 
     def transmit(self, order: Transmission, now: float) -> None:
         """Queue one burst, or stop at once. Raises MisuseError for an order that cannot be a burst."""
@@ -115,6 +146,7 @@ class T38Line:
     def renegotiate(self, parameters: T38Parameters, now: float) -> None:
         """Take a new agreement in the middle of the call: numbers, orders and the burst under way go on."""
         self._wire.apply(parameters)
+        self._syntax.agree(parameters.version)
         self._pump(now)
 
     # out
@@ -141,14 +173,14 @@ class T38Line:
         try:
             packet = Packet.decode(datagram)
             if packet.primary:
-                ifp.decode(packet.primary, self._wire.version)
+                ifp.decode(packet.primary, self._syntax.version)
         except DecodeError:
             return False
         return True
 
     def _hear(self, packet: bytes, now: float, *, padded: bool) -> None:
         try:
-            self._ear.hear(packet, self._wire.version, now, padded=padded)
+            self._ear.hear(packet, now, padded=padded)
         except DecodeError:
             self.counters.undecodable += 1
             self._ear.miss(1)  # something was there, and it is lost

@@ -10,10 +10,11 @@ from typing import Final
 
 from vfax import signals as line
 from vfax.codecs import ifp
-from vfax.codecs.ifp import FieldType, Indicator
+from vfax.codecs.ifp import LATEST_VERSION, FieldType, Indicator
 from vfax.errors import DecodeError
 from vfax.signals import LineSignal, Modem
 from vfax.transports.t38_options import LineCounters, T38Options
+from vfax.transports.t38_syntax import Syntax
 from vfax.transports.t38_tables import ANNOUNCED, MODEMS, TONES
 
 _HDLC_DATA: Final = int(FieldType.HDLC_DATA)
@@ -46,17 +47,21 @@ class Ear:
         "_lost",
         "_options",
         "_spoiled",
+        "_syntax",
+        "asked_v34",
         "deadline",
         "ended_at",
         "modem",
         "signals",
     )
 
-    def __init__(self, options: T38Options, counters: LineCounters) -> None:
+    def __init__(self, options: T38Options, counters: LineCounters, syntax: Syntax) -> None:
         self._options = options
+        self._syntax = syntax
         self._counters = counters
         self.modem: Modem | None = None  # of the burst under way
         self.signals: list[LineSignal] = []
+        self.asked_v34 = False  # a CM came since this was last set to False
         self.deadline = math.inf
         self.ended_at = -math.inf  # when the peer's last burst ended
         self._indicator = int(Indicator.NO_SIGNAL)
@@ -67,10 +72,10 @@ class Ear:
         self._last_field = -1  # of the packets of this burst
         self._closed_by = b""  # the packet that ended the last burst, for it may come again under new numbers
 
-    def hear(self, packet: bytes, version: int, now: float, *, padded: bool = False) -> None:
+    def hear(self, packet: bytes, now: float, *, padded: bool = False) -> None:
         """Take one IFP; `padded` when FEC repair may have left zero octets. Raises DecodeError before any effect."""
         if packet[0] & 0x40:
-            self._hear_data(packet, version, now, padded)
+            self._hear_data(packet, now, padded)
         else:
             self._hear_indicator(ifp.read_indicator(packet, padded=padded), now)
 
@@ -117,14 +122,18 @@ class Ear:
         else:
             self._counters.unknown += 1
 
-    def _hear_data(self, packet: bytes, version: int, now: float, padded: bool) -> None:
+    def _hear_data(self, packet: bytes, now: float, padded: bool) -> None:
         if packet[0] & 0x20:  # an extension of version 3: V.8, V.33, V.34, none of which we do
             self._counters.unknown += 1
+            self.asked_v34 |= self._syntax.version == LATEST_VERSION and _is_cm(packet)
             return
         options = self._options
         if len(packet) > options.max_ifp or (len(packet) > 1 and packet[1] > options.max_fields):
             raise DecodeError("packet beyond our limits", offset=1)
-        number, fields = ifp.read_data(packet, version, padded=padded)
+        syntax = self._syntax
+        if syntax.watching and not (self._gap or self._spoiled or padded):
+            syntax.weigh(packet, self._frame)
+        number, fields = ifp.read_data(packet, syntax.version, padded=padded)
         modem = MODEMS[number]
         if self.modem is not modem:
             # Only data opens a burst that no indicator announced, and not the data of a repeated end.
@@ -203,3 +212,12 @@ class Ear:
         self.deadline = math.inf
         self.ended_at = now
         self.signals.append(line.SignalEnded(modem))
+
+
+def _is_cm(packet: bytes) -> bool:
+    """Whether a packet of version 3 carries the call menu of V.8, with which V.34 begins."""
+    try:
+        _, fields = ifp.read_data(packet, LATEST_VERSION)
+    except DecodeError:
+        return False
+    return any(kind == FieldType.CM_MESSAGE for kind, _ in fields)

@@ -81,6 +81,10 @@ class Voice:
             self._base = now
             self._done_at = now + self._silence()
 
+    def interject(self, packet: bytes, now: float) -> None:
+        """Send one packet at once, whatever else is being sent: it belongs to no burst."""
+        self._send(packet, self._wire.repeats, self._wire.control_depth, now)
+
     def pump(self, now: float, free_at: float) -> bool:
         """Send what is due. The line is the peer's until `free_at`. True when all that was ordered has left."""
         burst = 0
