@@ -17,10 +17,11 @@ import trio
 
 from vfax import call, leg, verdict
 from vfax.codecs import tiff
+from vfax.course import Course
 from vfax.errors import DecodeError, DocumentError, FaxError, LinkError, MisuseError, StoreError
 from vfax.journal import Journal, facts_of
 from vfax.leg import Leg, LegOptions, SipOrder
-from vfax.outcome import Cause, Outcome, Phase, Retry
+from vfax.outcome import Cause, Outcome, Phase
 from vfax.pages import Disk, PageFolder
 from vfax.record import CallRecord, RecordOptions, Terms
 from vfax.runner import Runner
@@ -195,17 +196,18 @@ class _Carried:
         while isinstance(fault, ExceptionGroup) and len(fault.exceptions) == 1:
             fault = fault.exceptions[0]
         if isinstance(fault, LinkError):
-            return self._explained(replace(so_far, cause=Cause.NETWORK, retry=Retry.LATER), str(fault))
+            return self._explained(replace(so_far, cause=Cause.NETWORK), str(fault))
         self._carrier.count_bug()
         self._journal.note("fault", what=repr(fault), trace=traceback.format_exception(fault))
-        return self._explained(replace(so_far, cause=Cause.INTERNAL, retry=Retry.LATER), repr(fault))
+        return self._explained(replace(so_far, cause=Cause.INTERNAL), repr(fault))
 
     def _explained(self, outcome: Outcome, evidence: str) -> Outcome:
-        return replace(outcome, sentence=verdict.explain(outcome, sending=self.sending, evidence=evidence))
+        course = Course() if self._runner is None else self._runner.course
+        return verdict.explain(outcome, course, sending=self.sending, evidence=evidence)
 
     def _failed(self, cause: Cause, evidence: str, status: int | None = None) -> Outcome:
         """The outcome of a call that did not come to a fax."""
-        outcome = Outcome(cause=cause, phase=Phase.CALL, retry=verdict.advice(cause, status), sip_status=status)
+        outcome = Outcome(cause=cause, phase=Phase.CALL, sip_status=status)
         return self._explained(outcome, evidence)
 
     def _end(self, outcome: Outcome) -> Outcome:
@@ -295,9 +297,7 @@ class IncomingFax(_Carried):
             return
         self._carrier.agent.refuse(self._key, status, trio.current_time())
         self._carrier.pump()
-        outcome = Outcome(cause=Cause.REJECTED, phase=Phase.CALL, sip_status=status)
-        words = f"{verdict.sip_words(status)}: {why}" if why else verdict.sip_words(status)
-        self._end(replace(outcome, sentence=f"This side refused the call with {words}."))
+        self._end(self._failed(Cause.REJECTED, why, status))
 
     def on_sip(self, event: sip.SipEvent) -> None:
         """Take an event of the agent; before the answer it can only be the end."""
@@ -335,7 +335,7 @@ class IncomingFax(_Carried):
                 options = _with_id(self._carrier.leg_options, local_id)
                 seeds = self._carrier.seeds()
                 one = Leg(options, media, incoming=self._event, seeds=seeds, now=trio.current_time())
-                record = self._record(Terms(options=options, called=True))
+                record = self._record(Terms(options=options, called=True, peer_agent=self._event.user_agent))
                 obey = self._obey_in_dialog
                 runner = Runner(one, socket, self._journal, record=record, obey=obey, publish=publish, folder=folder)
                 outcome = await self._drive(runner, leg.Accept())
@@ -359,7 +359,7 @@ class IncomingFax(_Carried):
             await trio.to_thread.run_sync(folder.assemble, tiff.join_pages)
         except (StoreError, DocumentError) as why:
             self._journal.note("storage", why=str(why))
-            return replace(outcome, cause=Cause.STORAGE, sentence=f"{outcome.sentence} But {why}.")
+            return self._explained(replace(outcome, cause=Cause.STORAGE), str(why))
         return outcome
 
 
@@ -382,7 +382,7 @@ class OutgoingFax(_Carried):
                 headers = await trio.to_thread.run_sync(tiff.read_headers, request.document)
                 pages = page_infos(headers, request.document)
             except DocumentError as why:
-                self._end(Outcome(cause=Cause.DOCUMENT, sentence=str(why)))
+                self._end(self._explained(Outcome(cause=Cause.DOCUMENT), str(why)))
                 raise
             self._journal.note("call", direction="out", destination=request.destination, pages=len(pages))
             publish(call.Dialing())

@@ -36,7 +36,9 @@ the facts follow. A fact that is not known is left out.
 | status     | each status given to the host        | status (FS_* name), page, remote_id                        |
 | storage    | the document could not be kept       | why                                                        |
 | fault      | a fault of vfax ended the call       | what, trace                                                |
-| counters   | the media socket closes              | what the roads counted: strangers, lost, repaired, unsent  |
+| refused    | our switch-over to T.38 was refused  | status, reason                                             |
+| counters   | the media socket closes              | what the roads counted (strangers, lost, repaired ...);    |
+|            |                                      | silent (seconds), done and total (of the page at hand)     |
 | outcome    | the verdict; SIP lines may follow    | the fields of Outcome; lost, why_lost when lines were lost |
 | lost       | lines were lost after that           | lost, why                                                  |
 | unreadable | never written: read_journal says it  | line (number) that a crash or a full disk tore             |

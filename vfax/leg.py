@@ -16,6 +16,7 @@ from enum import Enum, auto
 from typing import Final
 
 from vfax import verdict
+from vfax.course import Course
 from vfax.errors import DecodeError
 from vfax.leg_media import LegMedia
 from vfax.leg_values import (
@@ -38,8 +39,9 @@ from vfax.leg_values import (
     RefuseOffer,
     SipOrder,
     Switched,
+    SwitchRefused,
 )
-from vfax.outcome import Cause, Outcome, Phase, Retry
+from vfax.outcome import Cause, Outcome, Phase
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.negotiation import (
@@ -74,6 +76,7 @@ __all__ = [
     "Refuse",
     "RefuseOffer",
     "SipOrder",
+    "SwitchRefused",
     "Switched",
 ]
 
@@ -126,6 +129,7 @@ class Leg:
         self._cut_at = math.inf  # of an abort
         self._why_cut = ""
         self._refusal: sip.OfferRefused | None = None
+        self.course = Course()
         self._offered_t38 = False
         self._asked = False  # they asked for our offer; the answer to it comes with the ACK
         self._sip: list[SipOrder] = []
@@ -189,6 +193,8 @@ class Leg:
             case t30.LineDown():
                 self._cut("the call was cut off on this side", now)
             case _:
+                if isinstance(order, t30.PageLost):
+                    self.course.lose(order.number)
                 self._media.order(order, now)
                 self._tell(now)
 
@@ -205,7 +211,7 @@ class Leg:
         match event:
             case sip.Progress(status=status):
                 if status in RINGING:
-                    self._events.append(Rang())
+                    self._note(Rang(), now)
             case sip.Answered(sdp=sdp):
                 self._answered(sdp, now)
             case sip.Confirmed(sdp=sdp):
@@ -256,7 +262,7 @@ class Leg:
             return
         if not self._incoming.offer:  # late offer: audio first, T.38 by re-INVITE
             self._sip.append(Answer(self._session.offer_audio()))
-            self._events.append(CallUp("audio"))
+            self._note(CallUp("audio"), now)
             self._await_switch(S.AWAIT_ACK, now)
             return
         try:
@@ -292,10 +298,10 @@ class Leg:
     def _begin(self, media: AgreedMedia, audio_state: S, now: float) -> None:
         match media:
             case T38Media():
-                self._events.append(CallUp("t38"))
+                self._note(CallUp("t38"), now)
                 self._fax(media, now)
             case AudioMedia():
-                self._events.append(CallUp("audio"))
+                self._note(CallUp("audio"), now)
                 self._media.play(media, now)
                 self._await_switch(audio_state, now)
             case Declined(why):
@@ -327,14 +333,14 @@ class Leg:
         try:
             return self._session.read_answer(sdp)
         except DecodeError as why:
-            self._hang_up_with(Cause.NETWORK, f"the {what} cannot be read: {why}", now)
+            self._hang_up_with(Cause.NETWORK, f"the {what} cannot be read: {why}", now, status=200)
             return None
 
     # --- switch-over -----------------------------------------------------------------------------
 
     def _fax(self, media: T38Media, now: float) -> None:
         """T.38 runs from here, or goes on elsewhere."""
-        self._events.append(Switched(media.remote, media.parameters))
+        self._note(Switched(media.remote, media.parameters), now)
         self._state = S.FAX
         self._deadline = self._give_up_at = math.inf
         self._media.fax(media, now)
@@ -405,6 +411,7 @@ class Leg:
             return
         self._session.revert()
         self._refusal = event
+        self._note(SwitchRefused(event.status, event.reason), now)
         self._state = S.REFUSED
         self._deadline = now + self._options.refused_grace
 
@@ -430,12 +437,12 @@ class Leg:
 
     def _finish_refused(self, refusal: sip.OfferRefused, now: float) -> None:
         """Our switch-over was refused; the usual advice, an audio call that switches later, is what this call was."""
-        outcome = Outcome(cause=Cause.T38_REFUSED, phase=Phase.CALL, sip_status=refusal.status, retry=Retry.LATER)
+        outcome = Outcome(cause=Cause.T38_REFUSED, phase=Phase.CALL, sip_status=refusal.status)
         self._finish(outcome, now, refusal.reason)
 
-    def _hang_up_with(self, cause: Cause, why: str, now: float) -> None:
+    def _hang_up_with(self, cause: Cause, why: str, now: float, *, status: int | None = None) -> None:
         self._sip.append(HangUp(why))
-        self._finish(Outcome(cause=cause, phase=Phase.CALL), now, why)
+        self._finish(Outcome(cause=cause, phase=Phase.CALL, sip_status=status), now, why)
 
     def _abort(self, why: str, now: float) -> None:
         self._cut_at = min(self._cut_at, now + self._options.abort_limit)
@@ -476,17 +483,30 @@ class Leg:
                 self._sip.append(HangUp(""))
                 self._finish(outcome, now, reason)
             else:
-                self._events.append(event)
+                self._note(event, now)
+
+    def _note(self, event: LegEvent, now: float) -> None:
+        """Tell, and keep what explains the end."""
+        self.course.take(event, now - self._began)
+        self._events.append(event)
 
     def _finish(self, outcome: Outcome, now: float, evidence: str = "") -> None:
         if self._state is S.DONE:
             return
         if self._cut_at < math.inf and not outcome.ok:  # an abort that came too late does not undo a complete fax
-            outcome = replace(outcome, cause=Cause.ABORTED, retry=Retry.NEVER)
-        retry = outcome.retry
-        if outcome.phase is Phase.CALL and retry is Retry.NEVER:
-            retry = verdict.advice(outcome.cause, outcome.sip_status)
-        outcome = replace(outcome, duration=now - self._began, retry=retry)
-        sentence = verdict.explain(outcome, sending=self._incoming is None, evidence=evidence or outcome.sentence)
+            outcome = replace(outcome, cause=Cause.ABORTED)
+        outcome = replace(outcome, duration=now - self._began)
+        self._close_course(now)
+        sending = self._incoming is None
+        outcome = verdict.explain(outcome, self.course, sending=sending, evidence=evidence or outcome.sentence)
         self._state = S.DONE
-        self._events.append(Finished(replace(outcome, sentence=sentence)))
+        self._events.append(Finished(outcome))
+
+    def _close_course(self, now: float) -> None:
+        line = self._media.line
+        if line is None:
+            self.course.at = now - self._began
+            return
+        counters = line.counters.as_facts()
+        packet_at = line.quiet_since - self._began if counters["received"] else None
+        self.course.close(now - self._began, packet_at=packet_at, counters=counters)

@@ -146,10 +146,18 @@ class Switched:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchRefused:
+    """The other side refused our offer of T.38; the call goes on for a while, in case it offers T.38 itself."""
+
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The leg is done; the orders taken with this event release the dialog."""
 
     outcome: Outcome
 
 
-LegEvent = t30.Event | Rang | CallUp | Switched | Finished
+LegEvent = t30.Event | Rang | CallUp | Switched | SwitchRefused | Finished

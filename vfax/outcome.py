@@ -1,12 +1,13 @@
 """How a fax ended. Returned, stored and shown; never raised.
 
-Owns      causes, phases, retry advice, the `Outcome` of a call.
+Owns      causes, phases, retry advice, the numbers of results, the `Outcome` of a call.
 Not here  the sentence with its evidence (`Outcome.sentence` holds it, `vfax/verdict.py` writes it);
           the FS_* status of the provider contract (device/status.py maps it).
+Source    results 0 to 61: T30_ERR_* of libspandsp 0.0.6 (a test asks the installed library for their words).
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class Cause(StrEnum):
@@ -64,10 +65,68 @@ class Retry(StrEnum):
     AUDIO = "audio"
 
 
+class T30Result(IntEnum):
+    """The result of a fax as one number: libspandsp's where it has one, from 1000 up where it has none."""
+
+    OK = 0
+    T0_EXPIRED = 2
+    T1_EXPIRED = 3
+    CANNOT_TRAIN = 6
+    INCOMPATIBLE = 8
+    RX_INCAPABLE = 9
+    TX_INCAPABLE = 10
+    UNEXPECTED = 13
+    TX_BADDCS = 14
+    TX_BADPG = 15
+    TX_ECMPHD = 16
+    TX_GOTDCN = 17
+    TX_INVALRSP = 18
+    TX_NODIS = 19
+    TX_PHBDEAD = 20
+    TX_PHDDEAD = 21
+    TX_T5EXP = 22
+    RX_ECMPHD = 23
+    RX_INVALCMD = 25
+    RX_NOCARRIER = 26
+    RX_NOFAX = 28
+    RX_T2EXPD = 30
+    RX_T2EXPFAX = 31
+    RX_T2EXPMPS = 32
+    RX_T2EXP = 34
+    RX_DCNWHY = 35
+    RX_DCNDATA = 36
+    RX_DCNFAX = 37
+    RX_DCNPHD = 38
+    RX_DCNNORTN = 40
+    FILEERROR = 41
+    NOPAGE = 42
+    RETRYDCN = 48
+    CALLDROPPED = 49
+    NOPOLL = 50
+    IDENT_UNACCEPTABLE = 51
+    # ours
+    BUSY = 1000
+    NO_ANSWER = 1001
+    BAD_ADDRESS = 1002
+    REJECTED = 1003
+    NO_LINE = 1004
+    T38_REFUSED = 1005
+    NOT_FAX = 1006
+    NETWORK = 1007
+    UNCERTAIN = 1008
+    ABORTED = 1009
+    STORAGE = 1010
+    LIMIT = 1011
+    INTERNAL = 1012
+    UNKNOWN = 1013  # a journal without an outcome
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How a fax ended, with the facts of the call.
 
+    `verdict`, `t30_result` and `sentence` are what verdict.py makes of cause, phase and course; until then `sentence`
+    may hold what was seen. `evidence` is that, in a few words.
     `rate_bps` is the last modulation's rate (0: none was agreed); `ecm` None means "never agreed".
     `pages_confirmed` counts pages we confirmed (receiving) or the peer confirmed (sending).
     """
@@ -86,6 +145,10 @@ class Outcome:
     resolution: str = ""
     remote_id: str = ""
     duration: float = 0.0
+    sending: bool | None = None
+    verdict: str = ""
+    t30_result: int | None = None
+    evidence: str = ""
 
     @property
     def ok(self) -> bool:

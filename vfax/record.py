@@ -16,7 +16,7 @@ from typing import Final
 
 from vfax.codecs.dis import Agreement
 from vfax.journal import MAX_PACKET, Journal, JsonValue, facts_of, pack_packet, pack_packets
-from vfax.leg import CallUp, Finished, LegEvent, LegOptions, LegOrder, Switched
+from vfax.leg import CallUp, Finished, LegEvent, LegOptions, LegOrder, Switched, SwitchRefused
 from vfax.plain import plain_of
 from vfax.t30 import values as t30
 from vfax.transports.erase import PageEraser
@@ -28,6 +28,8 @@ FORM: Final = 1
 
 BATCH_OCTETS: Final = 32 * 1024
 BATCH_SECONDS: Final = 1.0
+MAX_AGENT: Final = 200
+"""Limit: characters of a User-Agent; only its beginning decides anything."""
 
 
 class Packets(StrEnum):
@@ -55,6 +57,7 @@ class Terms:
     called: bool
     document: t30.SendDocument | None = None
     poll: t30.Poll | None = None
+    peer_agent: str = ""
 
 
 class _Batch:
@@ -232,6 +235,8 @@ class CallRecord:
                 note("answered", media=media)
             case Switched():
                 self._switch(event, now)
+            case SwitchRefused(status, reason):
+                note("refused", status=status, reason=reason)
             case Finished():
                 self.flush()
             case _:
@@ -259,6 +264,7 @@ def facts_of_terms(terms: Terms) -> dict[str, JsonValue]:
         facts["addressing"] = plain_of(terms.document.addressing)
     if terms.poll is not None:
         facts["poll"] = plain_of(terms.poll.addressing)
+    facts["peer_agent"] = terms.peer_agent[:MAX_AGENT]
     facts["leg"] = plain_of(terms.options)
     return facts
 

@@ -19,9 +19,10 @@ import trio
 from vfax import call
 from vfax.codecs import tiff
 from vfax.codecs.header_line import HeaderLine
+from vfax.course import Course
 from vfax.errors import DocumentError, MisuseError, StoreError
 from vfax.journal import Journal
-from vfax.leg import CallUp, Finished, HangUp, Leg, LegEvent, LegOrder, Rang, SipOrder, Switched
+from vfax.leg import CallUp, Finished, HangUp, Leg, LegEvent, LegOrder, Rang, SipOrder, Switched, SwitchRefused
 from vfax.outcome import Outcome
 from vfax.pages import PageFolder
 from vfax.record import CallRecord
@@ -42,6 +43,7 @@ Told = (
     | Rang
     | CallUp
     | Switched
+    | SwitchRefused
 )
 """Events that are passed on in the same step."""
 
@@ -100,6 +102,11 @@ class Runner:
         if self._outcome is None:
             raise MisuseError("a call ended without an outcome")
         return self._outcome
+
+    @property
+    def course(self) -> Course:
+        """What has happened so far."""
+        return self._leg.course
 
     # --- in --------------------------------------------------------------------------------------
 
@@ -216,7 +223,7 @@ class Runner:
                 publish(call.Ringing())
             case CallUp():
                 publish(call.Answered())
-            case t30.FrameSeen() | t30.Trained() | t30.PageRepeated() | Switched():
+            case t30.FrameSeen() | t30.Trained() | t30.PageRepeated() | Switched() | SwitchRefused():
                 pass  # for the record only
             case t30.Ended():
                 raise MisuseError("the leg turns Ended into Finished")
@@ -280,4 +287,13 @@ class Runner:
             unsent=self._socket.dropped,
             unread=self._socket.troubles,
             **({} if line is None else line.counters.as_facts()),
+            **self._last_moments(),
         )
+
+    def _last_moments(self) -> dict[str, float]:
+        """What a sentence needs and no other line has: how long the line was silent, how far the page had come."""
+        line, course = self._leg.line, self._leg.course
+        if line is None:
+            return {}
+        silent = round(trio.current_time() - line.quiet_since, 3)
+        return {"silent": silent, "done": course.done, "total": course.total}

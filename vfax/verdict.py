@@ -1,47 +1,75 @@
-"""The verdict: why a fax ended as it did, in one plain sentence, and whether another try makes sense.
+"""The verdict: why a fax ended as it did, in one plain sentence, with its evidence and what to do next.
 
-Owns      the sentence of every cause, direction and phase; SIP statuses in words; which cause a status means;
-          the default advice about another try.
-Not here  deciding that a fax has ended (t30/, leg.py); the FS_* status (device/status.py).
-Source    status codes: RFC 3261 21 and the RFCs named in the table; phases and commands: T.30 (09/2005) clause 5.
+Owns      `explain` for a call that has just ended, `judge` for a journal; the parts of a sentence; SIP statuses in
+          words, and which cause a status means.
+Not here  which verdict applies and its words (verdict_table.py), the facts (course.py), deciding that a fax has ended
+          (t30/, leg.py); the FS_* status (device/status.py).
+Source    status codes: RFC 3261 21 and the RFCs named in the table of reasons.
 
-Pure: text in, text out. Words of the peer come in as `evidence` only, and never reach a template.
+Pure: text in, text out. Words of the peer come in as evidence only: cleaned, cut, and never a template.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
+from vfax.course import Course, JournalLine, course_of, ranges
 from vfax.outcome import Cause, Outcome, Phase, Retry
 from vfax.transports.sip.reasons import REASONS
+from vfax.verdict_table import ALONE, Row, V, row_of
 
 MAX_EVIDENCE: Final = 200
-"""Limit: characters of evidence in a sentence; the journal has the rest."""
+"""Limit: characters of one piece of evidence; the journal has the rest."""
+
+SILENT: Final = 1.5
+"""Seconds without a packet that are worth a word."""
+
+CAUSES: Final = {cause.value: cause for cause in Cause}
+PHASES: Final = {phase.value: phase for phase in Phase}
 
 
-def explain(outcome: Outcome, *, sending: bool, evidence: str = "") -> str:
-    """One sentence: which side, at which step, what was awaited and what came, the pages, and whether to try again.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a journal says: a stable name, one sentence, the facts behind it, the outcome (as far as there is one)."""
 
-    `evidence` is what was seen, in a few words ("DCN instead of MCF"); it is cut, cleaned and put in parentheses.
+    name: str
+    sentence: str
+    evidence: tuple[str, ...]
+    outcome: Outcome
+
+
+# --- doors ---------------------------------------------------------------------------------------
+
+
+def explain(outcome: Outcome, course: Course, *, sending: bool, evidence: str = "") -> Outcome:
+    """The outcome with its verdict, sentence, advice and number filled in.
+
+    `evidence` is what was seen, in a few words ("No space left on device"); without it the outcome's own is taken.
     """
-    if outcome.cause is Cause.COMPLETE:
-        return _success(outcome, sending=sending)
-    words = {
-        "step": STEPS[sending][outcome.phase],
-        "awaited": AWAITED[sending][outcome.phase],
-        "page": str(outcome.pages_confirmed + 1),
-    }
-    words = {name: text.format(page=words["page"]) for name, text in words.items()}
-    what = SENTENCES[outcome.cause][0 if sending else 1].format(**words)
-    if outcome.cause is Cause.CANNOT_TRAIN and outcome.rate_bps:
-        what += f", the last tried being {outcome.rate_bps} bit/s"
-    parts = (f"{what}{_proof(outcome.sip_status, evidence)}", _pages(outcome, sending=sending))
-    return f"{'; '.join((*parts, _next_try(outcome, sending=sending)))}."
+    outcome = replace(outcome, evidence=_clean(evidence or outcome.evidence), sending=sending)
+    row = row_of(outcome, course, sending=sending)
+    retry = row.advice if isinstance(row.advice, Retry) else row.advice(outcome, course)
+    outcome = replace(outcome, retry=retry, verdict=row.name.value, t30_result=int(row.result))
+    return replace(outcome, sentence=_sentence(row, outcome, course))
 
 
-def advice(cause: Cause, sip_status: int | None = None) -> Retry:
-    """Whether another try makes sense, unless the call itself knows better."""
-    if sip_status in HOPELESS_STATUSES and cause in (Cause.NETWORK, Cause.REJECTED, Cause.BAD_ADDRESS):
-        return Retry.NEVER
-    return ADVICE[cause]
+def judge(lines: Sequence[JournalLine]) -> Verdict:
+    """The verdict on a journal, from its lines alone. Never raises, whatever they hold."""
+    readable = [line for line in lines if line.kind != "unreadable"]
+    torn = len(lines) - len(readable)
+    if not lines:
+        return _alone(V.EMPTY_JOURNAL, Course(), ())
+    if not any(line.kind in ("call", "outcome") for line in readable):
+        return _alone(V.NO_JOURNAL, Course(), (f"{_count(len(lines), 'line')}, {torn} of them unreadable",))
+    course = course_of(readable)
+    sending = any(line.kind == "call" and line.facts.get("direction") == "out" for line in readable)
+    outcome = next((_outcome_of(line.facts) for line in reversed(readable) if line.kind == "outcome"), None)
+    damage: tuple[str, ...] = (f"{_count(torn, 'line')} of the journal cannot be read",) if torn else ()
+    damage += tuple(f"{_fact(line, 'lost')} lines of the journal were lost" for line in readable if line.kind == "lost")
+    if outcome is None:
+        return _alone(V.UNFINISHED, course, (*_evidence(_so_far(course), course), *damage))
+    outcome = explain(outcome, course, sending=sending if outcome.sending is None else outcome.sending)
+    return Verdict(outcome.verdict, outcome.sentence, (*_evidence(outcome, course), *damage), outcome)
 
 
 def cause_of_sip(status: int, *, t38_offered: bool = True) -> Cause:
@@ -61,21 +89,56 @@ def sip_words(status: int) -> str:
     return f"SIP {status} {REASONS[status]}" if status in REASONS else f"SIP {status}"
 
 
-# --- parts of the sentence -----------------------------------------------------------------------
+# --- the sentence --------------------------------------------------------------------------------
 
 
-def _success(outcome: Outcome, *, sending: bool) -> str:
-    count = outcome.pages_confirmed
-    which = {1: "its only page", 2: "both pages"}.get(count, f"all {count} pages")
-    if sending:
-        return f"The fax was delivered: the receiver confirmed {which}."
-    damage = f", {_count(outcome.bad_rows, 'damaged row')} repaired" if outcome.bad_rows else ""
-    return f"The fax was received: {which} {'is' if count == 1 else 'are'} complete{damage}."
+def _sentence(row: Row, outcome: Outcome, course: Course) -> str:
+    what = row.sentence.format(**_words(outcome, course))
+    proof = ", ".join(text for text in (PROOFS[name](outcome, course) for name in row.proofs) if text)
+    said = f"{what} ({proof})" if proof else what
+    if outcome.ok:
+        return f"{said}."
+    return f"{said}; {_pages(outcome, course)}. {row.hint or RETRIES[outcome.retry]}"
 
 
-def _proof(status: int | None, evidence: str) -> str:
-    said = "; ".join(one for one in (sip_words(status) if status else "", _clean(evidence)) if one)
-    return f" ({said})" if said else ""
+def _words(outcome: Outcome, course: Course) -> dict[str, str]:
+    confirmed = outcome.pages_confirmed
+    following = max((course.confirmed or [confirmed])[-1], confirmed) + 1
+    page = course.page or following
+    answered = course.at - course.answered_at if course.answered_at is not None else course.at
+    return {
+        "page": str(page),
+        "next": str(following),
+        "unsent": str(following),
+        "lost_page": str(course.lost_page or following),
+        "all_pages": {1: "its only page", 2: "both pages"}.get(confirmed, f"all {confirmed} pages"),
+        "is": "is" if confirmed == 1 else "are",
+        "bad_rows": _count(outcome.bad_rows, "row"),
+        "rate": f"{course.rate_bps or outcome.rate_bps} bit/s",
+        "answered_for": f"{answered:.0f} s",
+        "step": STEPS[bool(outcome.sending)][outcome.phase].format(page=page if course.in_page else following),
+        "cause": outcome.cause.value,
+    }
+
+
+def _pages(outcome: Outcome, course: Course) -> str:
+    sent = bool(outcome.sending)
+    count, partial = outcome.pages_confirmed, outcome.pages_partial
+    if not count and not partial and outcome.phase in (Phase.IDLE, Phase.CALL):
+        return "nothing was sent" if sent else "nothing was received"
+    known = course.confirmed if len(course.confirmed) == count else list(range(1, count + 1))
+    which = f"page{'s' if count > 1 else ''} {ranges(known)}" if count else "no page"
+    if sent:
+        return f"{which} {'were' if count > 1 else 'was'} confirmed"
+    kept = ""
+    if partial:
+        which_cut = f"page {course.cut_page}" if course.cut_page and partial == 1 else _count(partial, "page")
+        kept = f", {which_cut} {'is' if partial == 1 else 'are'} kept incomplete"
+    return f"{which} {'are' if count > 1 else 'is'} complete{kept}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
 
 
 def _clean(evidence: str) -> str:
@@ -86,28 +149,183 @@ def _clean(evidence: str) -> str:
     return text.rstrip(".;, ")
 
 
-def _pages(outcome: Outcome, *, sending: bool) -> str:
-    count, partial = outcome.pages_confirmed, outcome.pages_partial
-    if not count and not partial and outcome.cause in BEFORE_FAX:
-        return "nothing was sent" if sending else "nothing was received"
-    if sending:
-        return f"{_count(count, 'page')} {'was' if count == 1 else 'were'} confirmed"
-    kept = f", {_count(partial, 'page')} {'is' if partial == 1 else 'are'} kept incomplete" if partial else ""
-    return f"{_count(count, 'page')} {'is' if count == 1 else 'are'} complete{kept}"
+# --- evidence ------------------------------------------------------------------------------------
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+def _sip(outcome: Outcome, _: Course) -> str:
+    return sip_words(outcome.sip_status) if outcome.sip_status else ""
 
 
-def _next_try(outcome: Outcome, *, sending: bool) -> str:
-    if outcome.cause is Cause.ABORTED and outcome.retry is Retry.NEVER:
-        return "no other try is due"
-    text = RETRIES[outcome.retry]
-    text = text if sending else text.replace("try again", "the sender may try again")
-    if outcome.cause is Cause.UNCERTAIN and sending and outcome.retry is not Retry.NEVER:
-        text += ", which may deliver the last page twice"
-    return text
+def _seen(outcome: Outcome, _: Course) -> str:
+    words = outcome.evidence
+    return "" if outcome.sip_status and words == REASONS.get(outcome.sip_status) else words
+
+
+def _silence(_: Outcome, course: Course) -> str:
+    return f"no T.38 packet for {course.silence:.0f} s" if course.silence >= SILENT else ""
+
+
+def _waited(_: Outcome, course: Course) -> str:
+    waited = course.at - course.t38_at if course.t38_at is not None else 0.0
+    return f"{waited:.0f} s waited" if waited >= SILENT else ""
+
+
+def _packets(_: Outcome, course: Course) -> str:
+    return _count(course.packets, "T.38 packet") if course.is_fax else ""
+
+
+def _lost(_: Outcome, course: Course) -> str:
+    if not course.lost:
+        return ""
+    return f"{course.lost} of {course.lost + course.packets + course.repaired} T.38 packets lost"
+
+
+def _repaired(_: Outcome, course: Course) -> str:
+    return f"{_count(course.repaired, 'lost packet')} repaired" if course.repaired else ""
+
+
+def _heard(_: Outcome, course: Course) -> str:
+    heard = course.heard
+    return f"the last it said was {_name(heard.name)}, {course.at - heard.at:.0f} s before the end" if heard else ""
+
+
+def _heard_before(_: Outcome, course: Course) -> str:
+    heard = course.heard_before
+    return f"the last it said before was {_name(heard.name)}" if heard else ""
+
+
+def _said(_: Outcome, course: Course) -> str:
+    said, times = course.said, course.said_times
+    if said is None:
+        return ""
+    return f"{said.name} was said {({1: 'once', 2: 'twice'}).get(times, f'{times} times')}"
+
+
+def _rates(_: Outcome, course: Course) -> str:
+    rates = ", ".join(str(rate) for rate in course.rates)
+    return f"tried at {rates} bit/s" if rates else ""
+
+
+def _repeats(_: Outcome, course: Course) -> str:
+    if not course.repeats:
+        return ""
+    times = {1: "once", 2: "twice"}.get(course.repeats, f"{course.repeats} times")
+    frames = f", {_count(course.frames_again, 'frame')} in all" if course.frames_again else ""
+    return f"asked for again {times}{frames}"
+
+
+def _rows(outcome: Outcome, course: Course) -> str:
+    rows = course.cut_rows if course.cut_page == course.page else 0
+    return f"{_count(rows, 'row')} of it had come" if rows and not outcome.sending else ""
+
+
+def _waits(_: Outcome, course: Course) -> str:
+    times = course.frames_in.get("RNR", 0)
+    return f"RNR {({1: 'once', 2: 'twice'}).get(times, f'{times} times')}" if times else ""
+
+
+def _mode(_: Outcome, course: Course) -> str:
+    ecm = {True: "ECM", False: "no ECM", None: ""}[course.ecm]
+    return ", ".join(one for one in (course.modem, course.coding.upper(), ecm) if one)
+
+
+def _switch(_: Outcome, course: Course) -> str:
+    if course.refusal:
+        return f"the switch to T.38 was refused: {_clean(course.refusal)}"
+    if course.t38_at is None:
+        return f"answered with {course.media}, T.38 never ran" if course.media else ""
+    return f"T.38 from {course.t38_at:.1f} s on"
+
+
+def _name(name: str) -> str:
+    return "a frame that cannot be read" if name == "?" else _clean(name)
+
+
+PROOFS: Final[Mapping[str, Callable[[Outcome, Course], str]]] = {
+    "sip": _sip,
+    "seen": _seen,
+    "switch": _switch,
+    "packets": _packets,
+    "lost": _lost,
+    "repaired": _repaired,
+    "silence": _silence,
+    "waited": _waited,
+    "heard": _heard,
+    "heard_before": _heard_before,
+    "said": _said,
+    "waits": _waits,
+    "mode": _mode,
+    "rates": _rates,
+    "repeats": _repeats,
+    "rows": _rows,
+}
+"""Pieces of evidence by name; each is empty where there is nothing to say."""
+
+
+def _evidence(outcome: Outcome, course: Course) -> tuple[str, ...]:
+    """All of them, in the order above."""
+    return tuple(text for text in (proof(outcome, course) for proof in PROOFS.values()) if text)
+
+
+# --- journals ------------------------------------------------------------------------------------
+
+
+def _alone(name: V, course: Course, evidence: tuple[str, ...]) -> Verdict:
+    """The verdict on a journal that has no outcome."""
+    outcome = _so_far(course)
+    text, result, hint = ALONE[name]
+    what = text.format(step=STEPS[False][outcome.phase].format(page=course.page))
+    pages = f"; {_pages(outcome, course)}" if name is V.UNFINISHED else ""
+    sentence = f"{what}{pages}. {hint}"
+    return Verdict(
+        name.value, sentence, evidence, replace(outcome, verdict=name.value, sentence=sentence, t30_result=int(result))
+    )
+
+
+def _so_far(course: Course) -> Outcome:
+    phase = Phase.CALL
+    if course.is_fax:
+        phase = Phase.MESSAGE if course.in_page else Phase.POST_MESSAGE if course.confirmed else Phase.IDENTIFY
+    return Outcome(cause=Cause.INTERNAL, phase=phase, pages_confirmed=len(course.confirmed), rate_bps=course.rate_bps)
+
+
+def _outcome_of(facts: Mapping[str, object]) -> Outcome | None:
+    """An outcome as a journal has it; None when it does not even name a cause that we know."""
+    cause, phase = facts.get("cause"), facts.get("phase")
+    known = CAUSES.get(_text(cause))
+    if known is None:
+        return None
+    status, ecm, sending = facts.get("sip_status"), facts.get("ecm"), facts.get("sending")
+    duration = facts.get("duration")
+    return Outcome(
+        cause=known,
+        phase=PHASES.get(_text(phase), Phase.IDLE),
+        pages_confirmed=_number(facts.get("pages_confirmed")),
+        pages_partial=_number(facts.get("pages_partial")),
+        bad_rows=_number(facts.get("bad_rows")),
+        sip_status=_number(status) if status is not None else None,
+        rate_bps=_number(facts.get("rate_bps")),
+        ecm=ecm if isinstance(ecm, bool) else None,
+        coding=_text(facts.get("coding")),
+        resolution=_text(facts.get("resolution")),
+        remote_id=_text(facts.get("remote_id")),
+        duration=float(duration) if isinstance(duration, int | float) else 0.0,
+        sending=sending if isinstance(sending, bool) else None,
+        evidence=_text(facts.get("evidence")),
+    )
+
+
+def _number(fact: object) -> int:
+    whole = isinstance(fact, int) and not isinstance(fact, bool)
+    return min(max(fact, 0), 1 << 31) if whole and isinstance(fact, int) else 0
+
+
+def _text(fact: object) -> str:
+    return _clean(fact) if isinstance(fact, str) else ""
+
+
+def _fact(line: JournalLine, name: str) -> str:
+    return str(_number(line.facts.get(name)))
 
 
 # --- tables --------------------------------------------------------------------------------------
@@ -125,173 +343,23 @@ STEPS: Final[dict[bool, dict[Phase, str]]] = {
         Phase.IDLE: "before the call was answered",
         Phase.CALL: "while the call was being set up",
         Phase.IDENTIFY: "during identification and training",
-        Phase.MESSAGE: "while page {page} was being received",
+        Phase.MESSAGE: "in the middle of page {page}",
         Phase.POST_MESSAGE: "after page {page} had come",
         Phase.RELEASE: "at the end of the fax",
     },
 }
 """Where the fax was, by direction (True: we sent) and phase."""
 
-AWAITED: Final[dict[bool, dict[Phase, str]]] = {
-    True: {
-        Phase.IDLE: "a line",
-        Phase.CALL: "the call to come up as a fax call",
-        Phase.IDENTIFY: "the receiver's capabilities (DIS) or its answer to training (CFR or FTT)",
-        Phase.MESSAGE: "the end of page {page}",
-        Phase.POST_MESSAGE: "the confirmation of page {page} (MCF)",
-        Phase.RELEASE: "the call to be cleared",
-    },
-    False: {
-        Phase.IDLE: "the call",
-        Phase.CALL: "the first fax signal",
-        Phase.IDENTIFY: "the sender's command and training (DCS and TCF)",
-        Phase.MESSAGE: "the data of page {page}",
-        Phase.POST_MESSAGE: "the command after page {page} (MPS, EOM or EOP)",
-        Phase.RELEASE: "the sender's disconnect (DCN)",
-    },
-}
-"""What we were waiting for there."""
-
-SENTENCES: Final[dict[Cause, tuple[str, str]]] = {
-    Cause.COMPLETE: ("The fax was delivered", "The fax was received"),  # explain() says more
-    Cause.BUSY: ("The other side is busy", "The caller was told that this side is busy"),
-    Cause.NO_ANSWER: ("Nobody answered the call", "The call ended before this side had answered it"),
-    Cause.BAD_ADDRESS: (
-        "The destination does not exist or cannot be called",
-        "The call was for a destination that does not exist here",
-    ),
-    Cause.REJECTED: ("The other side rejected the call", "This side rejected the call"),
-    Cause.LINE_UNAVAILABLE: (
-        "No line of this side was free for the call",
-        "The call was refused because no line of this side was free",
-    ),
-    Cause.T38_REFUSED: ("The other side refused T.38", "The caller's side refused T.38"),
-    Cause.NOT_FAX: (
-        "The other side answered, but not as a fax: we were waiting for {awaited}, and no fax signal came",
-        "The caller is not a fax: we were waiting for {awaited}, and none came",
-    ),
-    Cause.NETWORK: (
-        "The network did not carry the call to the other side {step}",
-        "The network lost the caller's call {step}",
-    ),
-    Cause.T1_EXPIRED: (
-        "The receiver never said what it can do {step}: we were waiting for {awaited}, and T1 ran out",
-        "The sender never reacted to what we can do {step}: we were waiting for {awaited}, and T1 ran out",
-    ),
-    Cause.NO_COMMAND: (
-        "The receiver fell silent {step}: we were waiting for {awaited}, and T2 ran out",
-        "The sender stopped commanding {step}: we were waiting for {awaited}, and T2 ran out",
-    ),
-    Cause.NO_RESPONSE: (
-        "The receiver stopped answering {step}: we were waiting for {awaited}, and three tries brought nothing",
-        "The sender stopped answering {step}: we were waiting for {awaited}, and three tries brought nothing",
-    ),
-    Cause.NO_CARRIER: (
-        "The signal to the receiver broke off {step}: we were waiting for {awaited}",
-        "The announced page data did not come or broke off {step}: we were waiting for {awaited}",
-    ),
-    Cause.CANNOT_TRAIN: (
-        "The receiver refused the training at every rate {step}",
-        "The sender's training could not be used at any rate {step}",
-    ),
-    Cause.INCOMPATIBLE: (
-        "The two machines have no mode in common {step}: the receiver's capabilities (DIS) do not allow this fax",
-        "The two machines have no mode in common {step}: the sender's command (DCS) asks for what we did not offer",
-    ),
-    Cause.PAGE_REFUSED: (
-        "The receiver refused page {page} too often (RTN) {step}",
-        "Page {page} came damaged too often and was refused (RTN) {step}",
-    ),
-    Cause.ECM_FAILED: (
-        "Error correction failed {step}: the receiver kept asking for parts of page {page} (PPR)",
-        "Error correction failed {step}: parts of page {page} stayed missing after every repeat",
-    ),
-    Cause.PEER_DISCONNECTED: (
-        "The receiver ended the fax early {step}: we were waiting for {awaited}, and a disconnect (DCN) came",
-        "The sender ended the fax early {step}: we were waiting for {awaited}, and a disconnect (DCN) came",
-    ),
-    Cause.PEER_HUNG_UP: (
-        "The receiver hung up {step}: we were waiting for {awaited}, and the call was ended",
-        "The sender hung up {step}: we were waiting for {awaited}, and the call was ended",
-    ),
-    Cause.UNCERTAIN: (
-        "The receiver may have the whole fax, but its confirmation of page {page} (MCF) never came {step}",
-        "The sender may not know that we have the fax: it was gone before our confirmation was sure {step}",
-    ),
-    Cause.ABORTED: ("Sending was aborted on this side {step}", "Receiving was aborted on this side {step}"),
-    Cause.STORAGE: (
-        "The storage of this side failed {step}",
-        "Page {page} could not be stored on this side {step}, so it was not confirmed",
-    ),
-    Cause.DOCUMENT: (
-        "The document could not be turned into pages on this side {step}",
-        "The received pages could not be turned into a document on this side {step}",
-    ),
-    Cause.LIMIT: (
-        "The fax went beyond a limit set on this side {step}",
-        "The sender went beyond a limit set on this side {step}",
-    ),
-    Cause.INTERNAL: (
-        "A fault in vfax ended the sending {step}; please report it with the journal",
-        "A fault in vfax ended the receiving {step}; please report it with the journal",
-    ),
-}
-"""What happened: (when we sent, when we received)."""
-
-BEFORE_FAX: Final = frozenset(
-    {
-        Cause.BUSY,
-        Cause.NO_ANSWER,
-        Cause.BAD_ADDRESS,
-        Cause.REJECTED,
-        Cause.LINE_UNAVAILABLE,
-        Cause.T38_REFUSED,
-        Cause.NOT_FAX,
-    }
-)
-"""Causes that leave no page behind."""
-
 RETRIES: Final[dict[Retry, str]] = {
-    Retry.NEVER: "another try would end the same way",
-    Retry.NOW: "try again at once",
-    Retry.LATER: "try again later",
-    Retry.LOWER_RATE: "try again at a lower rate",
-    Retry.NO_ECM: "try again without error correction (ECM)",
-    Retry.AUDIO: "try again with an audio call that switches to T.38 later",
-}
-
-ADVICE: Final[dict[Cause, Retry]] = {
-    Cause.COMPLETE: Retry.NEVER,
-    Cause.BUSY: Retry.LATER,
-    Cause.NO_ANSWER: Retry.LATER,
-    Cause.BAD_ADDRESS: Retry.NEVER,
-    Cause.REJECTED: Retry.NEVER,
-    Cause.LINE_UNAVAILABLE: Retry.LATER,
-    Cause.T38_REFUSED: Retry.AUDIO,
-    Cause.NOT_FAX: Retry.LATER,
-    Cause.NETWORK: Retry.LATER,
-    Cause.T1_EXPIRED: Retry.LATER,
-    Cause.NO_COMMAND: Retry.LATER,
-    Cause.NO_RESPONSE: Retry.LATER,
-    Cause.NO_CARRIER: Retry.LATER,
-    Cause.CANNOT_TRAIN: Retry.LOWER_RATE,
-    Cause.INCOMPATIBLE: Retry.NEVER,
-    Cause.PAGE_REFUSED: Retry.LOWER_RATE,
-    Cause.ECM_FAILED: Retry.NO_ECM,
-    Cause.PEER_DISCONNECTED: Retry.LATER,
-    Cause.PEER_HUNG_UP: Retry.LATER,
-    Cause.UNCERTAIN: Retry.LATER,
-    Cause.ABORTED: Retry.NEVER,
-    Cause.STORAGE: Retry.LATER,
-    Cause.DOCUMENT: Retry.NEVER,
-    Cause.LIMIT: Retry.NEVER,
-    Cause.INTERNAL: Retry.LATER,
+    Retry.NEVER: "Another try would end the same way.",
+    Retry.NOW: "Worth another try.",
+    Retry.LATER: "Worth another try later.",
+    Retry.LOWER_RATE: "Worth another try at a lower rate.",
+    Retry.NO_ECM: "Worth another try without error correction (ECM).",
+    Retry.AUDIO: "Worth another try with an audio call that switches to T.38 later.",
 }
 
 MEDIA_REFUSED: Final = frozenset({415, 488, 606})
-
-HOPELESS_STATUSES: Final = frozenset({404, 410, 414, 416, 485, 501, 505, 513, 604})
-"""Statuses that no waiting changes."""
 
 CAUSES_OF_SIP: Final[dict[int, Cause]] = {
     **dict.fromkeys((486, 600), Cause.BUSY),
