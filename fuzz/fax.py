@@ -39,25 +39,67 @@ def code(number: int, agreed: Agreement) -> bytes:
     return encode_page(raster, agreed.width_px, ROWS, agreed.coding, ecm=agreed.ecm)
 
 
+class Owner:
+    """The fax's owner: codes pages, keeps every page unless told otherwise, holds what it hears against the rules."""
+
+    def __init__(self, *, sending: bool) -> None:
+        self.keeps = True
+        self.ended: t30.Ended | None = None
+        self._sending = sending
+        self._asked: set[int] = set()
+        self._kept: set[int] = set()
+        self._received = 0
+        self._confirmed = 0
+
+    def take(self, event: object) -> t30.Order | None:
+        """Check one event; the order that answers it."""
+        assert self.ended is None, f"{event} after the end"
+        match event:
+            case t30.PageNeeded(number, agreement):
+                self._asked.add(number)
+                return t30.PageCoded(number, code(number, agreement))
+            case t30.PageReceived():
+                return self._take_page(event)
+            case t30.PageConfirmed(number):
+                assert number > self._confirmed, "a page is confirmed twice, or out of order"
+                assert number in (self._asked if self._sending else self._kept), "confirmed, not kept"
+                self._confirmed = number
+            case t30.Ended(outcome):
+                self.ended = event
+                assert outcome.pages_confirmed <= (len(PAGES) if self._sending else len(self._kept))
+        return None
+
+    def _take_page(self, page: t30.PageReceived) -> t30.Order | None:
+        assert len(page.raster) == page.rows * ((page.width_px + 7) // 8), "a page of rows that are not whole"
+        assert 0 <= page.longest_bad_run <= page.bad_rows
+        if not page.complete:
+            return None
+        if not self.keeps:
+            return t30.PageLost(page.number, "the disk is full")
+        assert page.number > self._received, "a page comes twice, or out of order"
+        self._received = page.number
+        self._kept.add(page.number)
+        return t30.PageKept(page.number)
+
+
 class End:
-    """A line, an engine and their owner, who keeps every page unless told otherwise."""
+    """A line, an engine and their owner."""
 
     def __init__(self, *, sending: bool, options: T30Options, parameters: T38Parameters) -> None:
         role = t30.Role.CALLER if sending else t30.Role.CALLED
         self.now = 0.0
-        self.outcome: t30.Ended | None = None
-        self.keeps = True
-        self._sending = sending
-        self._asked: dict[int, Agreement] = {}
-        self._kept: set[int] = set()
-        self._received = 0
-        self._confirmed = 0
+        self.owner = Owner(sending=sending)
         self.line = T38Line(parameters, now=0.0)
         self.engine = T30Engine(role, sending=sending, options=options, now=0.0)
         if sending:
             self.engine.command(t30.SendDocument(PAGES), 0.0)
         self.engine.command(t30.LineUp(), 0.0)
         self.settle()
+
+    @property
+    def outcome(self) -> t30.Ended | None:
+        """How it ended."""
+        return self.owner.ended
 
     def next_timeout(self) -> float:
         """When line or engine want to be called."""
@@ -94,11 +136,13 @@ class End:
             for signal in self.line.take_signals():
                 self.engine.receive(signal, self.now)
                 moved = True
-            for order in self.engine.take_output():
-                self.line.transmit(order, self.now)
+            for burst in self.engine.take_output():
+                self.line.transmit(burst, self.now)
                 moved = True
             for event in self.engine.take_events():
-                self.take(event)
+                order = self.owner.take(event)
+                if order is not None:
+                    self.engine.command(order, self.now)
                 moved = True
             if not moved:
                 return
@@ -109,39 +153,9 @@ class End:
         self.engine.command(order, self.now)
         self.settle()
 
-    def take(self, event: t30.Event) -> None:
-        """Check one event and answer it."""
-        assert self.outcome is None, f"{event} after the end"
-        match event:
-            case t30.PageNeeded(number, agreement):
-                self._asked[number] = agreement
-                self.engine.command(t30.PageCoded(number, code(number, agreement)), self.now)
-            case t30.PageReceived():
-                self._take_page(event)
-            case t30.PageConfirmed(number):
-                assert number > self._confirmed, "a page is confirmed twice, or out of order"
-                assert number in (self._asked if self._sending else self._kept), "confirmed, not kept"
-                self._confirmed = number
-            case t30.Ended(outcome):
-                self.outcome = event
-                assert outcome.pages_confirmed <= (len(PAGES) if self._sending else len(self._kept))
-            case _:
-                pass
-
-    def _take_page(self, page: t30.PageReceived) -> None:
-        assert len(page.raster) == page.rows * ((page.width_px + 7) // 8), "a page of rows that are not whole"
-        assert 0 <= page.longest_bad_run <= page.bad_rows <= page.rows
-        if page.complete and self.keeps:
-            assert page.number > self._received, "a page comes twice, or out of order"
-            self._received = page.number
-            self._kept.add(page.number)
-            self.engine.command(t30.PageKept(page.number), self.now)
-        elif page.complete:
-            self.engine.command(t30.PageLost(page.number, "the disk is full"), self.now)
-
 
 def options(head: int) -> tuple[T30Options, T38Parameters]:
-    """What the first octet of an input chooses: ECM (bit 0), coding (1-2), correction (3), version (4-5), IAF (6)."""
+    """What the kind of the first record chooses: ECM (bit 0), coding (1-2), correction (3), version (4-5), IAF (6)."""
     codings = ((Coding.MMR, Coding.MR, Coding.MH), (Coding.MR, Coding.MH), (Coding.MH,))[(head >> 1) % 4 % 3]
     fax = T30Options(local_id="vfax", ecm=bool(head & 1), send_codings=codings, internet_aware=bool(head & 64))
     correction = ErrorCorrection.FEC if head & 8 else ErrorCorrection.REDUNDANCY
@@ -165,7 +179,7 @@ def dialogue(head: int) -> tuple[bytes, bytes]:
                 last[at] += TIMES[pause]
                 heard[at].append(record(0, pause, datagram))
                 ends[at].receive(datagram)
-    return bytes([head]) + b"".join(heard[0]), bytes([head]) + b"".join(heard[1])
+    return record(head, 0) + b"".join(heard[0]), record(head, 0) + b"".join(heard[1])
 
 
 def play(end: End, records: Iterable[tuple[int, int, bytes]]) -> None:
@@ -177,7 +191,7 @@ def play(end: End, records: Iterable[tuple[int, int, bytes]]) -> None:
         elif kind == 254:
             end.command(t30.LineDown())
         elif kind == 253:
-            end.keeps = not end.keeps
+            end.owner.keeps = not end.owner.keeps
         else:
             end.receive(octets)
         end.line.take_output()
@@ -187,10 +201,9 @@ def play(end: End, records: Iterable[tuple[int, int, bytes]]) -> None:
 
 def run(data: bytes, *, sending: bool) -> None:
     """One fax whose peer is `data`."""
-    if not data:
-        return
-    fax, road = options(data[0])
+    head, *records = split(data) or [(0, 0, b"")]
+    fax, road = options(head[0])
     end = End(sending=sending, options=fax, parameters=road)
-    play(end, split(data[1:]))
+    play(end, records)
     if end.outcome is None:
         end.end()
