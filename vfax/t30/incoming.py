@@ -13,6 +13,7 @@ from vfax.codecs.frames import MAX_BLOCK, REVERSED, PartialPage
 from vfax.codecs.t4 import DecodeLimits, RowDecoder
 
 FRAME_SIZES: Final = (256, 64)
+TELLING: Final = 8  # different rows with ink from which two pages can be told apart
 
 Fingerprints = dict[int, int]
 """Hashes of the frames of a block by their number."""
@@ -225,6 +226,23 @@ class IncomingPage:
         """All rows decoded so far, packed; the page keeps none of them."""
         rows, self._rows = self._rows, []
         return b"".join(rows)
+
+    @property
+    def good_rows(self) -> int:
+        """Rows that are not bad."""
+        return self.decoder.rows - self.bad_rows
+
+    def may_be(self, other: "IncomingPage") -> bool:
+        """Whether this is the other page once more, as far as rows tell: an eighth of those with ink is enough.
+
+        Limit: a page of fewer than 8 different rows with ink says too little; it is taken for the same.
+        """
+        rows = other.inked_rows()
+        return len(rows) < TELLING or len(rows & self.inked_rows()) * 8 >= len(rows)
+
+    def inked_rows(self) -> set[bytes]:
+        """The different rows decoded so far that are not white."""
+        return {row for row in self._rows if row.strip(b"\0")}
 
     def restarted(self, limits: DecodeLimits) -> "IncomingPage":
         """The same page from its first block, which is the block at hand."""

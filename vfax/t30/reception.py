@@ -14,7 +14,7 @@ from vfax.codecs.frames import Fcf
 from vfax.outcome import Cause, Outcome, Retry
 from vfax.signals import Modem
 from vfax.t30.incoming import Fingerprints, IncomingPage
-from vfax.t30.options import T30Options
+from vfax.t30.options import BadPage, T30Options
 from vfax.t30.tables import Line, S, Table, Timer
 from vfax.t30.terminal import Terminal
 from vfax.t30.training import TrainingCheck
@@ -53,6 +53,8 @@ class Reception(Terminal):
         self._confirmed = 0
         self._torn = 0  # pages stored with blocks missing
         self._shelved = 0  # pages stored whose confirmation never went out
+        self._aside: IncomingPage | None = None  # refused last: the sender says it again, or goes on
+        self._given_up: list[int] = []  # pages that were refused, and the sender went on
         self._partial = 0
         self._bad_rows = 0
         self._page: IncomingPage | None = None
@@ -227,6 +229,7 @@ class Reception(Terminal):
     def _judge_page(self, page: IncomingPage) -> Line | None:
         """The page is decoded: hand it over, or refuse it."""
         rows = page.decoder.rows
+        self._follow_refused(page)
         if page.torn and not rows:
             return self._judge_nothing()
         if page.torn or page.ecm:
@@ -256,11 +259,32 @@ class Reception(Terminal):
         why = f"{page.bad_rows} of {page.decoder.rows} rows are bad"
         self._events.append(PageRepeated(self._number, 0, why))
         self._note_answer(self._pending, Fcf.RTN)
+        self._aside = page if page.decoder.rows else None
         self._drop_page()
-        if self._refusals > self._options.rtn_limit:
+        if self._number > self._options.limits.pages:
+            self._evidence = f"more than {self._options.limits.pages} pages"
+            return Line.OVER_LIMIT
+        if self._options.bad_page is BadPage.DCN or self._refusals > self._options.rtn_limit:
             self._evidence = why
             return Line.REFUSED
         return Line.PAGE_BAD
+
+    def _follow_refused(self, page: IncomingPage) -> None:
+        """After RTN comes the same page, or another one: then what there is of the refused one is kept, in its place.
+
+        Field: what a sender does after RTN is its own choice, and no frame tells. The rows do.
+        """
+        refused = self._aside
+        if refused is None or not page.decoder.rows:
+            return
+        self._aside = None
+        if not page.may_be(refused):
+            self._given_up.append(self._number)
+            self._partial += 1
+            self._emit(refused, complete=False)
+            self._number += 1
+            self._refusals = 0
+            self._tell_rows(page)
 
     def _hand_over(self, page: IncomingPage) -> Line | None:
         if self._number > self._options.limits.pages:
@@ -376,21 +400,33 @@ class Reception(Terminal):
         return page.pending
 
     def _last_words(self) -> None:
-        """Keep what is there of a page in progress, and count one that was kept but not confirmed."""
+        """Keep what is there of a page in progress or refused, and count one that was kept but not confirmed."""
         page = self._page
-        if page is None:
-            return
-        if self._handed_over:
+        if page is not None and self._handed_over:
             self._shelved += 1
-        elif page.decoder.rows or page.pending:
+        elif page is not None:
             page.decode(0)
-            if page.decoder.rows:
-                self._partial += 1
-                self._emit(page, complete=False)
-        self._page = None
+            refused = self._aside
+            # The beginning of a page that was refused: whichever tells more is kept.
+            if refused is None or not refused.may_be(page) or page.good_rows > refused.good_rows:
+                self._follow_refused(page)
+                self._emit_part(page)
+        self._emit_part(self._aside)
+        self._page = self._aside = None
+
+    def _emit_part(self, page: IncomingPage | None) -> None:
+        if page is not None and page.decoder.rows:
+            self._partial += 1
+            self._emit(page, complete=False)
+
+    def _shortfall(self) -> str:
+        lacking = [f"page {number} was refused, and the sender went on" for number in self._given_up]
+        return ", ".join([*lacking, *([f"{self._torn} pages came with blocks given up"] if self._torn else [])])
 
     def _refined(self, cause: Cause) -> Cause:
-        return Cause.ECM_FAILED if cause is Cause.COMPLETE and self._torn else cause
+        if cause is not Cause.COMPLETE:
+            return cause
+        return Cause.PAGE_REFUSED if self._given_up else Cause.ECM_FAILED if self._torn else cause
 
     def _outcome(self) -> Outcome:
         return self._facts(
