@@ -56,6 +56,7 @@ class Agent:
         self._last_key: CallKey = 0
         self._salt = dice.getrandbits(32)
         self._now = now
+        self._datagram = b""  # that is being dealt with
 
     # --- three ways out -----------------------------------------------------------------------------
 
@@ -211,6 +212,7 @@ class Agent:
         """Take one datagram."""
         if not data.strip(b"\r\n\0"):
             return  # keep-alive (RFC 5626 3.5.1 and its kin)
+        self._datagram = data
         try:
             message = parse_datagram(data, self._core.options)
             check(message)
@@ -239,7 +241,7 @@ class Agent:
         self._core.outbox.tell(DatagramDropped(source, printable(legible(why))[:300]))
 
     def _seen(self, call: CallKey | None, source: Address, message: Message) -> None:
-        self._core.outbox.tell(MessageSeen(call, False, source, summarise(message)))
+        self._core.outbox.tell(MessageSeen(call, False, source, summarise(message), self._datagram))
 
     def _call_of(self, transaction: Transaction) -> Call | None:
         return self._calls.get(transaction.call) if transaction.call is not None else None

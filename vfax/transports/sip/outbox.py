@@ -29,7 +29,7 @@ class Outbox:
     def send(self, sent: Wire, peer: Address, call: CallKey | None) -> None:
         """Queue a datagram and say so."""
         self._output.append((sent.octets, peer))
-        self._events.append(MessageSeen(call, True, peer, sent.summary))
+        self._events.append(MessageSeen(call, True, peer, sent.summary, sent.octets))
 
     def tell(self, event: SipEvent) -> None:
         """Queue an event."""

@@ -130,6 +130,7 @@ class MessageSeen:
     sent: bool
     peer: Address
     summary: str
+    octets: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
