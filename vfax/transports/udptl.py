@@ -261,12 +261,13 @@ class Recovery:
     _AHEAD: Final = 2
     _BEHIND: Final = 4
 
-    __slots__ = ("_existing", "_expected", "_ifps", "_numbers", "_odd", "counters")
+    __slots__ = ("_existing", "_expected", "_ifps", "_numbers", "_odd", "_whole", "counters")
 
     def __init__(self, counters: Counters | None = None) -> None:
         self.counters = counters or Counters()
         self._expected = -1  # -1: nothing came yet
         self._existing = 0  # how many numbers there are before the expected one, up to RING
+        self._whole = False  # the stream is known from its first number on: before those there is nothing
         self._numbers = [-1] * RING
         self._ifps = [b""] * RING
         self._odd: list[Packet] = []  # a row of numbers that make no sense, in case it goes on
@@ -303,7 +304,7 @@ class Recovery:
 
         Numbers start at 0, so earlier ones that a small number proves to exist are taken from its redundancy.
         """
-        young = packet.sequence < RING
+        self._whole = young = packet.sequence < RING
         there = min(len(packet.earlier), packet.sequence) if young else 0
         while there and not all(packet.earlier[:there]):
             there -= 1
@@ -396,8 +397,9 @@ class Recovery:
     def _repair(self, packet: Packet) -> dict[int, bytes]:
         """IFPs that parity rows give back: a row with one unknown member tells it, which may complete another row.
 
-        Each IFP comes back as long as its row, with zero octets behind it. Members before the start of the stream
-        count as nothing. Rows that reach further back than the ring are not looked at, which bounds the work.
+        Each IFP comes back as long as its row, with zero octets behind it. Members before number 0 count as nothing;
+        of a stream that began elsewhere they may be lost datagrams, so such a row repairs nothing. Rows that reach
+        further back than the ring are not looked at, which bounds the work.
         """
         fec = packet.fec
         found: dict[int, bytes] = {}
@@ -419,7 +421,7 @@ class Recovery:
         stride = len(fec.rows)
         for back in range(stride - index, fec.span * stride - index + 1, stride):
             if back > self._existing:
-                return members if self._existing < RING else []
+                return members if self._whole and self._existing < RING else []
             members.append((sequence - back) % MODULUS)
         return members
 

@@ -1,0 +1,17 @@
+"""Every call script is played; the corpus is complete; the player itself can fail."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.calls.player import play
+from tests.calls.script import read
+
+HERE: Final = Path(__file__).parent
+SCRIPTS: Final = sorted([*HERE.glob("peers/*.toml"), *HERE.glob("procedures/*.toml")])
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_call_goes_as_its_script_says(path: Path) -> None:
+    play(read(path))
