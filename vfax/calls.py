@@ -32,7 +32,8 @@ from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.values import Address, CallKey
-from vfax.transports.udp import UdpSocket, format_address
+from vfax.transports.tcp import MediaSocket
+from vfax.transports.udp import address_towards, format_address
 
 ENDED_EARLY: Final = (sip.Cancelled, sip.HungUp, sip.DialogLost, sip.Released)
 SERVER_ERROR: Final = 500
@@ -88,7 +89,7 @@ class Carrier(Protocol):
         """One call to `host` less."""
         ...
 
-    def open_media(self, peer: Address) -> tuple[UdpSocket, MediaSession]:
+    def open_media(self, peer: Address) -> tuple[MediaSocket, MediaSession]:
         """A media socket and our side of the offer/answer that names it."""
         ...
 

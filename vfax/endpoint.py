@@ -22,11 +22,13 @@ from vfax.leg import LegOptions
 from vfax.pages import Disk
 from vfax.record import RecordOptions
 from vfax.transports.sip import values as sip
+from vfax.transports.parameters import TcpMedia
 from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.negotiation import MediaKind, MediaSession, offers
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.values import Address, CallKey
 from vfax.transports.udp import UdpSocket, address_towards
+from vfax.transports.tcp import MediaSocket
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -228,7 +230,7 @@ class Endpoint:
         if calls > 0:
             self._called[host] = calls
 
-    def open_media(self, peer: Address) -> tuple[UdpSocket, MediaSession]:
+    def open_media(self, peer: Address) -> tuple[MediaSocket, MediaSession]:
         """A media socket and our side of the offer/answer that names it."""
         bound_host = self.socket.address[0]
         host = bound_host
@@ -236,11 +238,17 @@ class Endpoint:
             host = self.options.public_address
         elif ipaddress.ip_address(bound_host).is_unspecified:
             host = address_towards(peer)
-        socket = UdpSocket.bind_even(bound_host, self._media_ports())
+        socket = MediaSocket.bind_even(bound_host, self._media_ports())
         parameters = self.options.leg.t38
         session_id = self._dice.randrange(1, 1 << 31)
         try:
-            media = MediaSession(host=host, port=socket.address[1], parameters=parameters, session_id=session_id)
+            media = MediaSession(
+                host=host,
+                port=socket.address[1],
+                parameters=parameters,
+                session_id=session_id,
+                tcp=self.options.leg.tcp,
+            )
         except MisuseError:
             socket.close()
             raise
@@ -288,10 +296,10 @@ class Endpoint:
         self.counters.bugs += 1
 
 
-def _objection(offer: bytes) -> tuple[int, str]:
+def _objection(offer: bytes, tcp: TcpMedia = TcpMedia.OFF) -> tuple[int, str]:
     """A status and why, when an INVITE with this SDP is refused before it rings; 0 when nothing is wrong with it."""
     try:
-        if not offer or offers(offer) is not MediaKind.NONE:
+        if not offer or offers(offer, tcp=tcp) is not MediaKind.NONE:
             return 0, ""
     except DecodeError as why:
         return 400, f"the offer cannot be read, {why}"

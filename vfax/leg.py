@@ -38,11 +38,15 @@ from vfax.leg_values import (
     Refuse,
     RefuseOffer,
     SipOrder,
+    StreamAgreed,
+    StreamLost,
+    StreamOffered,
     Switched,
     SwitchRefused,
 )
 from vfax.outcome import Cause, Outcome, Phase
 from vfax.t30 import values as t30
+from vfax.transports.parameters import Transport
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.negotiation import (
     AgreedMedia,
@@ -76,6 +80,9 @@ __all__ = [
     "Refuse",
     "RefuseOffer",
     "SipOrder",
+    "StreamAgreed",
+    "StreamLost",
+    "StreamOffered",
     "SwitchRefused",
     "Switched",
 ]
@@ -192,6 +199,8 @@ class Leg:
                 self._abort(why, now)
             case t30.LineDown():
                 self._cut("the call was cut off on this side", now)
+            case StreamLost(why):
+                self._lose_stream(why, now)
             case _:
                 if isinstance(order, t30.PageLost):
                     self.course.lose(order.number)
@@ -203,6 +212,14 @@ class Leg:
         if self._state is not S.DONE:
             self._media.receive(datagram, source, now)
             self._tell(now)
+
+    def read_stream(self, octets: bytes, now: float) -> None:
+        """Take what the connection of T.38 over TCP brought."""
+        if self._state is not S.DONE:
+            self._media.read_stream(octets, now)
+            self._tell(now)
+            if self.line is not None and self.line.broken:
+                self._lose_stream(self.line.broken, now)
 
     def signal(self, event: sip.SipEvent, now: float) -> None:
         """Take one event of the SIP agent that belongs to this call."""
@@ -253,9 +270,14 @@ class Leg:
         self._invite(now)
 
     def _invite(self, now: float) -> None:
-        self._sip.append(Invite(self._session.offer_t38() if self._offered_t38 else self._session.offer_audio()))
+        self._sip.append(Invite(self._t38_offer(now) if self._offered_t38 else self._session.offer_audio()))
         self._state = S.AWAIT_ANSWER
         self._deadline = now + self._options.answer_limit
+
+    def _t38_offer(self, now: float) -> bytes:
+        if self._session.offers_stream:
+            self._note(StreamOffered(), now)
+        return self._session.offer_t38()
 
     def _accept(self, now: float) -> None:
         if self._incoming is None or self._state is not S.IDLE:
@@ -341,10 +363,16 @@ class Leg:
     def _fax(self, media: T38Media, now: float) -> None:
         """T.38 runs from here, or goes on elsewhere."""
         self._note(Switched(media.remote, media.parameters), now)
+        if media.parameters.transport is Transport.TCP and not self._media.is_fax:
+            self._note(self._stream_agreed(media), now)
         self._state = S.FAX
         self._deadline = self._give_up_at = math.inf
         self._media.fax(media, now)
         self._tell(now)
+
+    def _stream_agreed(self, media: T38Media) -> StreamAgreed:
+        options = self._options
+        return StreamAgreed(media.remote, media.connect, options.tcp_connect, options.learn_source)
 
     def _reoffered(self, sdp: bytes, now: float) -> None:
         """Their offer, or (without `sdp`) their wish for ours. It has taken the place of an offer of ours."""
@@ -390,7 +418,7 @@ class Leg:
         if self._asked:  # their answer to our last offer is under way and would be taken for one to this
             self._deadline = now + OFFER_AGAIN
             return
-        self._sip.append(Offer(self._session.offer_t38()))
+        self._sip.append(Offer(self._t38_offer(now)))
         self._state = S.AWAIT_SWITCH
         self._deadline = math.inf  # the agent bounds a re-INVITE; `_give_up_at` bounds the rest
 
@@ -460,6 +488,11 @@ class Leg:
         self._tell(now)
         if self._state is not S.DONE:
             self._hang_up_with(Cause.ABORTED, why, now)
+
+    def _lose_stream(self, why: str, now: float) -> None:
+        """The road of the fax has ended before its dialog: so does the call."""
+        if self._media.is_fax:
+            self._line_down(Cause.NETWORK, why, now)
 
     def _line_down(self, cause: Cause, reason: str, now: float) -> None:
         """The dialog has ended."""

@@ -87,11 +87,21 @@ class LegMedia:
         line.receive(datagram, now)
         self._pump(now)
 
+        if line.is_stream:
+            self.strangers += 1
+            return
     def order(self, order: t30.Order, now: float) -> None:
         """Give the T.30 engine an order; harmless before there is one."""
         if self._engine is not None:
             self._engine.command(order, now)
             self._pump(now)
+    def read_stream(self, octets: bytes, now: float) -> None:
+        """Take what the connection brought, where T.38 runs over one."""
+        if self.line is not None and self.line.is_stream:
+            self.locked = self._remote
+            self.line.receive(octets, now)
+            self._pump(now)
+
 
     def handle_timeout(self, now: float) -> None:
         """Send what is due, notice what did not come."""

@@ -119,7 +119,24 @@ class Accept:
     """Called leg: answer now."""
 
 
-LegOrder = Dial | Accept | t30.PageCoded | t30.PageUnavailable | t30.PageKept | t30.PageLost | t30.Abort | t30.LineDown
+@dataclass(frozen=True, slots=True)
+class StreamLost:
+    """The connection of T.38 over TCP was not made, was closed, or brought what cannot be read."""
+
+    why: str
+
+
+LegOrder = (
+    Dial
+    | Accept
+    | StreamLost
+    | t30.PageCoded
+    | t30.PageUnavailable
+    | t30.PageKept
+    | t30.PageLost
+    | t30.Abort
+    | t30.LineDown
+)
 
 
 # --- events --------------------------------------------------------------------------------------
@@ -154,10 +171,28 @@ class SwitchRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamOffered:
+    """T.38 over TCP is about to be offered: listen on the media port before the offer leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAgreed:
+    """T.38 runs over TCP: connect to `remote`, or let it connect to the media port. Said once a call.
+
+    What the stream brings goes to `Leg.read_stream`; datagrams of the leg to `remote` are the stream's octets.
+    """
+
+    remote: Address
+    connect: bool
+    within: float  # seconds for the connection to be made
+    anyone: bool  # may connect, not the host of `remote` alone
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The leg is done; the orders taken with this event release the dialog."""
 
     outcome: Outcome
 
 
-LegEvent = t30.Event | Rang | CallUp | Switched | SwitchRefused | Finished
+LegEvent = t30.Event | Rang | CallUp | Switched | SwitchRefused | StreamOffered | StreamAgreed | Finished

@@ -20,16 +20,30 @@ from vfax import call
 from vfax.codecs import tiff
 from vfax.codecs.header_line import HeaderLine
 from vfax.course import Course
-from vfax.errors import DocumentError, MisuseError, StoreError
+from vfax.errors import DocumentError, LinkError, MisuseError, StoreError
 from vfax.journal import Journal
-from vfax.leg import CallUp, Finished, HangUp, Leg, LegEvent, LegOrder, Rang, SipOrder, Switched, SwitchRefused
+from vfax.leg import (
+    CallUp,
+    Finished,
+    HangUp,
+    Leg,
+    LegEvent,
+    LegOrder,
+    Rang,
+    SipOrder,
+    StreamAgreed,
+    StreamLost,
+    StreamOffered,
+    Switched,
+    SwitchRefused,
+)
 from vfax.outcome import Outcome
 from vfax.pages import PageFolder
 from vfax.record import CallRecord
 from vfax.sheets import Sheet, code_sheet
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
-from vfax.transports.udp import UdpSocket
+from vfax.transports.tcp import MediaSocket
 
 Told = (
     t30.FrameSeen
@@ -58,7 +72,7 @@ class Runner:
     def __init__(
         self,
         leg: Leg,
-        socket: UdpSocket,
+        socket: MediaSocket,
         journal: Journal,
         *,
         record: CallRecord,
@@ -97,6 +111,7 @@ class Runner:
         finally:
             if self._outcome is None:
                 self._cut_off()
+                self._socket.end_stream()
             self._record.flush()
             self._note_counters()
         if self._outcome is None:
@@ -162,6 +177,20 @@ class Runner:
         while self._outcome is None:
             if self._fault is not None:
                 raise self._fault
+    async def _read_stream(self) -> None:
+        """T.38 over TCP: make the connection, and carry what it brings until it ends or the call does."""
+        try:
+            await self._socket.run_stream(self._take_octets)
+        except LinkError as why:
+            if self._outcome is None:
+                self._command(StreamLost(str(why)))
+
+    def _take_octets(self, octets: bytes) -> None:
+        now = trio.current_time()
+        self._leg.read_stream(octets, now)
+        self._record.heard(octets, now)
+        self._pump()
+
             due = self._armed = self._leg.next_timeout()
             self._wake = trio.Event()
             with trio.move_on_at(due):
@@ -204,6 +233,11 @@ class Runner:
             case _:
                 self._tell(event)
 
+            case StreamOffered():
+                self._socket.listen()
+            case StreamAgreed(remote, connect, within, anyone):
+                self._socket.expect_stream(remote, connect=connect, within=within, anyone=anyone)
+                self._nursery.start_soon(self._read_stream)
     def _tell(self, event: Told) -> None:
         publish = self._publish
         match event:

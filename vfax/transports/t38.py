@@ -166,6 +166,11 @@ class T38Line:
         """When handle_timeout is due."""
         return min(self._ear.deadline, self._voice.next_timeout(self._free_at()))
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether this is T.38 over TCP."""
+        return self._stream is not None
+
     def understands(self, datagram: bytes) -> bool:
         """Whether the octets are UDPTL with an IFP in it; changes nothing."""
         if len(datagram) > self._options.max_datagram_received:

@@ -2,10 +2,10 @@
 
 Owns      our side of the session: its slots, its versions, what is offered, accepted, declined and restored.
 Not here  SDP syntax (sdp.py); when to offer what (leg.py); the messages that carry it (agent.py).
-Source    RFC 3264; T.38 (09/2010) Annex D; RFC 5347 for the attributes' merging rules.
+Source    RFC 3264; T.38 (09/2010) Annex D; RFC 5347 for the attributes' merging rules; RFC 4145 for T.38 over TCP.
 
-One port serves audio and image, so a switch-over changes no socket. A slot (m= line) is never deleted or moved by us;
-a peer that does so is followed.
+One port serves audio and image, so a switch-over changes no socket; T.38 over TCP has the same number in TCP. A slot
+(m= line) is never deleted or moved by us; a peer that does so is followed.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,14 @@ from enum import Flag
 from typing import Final
 
 from vfax.errors import FaxError, MisuseError
-from vfax.transports.parameters import ErrorCorrection, T38Parameters
+from vfax.transports.parameters import ErrorCorrection, RateManagement, T38Parameters, TcpMedia, Transport
 from vfax.transports.sip.sdp import (
     DEFAULT_LIMITS,
     Description,
     Line,
     Media,
     SdpLimits,
+    Setup,
     format_connection,
     format_t38,
     number,
@@ -56,7 +57,7 @@ class Unacceptable(FaxError):
 
 @dataclass(frozen=True, slots=True)
 class T38Media:
-    """T.38 over UDPTL to `remote`.
+    """T.38 over UDPTL to `remote`, or over TCP: then we connect to `remote`, or (not `connect`) wait for it.
 
     `parameters` are merged: what both ends can do; `max_datagram` and `max_buffer` are the peer's own limits.
     When `held` (c=0.0.0.0) nothing may be sent and the port of `remote` is 0.
@@ -65,6 +66,7 @@ class T38Media:
     remote: Address
     parameters: T38Parameters
     held: bool = False
+    connect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +117,20 @@ class _Session:
 
 
 IMAGE_SLOT: Final = _Slot("image", "udptl", ("t38",))
+TCP_SLOT: Final = _Slot("image", "TCP", ("t38",))
 AUDIO_SLOT: Final = _Slot("audio", "RTP/AVP", tuple(str(one) for one in G711))
 MIRRORED: Final[dict[str, str]] = {"sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 """How the answer writes the direction of the offer (RFC 3264 6.1); sendrecv needs no word."""
+
+DISCARD: Final = 9
+"""The port that whoever connects names for himself (RFC 4145 4.1)."""
+
+ANSWERED_SETUP: Final = {
+    Setup.ACTIVE: Setup.PASSIVE,
+    Setup.PASSIVE: Setup.ACTIVE,
+    Setup.ACTPASS: Setup.ACTIVE,
+    None: Setup.PASSIVE,  # the offer's default is active
+}
 
 STRENGTH: Final = (ErrorCorrection.NONE, ErrorCorrection.REDUNDANCY, ErrorCorrection.FEC)
 
@@ -125,7 +138,8 @@ STRENGTH: Final = (ErrorCorrection.NONE, ErrorCorrection.REDUNDANCY, ErrorCorrec
 class MediaSession:
     """Offers, answers and the state between them, for one dialog.
 
-    `host` is the numeric address the peer shall send to, `port` the one UDP port for audio and image alike.
+    `host` is the numeric address the peer shall send to, `port` the one UDP port for audio and image alike (and of
+    TCP, as far as `tcp` has us use that).
     Nothing here raises for what a peer wrote but DecodeError and Unacceptable; then the state is as it was.
     """
 
@@ -139,6 +153,7 @@ class MediaSession:
         username: str = "vfax",
         explicit_flags: bool = False,
         limits: SdpLimits = DEFAULT_LIMITS,
+        tcp: TcpMedia = TcpMedia.OFF,
     ) -> None:
         own = parse_host(host)
         if own is None or not 0 < port < 65536:
@@ -149,6 +164,7 @@ class MediaSession:
         self._session_id = session_id
         self._username = "".join(username.split()) or "-"
         self._explicit_flags = explicit_flags
+        self._tcp = tcp
         self._limits = limits
         self._version = 0
         self._now = _Session()
@@ -160,11 +176,16 @@ class MediaSession:
         """What the last completed exchange agreed; an open offer changes nothing yet."""
         return (self._before or self._now).media
 
+    @property
+    def offers_stream(self) -> bool:
+        """Whether an offer of T.38 is one of T.38 over TCP: then its port has to be listened on."""
+        return self._tcp is TcpMedia.OFFER
+
     # --- our offers -------------------------------------------------------------------------------
 
     def offer_t38(self) -> bytes:
         """An offer of T.38: the image line alone at first, else every other slot of the dialog with port 0."""
-        return self._offer(IMAGE_SLOT)
+        return self._offer(TCP_SLOT if self.offers_stream else IMAGE_SLOT)
 
     def offer_audio(self) -> bytes:
         """An offer of G.711, any image slot of the dialog with port 0."""
@@ -179,7 +200,11 @@ class MediaSession:
         self.revert()
         if self._now.live < 0:
             return self._offer(self._ran_last)
-        self._before = self._now
+        before = self._now
+        if NEW_CONNECTION in before.lines:  # said again it would ask for another one (RFC 4145 5)
+            lines = [KEPT_CONNECTION if line == NEW_CONNECTION else line for line in before.lines]
+            self._write(before.slots, before.live, lines)
+        self._before = before
         return self._now.sdp
 
     def revert(self) -> None:
@@ -197,10 +222,16 @@ class MediaSession:
         slots = list(before.slots)
         live = next((i for i, slot in enumerate(slots) if slot.kind.lower() == wanted.kind), len(slots))
         slots[live : live + 1] = [wanted]
-        media_lines = self._image_lines(self._parameters) if wanted is IMAGE_SLOT else _audio_lines(tuple(G711))
-        self._say(slots, live, media_lines)
+        self._say(slots, live, self._offered_lines(wanted))
         self._before = before
         return self._now.sdp
+
+    def _offered_lines(self, wanted: _Slot) -> Sequence[Line]:
+        if wanted.kind == AUDIO_SLOT.kind:
+            return _audio_lines(tuple(G711))
+        if wanted.proto == TCP_SLOT.proto:
+            return (*self._image_lines(_for_stream(self._parameters)), _setup_line(Setup.ACTPASS), NEW_CONNECTION)
+        return self._image_lines(self._parameters)
 
     # --- the peer's offers ------------------------------------------------------------------------
 
@@ -212,7 +243,7 @@ class MediaSession:
         Raises DecodeError for what is no SDP, Unacceptable when no stream fits.
         """
         sdp = Description.decode(offer, self._limits)
-        for index in _candidates(sdp, want):
+        for index in _candidates(sdp, want, self._tcp):
             if self._remote(sdp, sdp.media[index]) is not None:
                 return self._accept(sdp, index)
         current = self._before or self._now
@@ -227,6 +258,8 @@ class MediaSession:
             slots[index] = replace(slots[index], formats=media.formats or IMAGE_SLOT.formats)
             theirs = sdp.t38(media)
             said = self._image_lines(_answered(self._parameters, theirs))
+            if media.is_tcp_t38:
+                said = (*said, _setup_line(ANSWERED_SETUP[media.setup]), self._connection())
             return self._answer(slots, index, said, self._t38(sdp, media, theirs, offered_by_us=False))
         agreed = self._audio(sdp, media)
         slots[index] = replace(slots[index], formats=(str(agreed.payload_type),))
@@ -243,9 +276,9 @@ class MediaSession:
         """Why nothing fits, for people."""
         if not sdp.media:
             return "the offer has no media"
-        if _candidates(sdp, want):
+        if _candidates(sdp, want, self._tcp):
             return f"the offer names no address that {self._host} can reach"
-        if _candidates(sdp, MediaKind.ANY):
+        if _candidates(sdp, MediaKind.ANY, self._tcp):
             return f"the offer has no {'T.38' if want is MediaKind.T38 else 'audio'}"
         lines = ", ".join(f"{m.kind} {m.port} {m.proto} {' '.join(m.formats[:4])}".strip() for m in sdp.media[:4])
         return f"neither T.38 over UDPTL nor G.711 over RTP is offered ({lines})"
@@ -283,7 +316,8 @@ class MediaSession:
             return Declined(f"the peer declined the {'audio' if wants_audio else 'T.38'} stream")
         if wants_audio and _g711(media) is None:
             return Declined("the peer's answer names no G.711 payload type")
-        if not wants_audio and not (media.is_udptl or media.is_odd_t38):
+        stream = self._now.slots[self._now.live].proto == TCP_SLOT.proto
+        if not wants_audio and not (media.is_tcp_t38 if stream else media.is_udptl or media.is_odd_t38):
             return Declined(f"the peer answered T.38 with {media.proto} {' '.join(media.formats[:4])}")
         if self._remote(sdp, media) is None:
             return Declined(f"the peer's answer names no address that {self._host} can reach")
@@ -300,8 +334,19 @@ class MediaSession:
 
     def _t38(self, sdp: Description, media: Media, theirs: T38Parameters, *, offered_by_us: bool) -> T38Media:
         remote = self._remote(sdp, media) or (self._host, 0)
-        merged = merge(self._parameters, theirs, offered_by_us=offered_by_us)
-        return T38Media(remote, merged, held=remote[1] == 0)
+        if theirs.transport is not Transport.TCP:
+            merged = merge(self._parameters, theirs, offered_by_us=offered_by_us)
+            return T38Media(remote, merged, held=remote[1] == 0)
+        merged = merge(_for_stream(self._parameters), theirs, offered_by_us=offered_by_us)
+        # An answer is to say who connects; one that does not has left it to us, as had we.
+        connect = media.setup is not Setup.ACTIVE if offered_by_us else ANSWERED_SETUP[media.setup] is Setup.ACTIVE
+        return T38Media(remote, merged, held=remote[1] == 0, connect=connect)
+
+    def _connection(self) -> Line:
+        """a=connection of an answer. Limit: a connection that carries T.38 is kept, whatever a new offer says."""
+        current = self.media
+        kept = isinstance(current, T38Media) and current.parameters.transport is Transport.TCP
+        return KEPT_CONNECTION if kept else NEW_CONNECTION
 
     def _audio(self, sdp: Description, media: Media) -> AudioMedia:
         remote = self._remote(sdp, media) or (self._host, 0)
@@ -312,10 +357,16 @@ class MediaSession:
         """Make this our half of the session; equal content keeps its version, new content gets a new one."""
         lines: list[Line] = []
         for index, slot in enumerate(slots):
-            port = self._port if index == live else 0
+            port = self._live_port(media_lines) if index == live else 0
             lines.append(("m", f"{slot.kind} {port} {slot.proto} {' '.join(slot.formats)}"))
             if index == live:
                 lines.extend(media_lines)
+        self._write(slots, live, lines)
+
+    def _live_port(self, media_lines: Sequence[Line]) -> int:
+        return DISCARD if _setup_line(Setup.ACTIVE) in media_lines else self._port
+
+    def _write(self, slots: Sequence[_Slot], live: int, lines: Sequence[Line]) -> None:
         said = tuple(lines)
         sdp = self._now.sdp
         if said != self._now.lines or not sdp:
@@ -332,14 +383,14 @@ class MediaSession:
         return format_t38(parameters, explicit_flags=self._explicit_flags)
 
 
-def offers(sdp: bytes, limits: SdpLimits = DEFAULT_LIMITS) -> MediaKind:
+def offers(sdp: bytes, limits: SdpLimits = DEFAULT_LIMITS, *, tcp: TcpMedia = TcpMedia.OFF) -> MediaKind:
     """What an SDP offers that we could take up; NONE for no SDP at all. Raises DecodeError for what is no SDP."""
     if not sdp:
         return MediaKind.NONE
     description = Description.decode(sdp, limits)
     found = MediaKind.NONE
     for kind in (MediaKind.AUDIO, MediaKind.T38):
-        if _candidates(description, kind):
+        if _candidates(description, kind, tcp):
             found |= kind
     return found
 
@@ -361,7 +412,21 @@ def merge(ours: T38Parameters, theirs: T38Parameters, *, offered_by_us: bool) ->
         max_buffer=theirs.max_buffer,
         max_datagram=theirs.max_datagram,
         error_correction=min(ours.error_correction, theirs.error_correction, key=STRENGTH.index),
+        transport=theirs.transport,
     )
+
+
+def _for_stream(ours: T38Parameters) -> T38Parameters:
+    """What we say of T.38 over TCP: each end makes its own TCF, for nothing is lost on the way."""
+    return replace(ours, rate_management=RateManagement.LOCAL_TCF, transport=Transport.TCP)
+
+
+def _setup_line(setup: Setup) -> Line:
+    return "a", f"setup:{setup.value}"
+
+
+NEW_CONNECTION: Final[Line] = ("a", "connection:new")
+KEPT_CONNECTION: Final[Line] = ("a", "connection:existing")
 
 
 def _answered(ours: T38Parameters, offered: T38Parameters) -> T38Parameters:
@@ -380,13 +445,18 @@ def _audio_lines(payload_types: Sequence[int], direction: str = "sendrecv") -> t
     return tuple(("a", text) for text in (*maps, "ptime:20", "silenceSupp:off - - - -", direction))
 
 
-def _candidates(sdp: Description, want: MediaKind) -> list[int]:
-    """Indexes of the lines we could accept, the best first: T.38 as it should be, T.38 written oddly, audio."""
+def _candidates(sdp: Description, want: MediaKind, tcp: TcpMedia) -> list[int]:
+    """Indexes of the lines we could accept, the best first.
+
+    T.38 as it should be, T.38 written oddly, T.38 over TCP, audio.
+    """
     live = [(index, media) for index, media in enumerate(sdp.media) if media.port]
     found: list[int] = []
     if MediaKind.T38 in want:
         found += [index for index, media in live if media.is_udptl]
         found += [index for index, media in live if media.is_odd_t38]
+        if tcp is not TcpMedia.OFF:
+            found += [i for i, media in live if media.is_tcp_t38 and media.setup is not Setup.HOLDCONN]
     if MediaKind.AUDIO in want:
         found += [index for index, media in live if media.is_audio and _g711(media) is not None]
     return found

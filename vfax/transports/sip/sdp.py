@@ -7,11 +7,12 @@ Source    RFC 8866 (grammar); T.38 (09/2010) Annex D and RFC 5347 (attributes); 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final, TypeVar
 
 from vfax.errors import DecodeError, MisuseError
-from vfax.transports.parameters import ErrorCorrection, RateManagement, T38Parameters
+from vfax.transports.parameters import ErrorCorrection, RateManagement, T38Parameters, Transport
 
 Line = tuple[str, str]
 """One line: its type letter and everything behind the equals sign, untouched."""
@@ -40,6 +41,18 @@ class SdpLimits:
 
 
 DEFAULT_LIMITS: Final = SdpLimits()
+
+
+class Setup(StrEnum):
+    """a=setup: which end opens the connection (RFC 4145 4)."""
+
+    ACTIVE = "active"
+    PASSIVE = "passive"
+    ACTPASS = "actpass"
+    HOLDCONN = "holdconn"
+
+
+SETUPS: Final = {one.value: one for one in Setup}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,19 @@ class Media:
         return (kind == "image" and proto == "rtp/avp") or (kind == "application" and proto in ("udptl", "rtp/avp"))
 
     @property
+    def is_tcp_t38(self) -> bool:
+        """True for T.38 in TPKT over TCP; a missing format is overlooked."""
+        return self.kind.lower() == "image" and self.proto.lower() == "tcp" and (self._has_t38 or not self.formats)
+
+    @property
+    def setup(self) -> Setup | None:
+        """Who connects (a=setup, RFC 4145 4); None when it does not say, or says what nobody knows."""
+        for name, value in attributes(self.lines):
+            if name == "setup" and value is not None:
+                return SETUPS.get(value.lower())
+        return None
+
+    @property
     def _has_t38(self) -> bool:
         return any(one.lower() == "t38" for one in self.formats)
 
@@ -146,7 +172,8 @@ class Description:
 
     def t38(self, media: Media) -> T38Parameters:
         """The T.38 attributes of `media`; what it does not say may stand at session level."""
-        return parse_t38((*media.lines, *self.session))
+        transport = Transport.TCP if media.is_tcp_t38 else Transport.UDPTL
+        return parse_t38((*media.lines, *self.session), transport)
 
 
 @dataclass(slots=True)
@@ -277,11 +304,12 @@ CORRECTIONS: Final[dict[str, ErrorCorrection]] = {one.value.lower(): one for one
 DEFAULTS: Final = T38Parameters()
 
 
-def parse_t38(lines: Sequence[Line]) -> T38Parameters:
+def parse_t38(lines: Sequence[Line], transport: Transport = Transport.UDPTL) -> T38Parameters:
     """Read the T.38 attributes among `lines`; of an attribute said twice, the first value we understand counts.
 
-    What is missing, absurd or unknown leaves the default of `T38Parameters`. Never raises.
+    What is missing, absurd or unknown leaves the default of `T38Parameters`, and local TCF over TCP. Never raises.
     """
+    management = RateManagement.LOCAL_TCF if transport is Transport.TCP else DEFAULTS.rate_management
     heard: dict[str, list[str | None]] = {}
     for name, value in attributes(lines):
         meaning = NAMES.get(name)
@@ -290,13 +318,14 @@ def parse_t38(lines: Sequence[Line]) -> T38Parameters:
     return T38Parameters(
         version=_first_number(heard, "version") or 0,
         max_bit_rate_bps=_bit_rate(_first_number(heard, "rate")),
-        rate_management=_first_known(heard, "management", MANAGEMENTS, DEFAULTS.rate_management),
+        rate_management=_first_known(heard, "management", MANAGEMENTS, management),
         fill_bit_removal=_flag(heard, "fill"),
         transcoding_mmr=_flag(heard, "mmr"),
         transcoding_jbig=_flag(heard, "jbig"),
         max_buffer=_first_number(heard, "buffer") or None,
         max_datagram=_datagram(_first_number(heard, "datagram")),
         error_correction=_first_known(heard, "correction", CORRECTIONS, DEFAULTS.error_correction),
+        transport=transport,
     )
 
 
@@ -319,6 +348,8 @@ def format_t38(parameters: T38Parameters, *, explicit_flags: bool = False) -> tu
     lines.append(f"T38FaxRateManagement:{p.rate_management.value}")
     if p.max_buffer is not None:
         lines.append(f"T38FaxMaxBuffer:{p.max_buffer}")
+    if p.transport is Transport.TCP:  # no datagrams, and nothing is lost
+        return tuple(("a", line) for line in lines)
     if p.max_datagram is not None:
         lines.append(f"T38FaxMaxDatagram:{p.max_datagram}")
     lines.append(f"T38FaxUdpEC:{p.error_correction.value}")
