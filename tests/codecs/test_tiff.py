@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from vfax.codecs import tiff
 from vfax.codecs.dis import Coding, Resolution
 from vfax.codecs.encode import encode_page
+from vfax.codecs.libtiff import BAND_PX, code_mmr
 from vfax.codecs.tiff_file import Field, FieldType, FileLimits, Tag, read_directories, read_strips, write_file
 from vfax.codecs.tiff_page import PageImage, class_f_fields
 from vfax.errors import DecodeError, DocumentError, MisuseError
@@ -299,6 +300,7 @@ def test_more_pages_than_the_limit_are_refused(page: PageImage, tmp_path: Path) 
         read_directories(file, FileLimits(max_pages=4))
 
 
+
 @settings(max_examples=80, deadline=None)
 @given(
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
@@ -361,14 +363,37 @@ def test_fields_of_any_kind_are_read_or_refused_and_nothing_else(
 # --- documents to send --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dpi", [(204, 98), (204, 196), (200, 100), (200, 200), (203, 97)])
+@pytest.mark.parametrize(
+    ("dpi", "resolution"),
+    [
+        ((203, 97), Resolution.STANDARD),
+        ((208, 200), Resolution.FINE),
+        ((201, 199), Resolution.INCH_200X200),
+        ((204, 390), Resolution.SUPERFINE),
+        *(((one.x_dpi, one.y_dpi), one) for one in Resolution),
+    ],
+)
 def test_a_fax_page_is_kept_pixel_for_pixel_and_gets_the_exact_resolution(
-    dpi: tuple[int, int], page: PageImage, tmp_path: Path
+    dpi: tuple[int, int], resolution: Resolution, random_page: RandomPage, tmp_path: Path
 ) -> None:
-    path = store(tmp_path / "p.tif", page, x_dpi=dpi[0], y_dpi=dpi[1])
-    (header,) = tiff.prepare_document([path], tmp_path / "out.tif")
-    assert (header.x_dpi, header.y_dpi) == (204, 98 if dpi[1] < 150 else 196)
-    assert tiff.load_page(tmp_path / "out.tif", 0).raster == page.raster
+    for width_px in resolution.widths_px:
+        page = random_page(random.Random(7), width_px, 20)
+        path = store(tmp_path / "p.tif", page, x_dpi=dpi[0], y_dpi=dpi[1])
+        (header,) = tiff.prepare_document([path], tmp_path / "out.tif")
+        assert (header.x_dpi, header.y_dpi) == (resolution.x_dpi, resolution.y_dpi)
+        assert tiff.load_page(tmp_path / "out.tif", 0).raster == page.raster
+        assert header.resolution is resolution
+        with Image.open(tmp_path / "out.tif") as image:
+            assert image.info["dpi"] == (resolution.x_dpi, resolution.y_dpi)
+            assert black(image) == page.raster
+        assert tiff.inspect(tmp_path / "out.tif").class_f
+
+
+def test_a_large_page_is_coded_in_bands_that_join_without_a_seam(random_page: RandomPage) -> None:
+    for width_px, rows in ((1728, 3000), (7296, 600), (5184, 405)):
+        page = random_page(random.Random(rows), width_px, rows)
+        assert rows > BAND_PX // width_px
+        assert code_mmr(page.raster, width_px, rows) == encode_page(page.raster, width_px, rows, Coding.MMR)
 
 
 def test_fax_pages_by_cm_and_big_endian_are_kept(page: PageImage, tmp_path: Path) -> None:
@@ -424,18 +449,21 @@ def test_unequal_resolutions_of_a_picture_are_respected(tmp_path: Path) -> None:
     assert header.rows / header.y_dpi == pytest.approx(header.width_px / header.x_dpi, rel=0.01)
 
 
-def test_fax_pages_of_other_widths_are_scaled(random_page: RandomPage, tmp_path: Path) -> None:
-    for width_px in (2048, 2432):
+def test_pages_of_no_fax_width_are_scaled(random_page: RandomPage, tmp_path: Path) -> None:
+    for width_px in (1700, 2480, 5000):
         path = store(tmp_path / "b4.tif", random_page(random.Random(1), width_px, 200), y_dpi=196)
         (header,) = tiff.prepare_document([path], tmp_path / "out.tif")
         assert header.width_px == 1728
         assert header.rows == pytest.approx(200 * 1728 / width_px, abs=1)
 
 
-def test_a_superfine_page_is_scaled_to_fine(page: PageImage, tmp_path: Path) -> None:
-    path = store(tmp_path / "p.tif", page, y_dpi=391)
-    (header,) = tiff.prepare_document([path], tmp_path / "out.tif")
-    assert (header.rows, header.y_dpi) == (60, 196)
+@pytest.mark.parametrize("resolution", Resolution)
+def test_a_picture_takes_the_resolution_that_was_asked_for(resolution: Resolution, tmp_path: Path) -> None:
+    path, out = tmp_path / "a4.png", tmp_path / "out.tif"
+    Image.new("L", (1654, 2339), 255).save(path, dpi=(200, 200))
+    (header,) = tiff.prepare_document([path], out, resolution=resolution)
+    assert (header.resolution, header.width_px) == (resolution, resolution.widths_px[0])
+    assert header.rows / header.y_dpi == pytest.approx(header.width_px / header.x_dpi * 2339 / 1654, rel=0.01)
 
 
 def test_a_small_picture_is_enlarged_four_times_at_most_and_centred(tmp_path: Path) -> None:
@@ -582,11 +610,6 @@ def test_no_file_and_too_many_pages_are_refused(page: PageImage, tmp_path: Path)
         tiff.prepare_document([], tmp_path / "out.tif")
     with pytest.raises(DocumentError, match="at most 2"):
         tiff.prepare_document([path] * 3, tmp_path / "out.tif", limits=tiff.DocumentLimits(max_pages=2))
-
-
-def test_a_resolution_that_cannot_be_sent_is_misuse(page: PageImage, tmp_path: Path) -> None:
-    with pytest.raises(MisuseError):
-        tiff.prepare_document([store(tmp_path / "p.tif", page)], tmp_path / "o.tif", resolution=Resolution.SUPERFINE)
 
 
 # --- inspection ---------------------------------------------------------------------------------------

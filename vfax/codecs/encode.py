@@ -4,12 +4,12 @@ Owns      finding the changes of a packed row, choosing modes, EOL, fill, RTC an
 Not here  reading them (t4.py, t6.py), code words (t4_tables.py), who asks for which coding (t30/).
 Source    T.4 4.1, 4.2 (MH, MR: fill, RTC, parameter K), T.6 2 (MMR, EOFB).
 
-Codes are joined as text of zeros and ones, a page at a time, and turned into octets at the end: joining and converting
+Codes are joined as text of zeros and ones, some hundred rows at a time, and turned into octets: joining and converting
 run at the speed of C.
 """
 
-from collections.abc import Iterator
-from itertools import accumulate
+from collections.abc import Iterable, Iterator
+from itertools import accumulate, chain, islice
 from typing import Final
 
 from vfax.codecs.dis import Coding
@@ -27,6 +27,8 @@ from vfax.codecs.t4_tables import (
     WHITE_TERMINATING,
 )
 from vfax.errors import MisuseError
+
+ROWS_AT_ONCE: Final = 256
 
 _MAKE_UP: Final = tuple({run: code for code, run in codes.items() if run > 63} for codes in (WHITE, BLACK))
 
@@ -75,18 +77,26 @@ def encode_page(
         raise MisuseError(f"K is {k}, expected 1 or more")
     lines = _changes(raster, width_px)
     if coding is Coding.MMR:
-        return _octets([*_codes_2d(lines, width_px), EOFB])
+        return _octets(chain(_codes_2d(lines, width_px), [EOFB]))
     fill = 0 if ecm else min_row_octets * 8
     if coding is Coding.MH:
-        return _octets([*_separate((_code_1d(line) for line in lines), fill), EOL * (RTC_EOLS - 1)])
-    tagged = [*_separate_mr(lines, width_px, k, fill), (EOL + "1") * (RTC_EOLS - 1)]
-    return _octets(tagged)
+        return _octets(chain(_separate((_code_1d(line) for line in lines), fill), [EOL * (RTC_EOLS - 1)]))
+    return _octets(chain(_separate_mr(lines, width_px, k, fill), [(EOL + "1") * (RTC_EOLS - 1)]))
 
 
-def _octets(codes: list[str]) -> bytes:
-    text = "".join(codes)
-    text += "0" * (-len(text) % 8)
-    return int(text, 2).to_bytes(len(text) // 8, "big")
+def _octets(codes: Iterable[str]) -> bytes:
+    """Codes as octets, some hundred rows at a time: one conversion of all would hold up every other thread."""
+    packed = []
+    left = ""
+    rows = iter(codes)
+    while batch := list(islice(rows, ROWS_AT_ONCE)):
+        text = left + "".join(batch)
+        whole = len(text) & ~7
+        left = text[whole:]
+        packed.append(int("0" + text[:whole], 2).to_bytes(whole // 8, "big"))
+    if left:
+        packed.append(int(left.ljust(8, "0"), 2).to_bytes(1, "big"))
+    return b"".join(packed)
 
 
 def _changes(raster: bytes, width_px: int) -> Iterator[list[int]]:

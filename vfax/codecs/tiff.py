@@ -8,9 +8,9 @@ All functions block; call them from a worker thread. They raise DocumentError, w
 wrong and what would be right.
 
 What becomes of a file that is to be sent:
-- A TIFF page 1728 pixels wide at 204 x 98 or 204 x 196 dpi (5 % either way: 200 x 100 and 200 x 200 too) that is
-  bilevel, upright and undamaged goes pixel for pixel, whatever resolution was asked for.
-- Everything else is an image: turned as its EXIF data says, laid on white, scaled to 1728 pixels wide (never more than
+- A TIFF page of a fax resolution (5 % either way) and of one of its widths (1728, 2048 or 2432 pixels at 204 dpi)
+  that is bilevel, upright and undamaged goes pixel for pixel, whatever resolution was asked for.
+- Everything else is an image: turned as its EXIF data says, laid on white, scaled to the width of A4 (never more than
   `MAX_ENLARGEMENT` times, then centred), its height following its physical shape. Line art is cut at half grey,
   anything with real greys is dithered (Floyd-Steinberg). Images longer than A4 stay one page: receivers announce
   unlimited length as a rule. Of animations the first picture counts; only TIFF files have pages.
@@ -26,9 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from PIL import Image, ImageChops, ImageFilter, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageFilter, ImageOps, UnidentifiedImageError
 
 from vfax.codecs.dis import Resolution
+from vfax.codecs.libtiff import code_mmr
 from vfax.codecs.t4 import MAX_WIDTH_PX
 from vfax.codecs.tiff_file import (
     Directory,
@@ -46,14 +47,13 @@ from vfax.codecs.tiff_page import (
     PageReport,
     Reading,
     class_f_fields,
-    fax_resolution,
     header_of,
     inverted,
     read_rows,
     readable,
     report_on,
 )
-from vfax.errors import DecodeError, DocumentError, MisuseError
+from vfax.errors import DecodeError, DocumentError
 
 __all__ = [
     "DocumentLimits",
@@ -69,19 +69,13 @@ __all__ = [
     "write_page",
 ]
 
-A4_WIDTH_PX: Final = 1728
 MAX_ENLARGEMENT: Final = 4
-SENDABLE: Final = (Resolution.STANDARD, Resolution.FINE)
 # Share of pixels inside grey areas, above which an image has real greys.
 GREY_SHARE: Final = 0.01
 NOISE_SHARE: Final = 0.4
 DARK, LIGHT = 64, 192
 # EPS and WMF are programs, not pictures: reading them runs a program on this machine.
 REFUSED_FORMATS: Final = frozenset({"EPS", "WMF"})
-
-# Known by name, TIFF needs no search through all of Pillow's formats, which would hold the first page for 100 ms.
-assert TiffImagePlugin.TiffImageFile.format == "TIFF"
-Image.preinit()
 
 # Everything Pillow's readers are known to raise for broken files.
 _PILLOW_FAULTS: Final = (
@@ -176,25 +170,8 @@ def write_page(
         texts=texts,
     )
     file = io.BytesIO()
-    write_file(file, [(fields, [_code_mmr(raster, width_px, rows)])])
+    write_file(file, [(fields, [code_mmr(raster, width_px, rows)])])
     return file.getvalue()
-
-
-def _code_mmr(raster: bytes, width_px: int, rows: int) -> bytes:
-    """MMR of a raster by libtiff.
-
-    Pillow writes mode "1" as black-is-zero and, asked for white-is-zero, turns every pixel over in a Python loop (a
-    second for a page). libtiff codes ones as black runs whatever the field says: so the raster goes in as it is
-    and only the strip is taken out.
-    """
-    if rows < 1 or len(raster) != rows * ((width_px + 7) // 8):
-        raise MisuseError(f"raster has {len(raster)} octets, expected {rows} rows of {(width_px + 7) // 8}")
-    file = io.BytesIO()
-    Image.frombytes("1", (width_px, rows), raster).save(
-        file, "TIFF", compression="group4", tiffinfo={int(Tag.ROWS_PER_STRIP): rows}
-    )
-    (directory,) = read_directories(file)
-    return b"".join(read_strips(file, directory, 2**32))
 
 
 def join_pages(pages: Sequence[Path], target: BinaryIO | Path) -> None:
@@ -306,12 +283,10 @@ def prepare_document(
 ) -> tuple[PageHeader, ...]:
     """Turn files into one TIFF Class F document at `target`: all of them are one fax, in the given order.
 
-    Pages of fax geometry are kept pixel for pixel; other images are scaled to `resolution` (STANDARD or FINE); see
-    the module's docstring. Returns the headers of the pages written. When a file cannot be used, nothing is left at
+    Pages of fax geometry are kept pixel for pixel; other images are scaled to `resolution`; see the module's docstring.
+    Returns the headers of the pages written. When a file cannot be used, nothing is left at
     `target`.
     """
-    if resolution not in SENDABLE:
-        raise MisuseError(f"resolution is {resolution.title}, expected standard or fine")
     parts = [part for source in sources for part in _parts(source)]
     if not parts:
         raise DocumentError("there is no file to send; name at least one")
@@ -347,7 +322,7 @@ def _coded_pages(
         fields = class_f_fields(
             page.width_px, page.rows, x_dpi=page.x_dpi, y_dpi=page.y_dpi, number=number, total=len(parts)
         )
-        yield fields, [_code_mmr(page.raster, page.width_px, page.rows)]
+        yield fields, [code_mmr(page.raster, page.width_px, page.rows)]
 
 
 def _page(
@@ -366,10 +341,10 @@ def _page(
 
 def _kept_resolution(header: PageHeader) -> Resolution | None:
     """The resolution under which a page goes pixel for pixel; None when it must be scaled."""
-    if not header.bilevel or header.width_px != A4_WIDTH_PX or header.orientation != 1:
+    resolution = header.resolution
+    if resolution is None or not header.bilevel or header.orientation != 1:
         return None
-    resolution = fax_resolution(header.x_dpi, header.y_dpi)
-    return resolution if resolution in SENDABLE else None
+    return resolution if header.width_px in resolution.widths_px else None
 
 
 def _fax_page(path: Path, index: int, image: Image.Image, resolution: Resolution, limits: DocumentLimits) -> PageImage:
@@ -379,7 +354,8 @@ def _fax_page(path: Path, index: int, image: Image.Image, resolution: Resolution
     upright = ImageOps.exif_transpose(image)
     if (upright.width, upright.height) != (image.width, image.height):
         shape = 1 / shape
-    width = min(A4_WIDTH_PX, upright.width * MAX_ENLARGEMENT)
+    paper = resolution.widths_px[0]
+    width = min(paper, upright.width * MAX_ENLARGEMENT)
     rows = max(1, round(upright.height * width / upright.width * shape * resolution.y_dpi / resolution.x_dpi))
     longest = limits.max_length_mm * resolution.rows_per_100_mm // 100
     if rows > longest:
@@ -387,8 +363,8 @@ def _fax_page(path: Path, index: int, image: Image.Image, resolution: Resolution
             f"{path}: page {index + 1} would be {rows * 100 // resolution.rows_per_100_mm} mm long on paper, "
             f"at most {limits.max_length_mm} mm can be sent; split it"
         )
-    raster = _rasterize(upright, width, rows)
-    return PageImage(raster, A4_WIDTH_PX, rows, resolution.x_dpi, resolution.y_dpi)
+    raster = _rasterize(upright, width, rows, paper)
+    return PageImage(raster, paper, rows, resolution.x_dpi, resolution.y_dpi)
 
 
 def _pixel_shape(image: Image.Image) -> float:
@@ -400,18 +376,18 @@ def _pixel_shape(image: Image.Image) -> float:
     return shape if 0.2 <= shape <= 5 else 1.0
 
 
-def _rasterize(image: Image.Image, width: int, rows: int) -> bytes:
+def _rasterize(image: Image.Image, width: int, rows: int, paper: int) -> bytes:
     grey = _on_white(image)
     scaled = grey.resize((width, rows), Image.Resampling.LANCZOS)
     # Enlarging makes broad grey edges, shrinking makes pictures small enough to look at: judge the smaller one.
     line_art = image.mode == "1" or _is_line_art(grey if width > image.width else scaled)
-    if width < A4_WIDTH_PX:
-        page = Image.new("L", (A4_WIDTH_PX, rows), 255)
-        page.paste(scaled, ((A4_WIDTH_PX - width) // 2, 0))
+    if width < paper:
+        page = Image.new("L", (paper, rows), 255)
+        page.paste(scaled, ((paper - width) // 2, 0))
         scaled = page
     if line_art:
         scaled = scaled.point([0] * 128 + [255] * 128)
-    return inverted(scaled.convert("1").tobytes(), A4_WIDTH_PX)
+    return inverted(scaled.convert("1").tobytes(), paper)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -127,7 +127,8 @@ class FileLimits:
 
     max_pages: int = 5_000
     max_fields: int = 512
-    max_values: int = 100_000
+    max_values: int = 100_000  # of one field
+    max_all_values: int = 2_000_000  # of all fields: many may claim the same octets of a small file
 
 
 def number(directory: Directory, tag: Tag, default: int = 0, *, index: int = 0) -> int:
@@ -180,18 +181,22 @@ def read_directories(file: BinaryIO, limits: FileLimits | None = None) -> list[d
     (offset,) = struct.unpack(order + "I", head[4:])
     directories: list[dict[int, Field]] = []
     seen: set[int] = set()
+    room = limits.max_all_values
     while offset:
         if offset in seen:
             raise DecodeError("the chain of directories loops", offset=offset, source=_SOURCE)
         if len(directories) >= limits.max_pages:
             raise DecodeError(f"more than {limits.max_pages} pages", offset=offset)
         seen.add(offset)
-        directory, offset = _read_directory(file, offset, order, limits)
+        directory, offset = _read_directory(file, offset, order, limits, room)
+        room -= sum(len(field.values) for field in directory.values())
         directories.append(directory)
     return directories
 
 
-def _read_directory(file: BinaryIO, offset: int, order: str, limits: FileLimits) -> tuple[dict[int, Field], int]:
+def _read_directory(
+    file: BinaryIO, offset: int, order: str, limits: FileLimits, room: int
+) -> tuple[dict[int, Field], int]:
     (count,) = struct.unpack(order + "H", _read(file, offset, 2))
     if count > limits.max_fields:
         raise DecodeError(f"{count} fields in a directory, at most {limits.max_fields} are read", offset=offset)
@@ -200,6 +205,9 @@ def _read_directory(file: BinaryIO, offset: int, order: str, limits: FileLimits)
     for tag, kind, values, place in struct.iter_unpack(order + "HHI4s", table[:-4]):
         field = _read_field(file, order, kind, values, place, limits)
         if field is not None:
+            room -= len(field.values)
+            if room < 0:
+                raise DecodeError(f"more than {limits.max_all_values} values in all fields", offset=offset)
             directory[tag] = field
     (following,) = struct.unpack(order + "I", table[-4:])
     return directory, following

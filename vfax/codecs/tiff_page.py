@@ -8,7 +8,7 @@ Fax-coded pages are read with our own decoder: libtiff makes up rows for damaged
 only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
@@ -18,8 +18,8 @@ from vfax.codecs.t4 import MAX_WIDTH_PX, DecodeLimits, RowDecoder
 from vfax.codecs.tiff_file import Directory, Field, Tag, number, ratio, read_strips, text
 from vfax.errors import DecodeError
 
-FAX_WIDTHS_PX: Final = (1728, 2048, 2432)  # A4, B4, A3 at 8 pixels per mm
-TOLERANCE: Final = 0.05  # takes 200 x 100, 200 x 200 and 200 x 400 dpi for the metric modes they stand for
+FAX_WIDTHS_PX: Final = sorted({width for resolution in Resolution for width in resolution.widths_px})
+TOLERANCE: Final = 0.05  # by which a file's resolution may differ from the fax resolution it stands for
 
 UNCOMPRESSED: Final = 1
 T4_CODED: Final = 3
@@ -117,11 +117,13 @@ class PageReport:
 
 
 def fax_resolution(x_dpi: float, y_dpi: float) -> Resolution | None:
-    """The fax resolution within `TOLERANCE` of the given one."""
-    for resolution in Resolution:
-        if abs(x_dpi / resolution.x_dpi - 1) <= TOLERANCE and abs(y_dpi / resolution.y_dpi - 1) <= TOLERANCE:
-            return resolution
-    return None
+    """The fax resolution nearest to the given one, if it is within `TOLERANCE`."""
+
+    def distance(resolution: Resolution) -> float:
+        return max(abs(x_dpi / resolution.x_dpi - 1), abs(y_dpi / resolution.y_dpi - 1))
+
+    nearest = min(Resolution, key=distance)
+    return nearest if distance(nearest) <= TOLERANCE else None
 
 
 # --- fields -------------------------------------------------------------------------------------------
@@ -292,10 +294,7 @@ def faults_of(header: PageHeader) -> list[str]:
             header.photometric == 0,
             f"Photometric interpretation is {header.photometric}; Class F says 0, white is zero.",
         ),
-        (
-            header.width_px in FAX_WIDTHS_PX,
-            f"It is {header.width_px} pixels wide; fax pages are {', '.join(map(str, FAX_WIDTHS_PX))}.",
-        ),
+        (header.width_px in _widths_for(header), _width_fault(header)),
         (header.rows > 0, "It has no rows."),
         (header.resolution is not None, _resolution_fault(header)),
         (header.fill_order in (1, 2), f"Fill order is {header.fill_order}; it is 1 or 2."),
@@ -307,10 +306,20 @@ def faults_of(header: PageHeader) -> list[str]:
     return [sentence for fine, sentence in checks if not fine]
 
 
+def _widths_for(header: PageHeader) -> Sequence[int]:
+    return header.resolution.widths_px if header.resolution else FAX_WIDTHS_PX
+
+
+def _width_fault(header: PageHeader) -> str:
+    at = f" at {header.resolution.x_dpi} dpi" if header.resolution else ""
+    return f"It is {header.width_px} pixels wide; fax pages{at} are {', '.join(map(str, _widths_for(header)))}."
+
+
 def _resolution_fault(header: PageHeader) -> str:
     if not header.x_dpi or not header.y_dpi:
         return "It does not state its resolution in pixels per inch or cm."
-    return f"Its resolution is {header.x_dpi} x {header.y_dpi} dpi; fax pages are 204 x 98, 204 x 196 or 204 x 391."
+    known = ", ".join(f"{resolution.x_dpi} x {resolution.y_dpi}" for resolution in Resolution)
+    return f"Its resolution is {header.x_dpi} x {header.y_dpi} dpi; fax pages have one of {known}."
 
 
 def report_on(

@@ -170,6 +170,8 @@ class Job:
                 destination=document.receiver_number,
                 local_id=document.caller_number or self._options.local_id,
                 caller_name=document.caller_name,
+                header=self._options.header,
+                header_timezone=self._options.header_timezone,
             )
             await self._run(call, lambda: call.send(request, publish=self.publish))
 

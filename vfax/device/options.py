@@ -24,7 +24,8 @@ class DeviceOptions:
     `local_id` is what the devices say of themselves (CSI; T.30 has room for 20 characters), and the TSI of a sent fax
     that names none; `receiver_name` goes into FAX_RECEIVE. Where one is empty, what the host put there stands. A call
     that rings for `host_answer_timeout` without being taken by the host hears 480. `shutdown_grace` is what running
-    calls get to end politely at FaxDevShutdown.
+    calls get to end politely at FaxDevShutdown. With `header` each page sent has a line on top, its time that of
+    `header_timezone` (an IANA name, "" for this machine's).
     """
 
     lines: int = 4
@@ -32,6 +33,8 @@ class DeviceOptions:
     device_id_prefix: int = 1
     local_id: str = ""
     receiver_name: str = ""
+    header: bool = False
+    header_timezone: str = ""
     host_answer_timeout: float = 30.0
     shutdown_grace: float = 2.0
     journal_folder: Path | None = None
@@ -39,7 +42,7 @@ class DeviceOptions:
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():
             value = getattr(self, name)
-            if not isinstance(value, kind) or isinstance(value, bool):
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
                 raise SettingsError(f"{name} = {value!r}: {_EXPECTED[name]} is expected")
         for name in ("host_answer_timeout", "shutdown_grace"):
             if not 0 < getattr(self, name) < float("inf"):
@@ -70,6 +73,8 @@ _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "device_id_prefix": int,
     "local_id": str,
     "receiver_name": str,
+    "header": bool,
+    "header_timezone": str,
     "host_answer_timeout": (int, float),
     "shutdown_grace": (int, float),
     "journal_folder": (Path, type(None)),
@@ -80,6 +85,8 @@ _EXPECTED: Final = {
     "device_id_prefix": "a whole number",
     "local_id": "text",
     "receiver_name": "text",
+    "header": "true or false",
+    "header_timezone": "text",
     "host_answer_timeout": "a number of seconds",
     "shutdown_grace": "a number of seconds",
     "journal_folder": "a path or nothing",

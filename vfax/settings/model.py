@@ -25,6 +25,7 @@ from vfax.settings.words import (
     Resolutions,
     Seconds,
     Share,
+    TimeZone,
     is_loopback,
     parse_host_port,
 )
@@ -190,8 +191,19 @@ class FaxSettings(Section):
     min_rate: Rate = Field(default=2_400, description="Slowest modulation to fall back to, bit/s.")
     receive_codings: Codings = Field(default=("MMR", "MR", "MH"), description="Page codings we take (MH always).")
     send_codings: Codings = Field(default=("MMR", "MR", "MH"), description="Page codings to send with, best first.")
-    resolutions: Resolutions = Field(default=("standard", "fine"), description="Resolutions (standard always).")
-    max_width: Literal[1728, 2048, 2432] = Field(default=2_432, description="Widest page, pixels (A4, B4, A3).")
+    resolutions: Resolutions = Field(
+        default=("standard", "fine", "superfine", "R16x15.4", "200x100", "200x200", "200x400", "300x300", "400x400"),
+        description='Resolutions to offer and to send with (standard always); there is "600x600", too.',
+    )
+    max_width: Literal[1728, 2048, 2432] = Field(
+        default=2_432, description="Widest paper to offer, in pixels at 204 dpi (A4, B4, A3)."
+    )
+    header: bool = Field(
+        default=True, description="Put a line on top of each page that is sent: when, from, to, which page."
+    )
+    header_timezone: TimeZone = Field(
+        default="", description='Time zone of that line, as in Europe/Berlin. "": this machine\'s.'
+    )
     small_frames: bool = Field(default=False, description="ECM frames of 64 octets instead of 256.")
     ced: bool = Field(default=True, description="Called: say CED first.")
     takes_subaddress: bool = Field(default=True, description="Invite callers to say a subaddress (SUB).")

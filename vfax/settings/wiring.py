@@ -189,6 +189,8 @@ def registration(settings: Settings, network: Endpoint | None = None) -> Registr
         "device_id_prefix": host.device_id_prefix,
         "local_id": settings.fax.local_id,
         "receiver_name": settings.fax.name,
+        "header": settings.fax.header,
+        "header_timezone": settings.fax.header_timezone,
         "host_answer_timeout": settings.sip.answer_timeout,
         "shutdown_grace": host.shutdown_grace,
         "journal_folder": journal_folder(settings),

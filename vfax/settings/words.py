@@ -5,6 +5,7 @@ Owns      the validators; each message says what is expected. Not here: the sett
 
 import ipaddress
 from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field
 
@@ -62,6 +63,14 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _time_zone(name: str) -> str:
+    try:
+        _ = name and ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError('expected a time zone, such as "Europe/Berlin" or "UTC", or "" for this machine\'s') from None
+    return name
+
+
 def _even(port: int) -> int:
     if port % 2:
         raise ValueError("expected an even port (the odd one above it is its RTCP neighbour)")
@@ -87,9 +96,20 @@ Rate = Literal[2400, 4800, 7200, 9600, 12000, 14400]
 Codings = Annotated[tuple[Literal["MMR", "MR", "MH"], ...], Field(strict=False), AfterValidator(_no_doubles)]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Resolutions = Annotated[
-    tuple[Literal["standard", "fine", "superfine"], ...], Field(strict=False), AfterValidator(_no_doubles)
+ResolutionName = Literal[
+    "standard",
+    "fine",
+    "superfine",
+    "R16x15.4",
+    "200x100",
+    "200x200",
+    "200x400",
+    "300x300",
+    "400x400",
+    "600x600",
 ]
+Resolutions = Annotated[tuple[ResolutionName, ...], Field(strict=False), AfterValidator(_no_doubles)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
 
 
 def is_loopback(network: str) -> bool:

@@ -73,8 +73,8 @@ class T30Options:
     modems: frozenset[Modem] = frozenset(FALL_BACK)
     receive_codings: frozenset[Coding] = frozenset(Coding)
     send_codings: tuple[Coding, ...] = (Coding.MMR, Coding.MR, Coding.MH)  # best first
-    resolutions: frozenset[Resolution] = frozenset({Resolution.STANDARD, Resolution.FINE})
-    max_width_px: int = 2432  # 1728 (A4), 2048 (B4) or 2432 (A3)
+    resolutions: frozenset[Resolution] = frozenset(Resolution) - {Resolution.INCH_600X600}  # it makes DIS 14 octets
+    max_width_px: int = 2432  # paper at 204 dpi: 1728 (A4), 2048 (B4) or 2432 (A3)
     small_frames: bool = False  # ECM frames of 64 octets, both ways, instead of 256
     ced: bool = True  # the called side says CED first
     takes_subaddress: bool = True  # our DIS invites SUB (bit 49)
