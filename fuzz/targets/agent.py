@@ -31,12 +31,13 @@ ORDERS: Final = 8
 class Desk:
     """An agent and all that it says."""
 
-    def __init__(self) -> None:
+    def __init__(self, contact: Address = OURS, seed: int = 1) -> None:
         self.now = 0.0
-        self.agent = Agent(OPTIONS, contact=OURS, dice=random.Random(1))
+        self._peer = PEER if contact is OURS else OURS
+        self.agent = Agent(OPTIONS, contact=contact, dice=random.Random(seed))
         self.calls: list[int] = []
         self.released: list[int] = []
-        self.heard: list[tuple[int, bytes]] = []
+        self.said: list[bytes] = []
 
     def receive(self, datagram: bytes, source: Address = PEER) -> None:
         """One datagram."""
@@ -64,9 +65,8 @@ class Desk:
                 case 6:
                     agent.hang_up(call, now, "enough")
                 case _:
-                    self.calls.append(
-                        agent.invite("sip:fax@192.0.2.1", sdp=SDP, from_user="us", destination=PEER, now=now)
-                    )
+                    uri = f"sip:fax@{self._peer[0]}"
+                    self.calls.append(agent.invite(uri, sdp=SDP, from_user="us", destination=self._peer, now=now))
         self.collect()
 
     def wait_until(self, then: float) -> None:
@@ -94,7 +94,7 @@ class Desk:
             message = parse_datagram(octets, OPTIONS)
             if isinstance(message, Request):
                 check(message)  # answers repeat what they answer, sound or not
-            self.heard.append((len(self.heard), octets))
+            self.said.append(octets)
 
     def end(self) -> None:
         """Everybody has gone."""
@@ -110,29 +110,26 @@ class Desk:
 def seeds() -> list[bytes]:
     """The torture messages each alone, and two agents' calls from the called and from the calling side."""
     alone = [record(0, 0, message) + record(1, 1) for message in vectors.sip_messages()]
-    return [*alone, *_whole_call()]
+    return [*alone, _whole_call(calling=False), _whole_call(calling=True)]
 
 
-def _whole_call() -> tuple[bytes, bytes]:
-    """INVITE, 180, 200, re-INVITE, BYE between two agents: what either heard and was told."""
-    caller, called = Desk(), Desk()
-    caller.agent = Agent(OPTIONS, contact=PEER, dice=random.Random(2))
-    called_hears: list[bytes] = []
-    caller_hears = [record(1, 0, b"\x07")]
-    caller.calls.append(caller.agent.invite("sip:fax@192.0.2.2", sdp=SDP, from_user="x", destination=OURS, now=0.0))
-    caller.collect()
-    for orders in ((0,), (1,), (3,), (4,), (6,)):
-        for what in orders:
-            desk, hears = (caller, caller_hears) if what in (3, 6) else (called, called_hears)
-            desk.order(what)
-            hears.append(record(1, 0, bytes([what])))
+def _whole_call(*, calling: bool) -> bytes:
+    """INVITE, 180, 200, re-INVITE, BYE between two agents: what ours heard and was told."""
+    ours, theirs = Desk(), Desk(PEER, 2)
+    caller, called = (ours, theirs) if calling else (theirs, ours)
+    records: list[bytes] = []
+    for desk, what in ((caller, 7), (called, 0), (called, 1), (caller, 3), (called, 4), (caller, 6)):
+        desk.order(what)
+        if desk is ours:
+            records.append(record(1, 0, bytes([what])))
         for _ in range(4):
-            for source, target, hears in ((caller, called, called_hears), (called, caller, caller_hears)):
-                said, source.heard = source.heard, []
-                for _, octets in said:
-                    target.receive(octets, PEER if source is caller else OURS)
-                    hears.append(record(0, 1, octets))
-    return b"".join(called_hears), b"".join(caller_hears)
+            for source, target, address in ((ours, theirs, OURS), (theirs, ours, PEER)):
+                said, source.said = source.said, []
+                for octets in said:
+                    target.receive(octets, address)
+                    if target is ours:
+                        records.append(record(0, 1, octets))
+    return b"".join(records)
 
 
 def run(data: bytes) -> None:

@@ -133,12 +133,12 @@ def seeds() -> list[bytes]:
     datagrams = [record(0, time, octets) for _, time, octets in split(called)[1:]]
     answers = [record(0, time, octets) for _, time, octets in split(calling)[1:]]
     heard, said = b"".join(datagrams), b"".join(answers)
-    switch = record(3, 0) + record(5, 200, t38)
+    switch = record(3, 0) + record(5, 203, t38)
     return [
         record(1, 1, t38) + record(3, 5) + heard + record(9, 5),
         record(1, 1, audio) + switch + heard + record(9, 5),
         record(1, 1) + record(3, 5, audio) + record(4, 9, t38) + heard,
-        record(1, 1, audio) + record(3, 0) + record(6, 200, b"\xbc") + record(4, 20, t38) + heard,
+        record(1, 1, audio) + record(3, 0) + record(6, 203, b"\xbc") + record(4, 20, t38) + heard,
         record(1, 0) + record(7, 5, b"\x50") + record(2, 20, t38) + said,
         record(9, 0) + record(2, 20, audio) + record(4, 220, t38) + said,
         record(1, 0) + record(8, 3, b"\xbc") + record(2, 20, audio) + record(4, 220, t38) + said[:2000],

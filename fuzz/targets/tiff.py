@@ -5,6 +5,7 @@ Oracle    DocumentError or a value; a page that loads is whole, and written agai
 
 import io
 import random
+import struct
 from pathlib import Path
 from typing import Final
 
@@ -31,9 +32,16 @@ def seeds() -> list[bytes]:
         file = io.BytesIO()
         image.save(file, "TIFF", compression=coding)
         files.append(file.getvalue())
+    files.append(_many_claims(20))
     file = io.BytesIO()
     image.save(file, "TIFF", compression="group4", save_all=True, append_images=[image, image.rotate(90, expand=True)])
     return [*files, file.getvalue()]
+
+
+def _many_claims(fields: int) -> bytes:
+    """A directory whose fields all claim the same octets."""
+    claims = b"".join(struct.pack("<HHII", 1000 + number, 1, 20_000, 8) for number in range(fields))
+    return (b"II*\0" + struct.pack("<IH", 8, fields) + claims + bytes(4)).ljust(20_008, b"x")
 
 
 def run(data: bytes) -> None:
