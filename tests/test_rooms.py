@@ -80,7 +80,8 @@ PURE: Final = (
     "errors.py",
 )
 WORLD: Final = {"trio", "socket", "time", "asyncio", "threading", "random", "os", "pathlib", "logging", "datetime"}
-PILLOW_AT: Final = {"codecs/tiff.py", "codecs/scaling.py", "codecs/header_line.py"}  # the only importers of Pillow
+# The only importers of Pillow.
+PILLOW_AT: Final = {"codecs/tiff.py", "codecs/libtiff.py", "codecs/scaling.py", "codecs/header_line.py"}
 FILES_AT: Final = "codecs/tiff.py"  # it reads and writes files
 
 SOURCES: Final = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))

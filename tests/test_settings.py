@@ -207,6 +207,7 @@ OTHER_VALUES: dict[str, object] = {
     "fax.send_codings": ("MH",),
     "fax.receive_codings": ("MH",),
     "fax.resolutions": ("standard",),
+    "fax.header_timezone": "Europe/Berlin",
     "fax.min_rate": 4800,
     "fax.after_rtn": "go-on",
     "fax.bad_page": "dcn",
