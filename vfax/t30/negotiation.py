@@ -170,6 +170,7 @@ class Negotiation(Terminal):
         if agreement is None:
             return None
         self._events.append(Trained(ok=False, rate_bps=agreement.modem.rate_bps))
+        self._progress()
         if self._leave_fast_path():
             return Line.AGREED
         self._failures += 1

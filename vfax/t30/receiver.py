@@ -136,9 +136,11 @@ class Receiver(Reception):
         except DecodeError:
             return None
         if self._agreement is not None:
+            if modem.rate_bps < self._slowest:  # the same again and again is none
+                self._slowest = modem.rate_bps
+                self._progress()
             self._agreement = replace(self._agreement, modem=modem)
             self._events.append(Agreed(self._agreement))
-        self._progress()
         self._answer(Fcf.CTR)
         return None
 

@@ -31,6 +31,8 @@ from vfax.t30.values import (
 
 _FCD: Final = Fcf.FCD.value
 
+UNTOLD: Final = 1 << 30  # bit/s: faster than any
+
 OUTAGE: Final = 32
 """Lost packets that may have been a page: a blank one of MR takes a second, 35 packets of 30 ms. A lost repetition of
 a command has 15."""
@@ -69,6 +71,7 @@ class Reception(Terminal):
         # training
         self._check = TrainingCheck(Modem.V27TER_2400)
         self._trainings = 0  # good ones since the last page
+        self._slowest = UNTOLD  # rate of a CTC since the last page
         # phase D
         self._post: Fcf | None = None  # what follows the page at hand
         self._verdict = Fcf.MCF  # its answer, once it is kept
@@ -377,6 +380,7 @@ class Reception(Terminal):
         self._number += 1
         self._refusals = 0
         self._trainings = 0
+        self._slowest = UNTOLD
         self._drop_page()
 
     def _shelve(self) -> None:

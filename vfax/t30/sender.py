@@ -265,6 +265,7 @@ class Sender(Negotiation):
             times = "once" if self._refusals == 1 else f"{self._refusals} times"
             self._evidence = f"page {number} was refused {times}: {self._frame.fcf.title} came"
             return Line.REFUSED
+        self._progress()
         if not self._leave_fast_path():
             self._step_down()
         if after is AfterRtn.GO_ON:

@@ -249,8 +249,8 @@ class Terminal(Turns):
         self._progress_at = self._now
 
     def _check_progress(self) -> None:
-        """Whatever the peer does, without progress for twice T1 the fax ends. What we send ourselves takes its time."""
-        if self._talking:
+        """Whatever the peer does, without progress for twice T1 the fax ends. A page of ours takes its time."""
+        if self._talking and self.state is S.SENDING_PAGE:
             self._progress_at = self._now
         over = self._progress_at + 2 * self._timers.t1
         if over > self._now:
