@@ -26,6 +26,10 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "journal": BASE,
     "plain": BASE,
     "record": BASE | {"codecs", "transports", "t30", "leg", "journal", "plain"},
+    "replay": BASE | {"transports", "t30", "leg_media", "leg_values"},
+    "recordings": BASE | {"codecs", "transports", "t30", "leg_values", "journal", "plain", "record", "replay"},
+    "pcap": BASE | {"transports"},
+    "capture": BASE | {"pcap", "transports"},
     "pages": BASE,
     "call": BASE,
     "ports": {"fsp", "errors"},
@@ -34,7 +38,20 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "leg": BASE | {"transports", "t30", "verdict", "leg_values", "leg_media", "course"},
     "sheets": BASE | {"codecs", "transports", "t30", "call"},
     "runner": BASE
-    | {"sheets", "course", "codecs", "transports", "t30", "leg", "call", "journal", "pages", "verdict", "record"},
+    | {
+        "sheets",
+        "course",
+        "codecs",
+        "transports",
+        "t30",
+        "leg",
+        "call",
+        "journal",
+        "pages",
+        "verdict",
+        "record",
+        "capture",
+    },
     "calls": BASE
     | {
         "sheets",
@@ -49,8 +66,9 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "verdict",
         "runner",
         "record",
+        "capture",
     },
-    "endpoint": BASE | {"transports", "leg", "call", "calls", "pages", "record"},
+    "endpoint": BASE | {"transports", "leg", "call", "calls", "pages", "record", "capture"},
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},
     # the device sees a network, never a host; the host sees the contract, never a device
     "device": BASE | {"fsp", "call", "ports", "endpoint", "verdict"},

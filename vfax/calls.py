@@ -4,6 +4,8 @@ Owns      what joins one leg to one dialog: carrying out its SIP orders, the cal
 Not here  the endpoint they travel on (endpoint.py), a call's course (leg.py), its tasks (runner.py).
 """
 
+import ipaddress
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from typing import ClassVar, Final, Protocol
 import trio
 
 from vfax import call, leg, verdict
+from vfax.capture import Capture, CaptureOptions
 from vfax.codecs import tiff
 from vfax.course import Course
 from vfax.errors import DecodeError, DocumentError, FaxError, LinkError, MisuseError, StoreError
@@ -73,6 +76,11 @@ class Carrier(Protocol):
         """What a call writes down of itself."""
         ...
 
+    @property
+    def capture_options(self) -> CaptureOptions:
+        """Which calls leave a capture."""
+        ...
+
     def pump(self) -> None:
         """Send and tell what the agent has to send and tell."""
         ...
@@ -123,13 +131,34 @@ class _Carried:
         self._over = False  # the outcome is known
         self.id = carrier.new_id()
         self.journal_path = carrier.journal_path(self.id)
+        self._failed_so_far = True
         self._journal = Journal(None, clock=trio.current_time, call=self.id)
+        self._capture = self._make_capture(None)
 
-    def _open_journal(self) -> None:
+    def _open_journal(self, peer: Address) -> None:
+        """Begin to write down. `peer` decides which of our addresses the other side sees."""
         self._journal = Journal(self.journal_path, clock=trio.current_time, call=self.id)
+        self._capture = self._make_capture(self.journal_path)
+        self._capture.sip_at = _seen_from(peer, self._carrier.address)
+
+    def _make_capture(self, journal: Path | None) -> Capture:
+        path = None if journal is None else journal.with_suffix(".pcap")
+        return Capture(path, self._carrier.capture_options, clock=trio.current_time, wall=time.time)
+
+    def _close_files(self) -> None:
+        """Nothing will be written any more. May be called twice."""
+        if (path := self._capture.close(failed=self._failed_so_far)) is not None:
+            self._journal.note(
+                "capture", file=path.name, datagrams=self._capture.datagrams, left_out=self._capture.left_out
+            )
+        self._journal.close()
 
     def _record(self, terms: Terms) -> CallRecord:
         return CallRecord(self._journal, terms, self._carrier.record_options)
+
+    def _note_media(self, address: Address, peer: Address) -> None:
+        self._capture.media_at = _seen_from(peer, address)
+        self._journal.note("media", host=address[0], port=address[1])
 
     def note(self, kind: str, **facts: str | int) -> None:
         """Add a line to the call's journal."""
@@ -146,6 +175,7 @@ class _Carried:
         if isinstance(event, sip.MessageSeen):
             direction = "out" if event.sent else "in"
             self._journal.note("sip", direction=direction, peer=format_address(event.peer), summary=event.summary)
+            self._capture.sip(event.octets, event.peer, sent=event.sent)
             return
         if isinstance(event, sip.DatagramDropped) or event.call != self._key:
             return  # of our first INVITE, after the second has gone out
@@ -168,7 +198,7 @@ class _Carried:
     def _lose_dialog(self) -> None:
         self._key = None
         if self._over:
-            self._journal.close()
+            self._close_files()
 
     def _hang_up(self) -> None:
         """Make sure that the dialog ends, whatever became of the leg; harmless when it has."""
@@ -215,9 +245,10 @@ class _Carried:
         """Write the outcome down, once; SIP may still have its last words to say."""
         if not self._over:
             self._over = True
+            self._failed_so_far = not outcome.ok
             self._journal.note("outcome", **facts_of(outcome))
         if self._key is None:
-            self._journal.close()
+            self._close_files()
         return outcome
 
     @contextmanager
@@ -265,7 +296,7 @@ class IncomingFax(_Carried):
         self.caller_name = event.caller_name
         self.dialled = event.dialled
         self.ended_early = trio.Event()
-        self._open_journal()
+        self._open_journal(event.source)
         self._journal.note(
             "call",
             direction="in",
@@ -331,14 +362,23 @@ class IncomingFax(_Carried):
             except FaxError as why:
                 return self._end(self._refuse_unable(why))
             folder = PageFolder(target, disk=self._carrier.disk)
-            self._journal.note("media", host=socket.address[0], port=socket.address[1])
+            self._note_media(socket.address, self._event.source)
             try:
                 options = _with_id(self._carrier.leg_options, local_id)
                 seeds = self._carrier.seeds()
                 one = Leg(options, media, incoming=self._event, seeds=seeds, now=trio.current_time())
                 record = self._record(Terms(options=options, called=True, peer_agent=self._event.user_agent))
                 obey = self._obey_in_dialog
-                runner = Runner(one, socket, self._journal, record=record, obey=obey, publish=publish, folder=folder)
+                runner = Runner(
+                    one,
+                    socket,
+                    self._journal,
+                    record=record,
+                    obey=obey,
+                    publish=publish,
+                    folder=folder,
+                    capture=self._capture,
+                )
                 outcome = await self._drive(runner, leg.Accept())
             finally:
                 socket.close()
@@ -377,7 +417,7 @@ class OutgoingFax(_Carried):
 
     async def send(self, request: call.SendRequest, *, publish: call.Publish) -> Outcome:
         """Dial and send (see `call.OutboundCall.send`)."""
-        self._open_journal()
+        self._open_journal(("192.0.2.1", 9))
         with self._to_the_end():
             try:
                 headers = await trio.to_thread.run_sync(tiff.read_headers, request.document)
@@ -401,7 +441,8 @@ class OutgoingFax(_Carried):
             socket, media = self._carrier.open_media(self._towards)
         except FaxError as why:
             return self._failed(Cause.LINE_UNAVAILABLE, str(why))
-        self._journal.note("media", host=socket.address[0], port=socket.address[1])
+        self._capture.sip_at = _seen_from(self._towards, self._carrier.address)
+        self._note_media(socket.address, self._towards)
         try:
             options = _with_id(self._carrier.leg_options, request.local_id)
             one = Leg(options, media, pages=pages, seeds=self._carrier.seeds(), now=trio.current_time())
@@ -413,6 +454,7 @@ class OutgoingFax(_Carried):
                 socket,
                 self._journal,
                 record=record,
+                capture=self._capture,
                 obey=obey,
                 publish=publish,
                 document=document,
@@ -459,6 +501,16 @@ class OutgoingFax(_Carried):
         )
         self._carrier.adopt(self._key, self)
         self._carrier.pump()
+
+
+def _seen_from(peer: Address, address: Address) -> Address:
+    """An address of ours as `peer` sees it, as far as this machine can tell."""
+    if not ipaddress.ip_address(address[0].partition("%")[0]).is_unspecified:
+        return address
+    try:
+        return address_towards(peer), address[1]
+    except LinkError:
+        return address
 
 
 def _with_id(options: LegOptions, local_id: str) -> LegOptions:

@@ -17,18 +17,19 @@ import trio
 
 from vfax import call
 from vfax.calls import IncomingFax, OutgoingFax
+from vfax.capture import CaptureOptions
 from vfax.errors import DecodeError, LinkError, MisuseError
 from vfax.leg import LegOptions
 from vfax.pages import Disk
 from vfax.record import RecordOptions
-from vfax.transports.sip import values as sip
 from vfax.transports.parameters import TcpMedia
+from vfax.transports.sip import values as sip
 from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.negotiation import MediaKind, MediaSession, offers
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.values import Address, CallKey
-from vfax.transports.udp import UdpSocket, address_towards
 from vfax.transports.tcp import MediaSocket
+from vfax.transports.udp import UdpSocket, address_towards
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -48,6 +49,7 @@ class EndpointOptions:
     media_ports: tuple[int, int] | None = None
     journal: Path | None = None
     record: RecordOptions = field(default_factory=RecordOptions)
+    capture: CaptureOptions = field(default_factory=CaptureOptions)
     sip: SipOptions = field(default_factory=SipOptions)
     leg: LegOptions = field(default_factory=LegOptions)
     disk: Disk = field(default_factory=Disk)
@@ -76,6 +78,7 @@ class Endpoint:
         self._turn = 0
         self._wake = trio.Event()
         self._armed = math.inf
+        self._unclaimed: sip.MessageSeen | None = None
         self._socket: UdpSocket | None = None
         self._agent: Agent | None = None
 
@@ -164,6 +167,8 @@ class Endpoint:
             self.counters.not_sip += 1
         elif isinstance(event, sip.IncomingCall):
             self._offer_call(event)
+        elif isinstance(event, sip.MessageSeen) and event.call not in self._calls:
+            self._unclaimed = event
         elif event.call is not None and (carried := self._calls.get(event.call)) is not None:
             if isinstance(event, sip.Released):
                 del self._calls[event.call]
@@ -172,7 +177,10 @@ class Endpoint:
     def _offer_call(self, event: sip.IncomingCall) -> None:
         carried = IncomingFax(self, event)
         self._calls[event.call] = carried
-        status, why = _objection(event.offer)
+        if self._unclaimed is not None and self._unclaimed.call == event.call:
+            carried.on_sip(self._unclaimed)  # the INVITE itself: it is seen before it is a call
+        self._unclaimed = None
+        status, why = _objection(event.offer, self.options.leg.tcp)
         if status:
             carried.refuse(status, why)
         elif self._on_call is not None:
@@ -290,6 +298,11 @@ class Endpoint:
     def record_options(self) -> RecordOptions:
         """What a call writes down of itself."""
         return self.options.record
+
+    @property
+    def capture_options(self) -> CaptureOptions:
+        """Which calls leave a capture."""
+        return self.options.capture
 
     def count_bug(self) -> None:
         """A fault of ours ended a call."""

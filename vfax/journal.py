@@ -37,6 +37,7 @@ the facts follow. A fact that is not known is left out.
 | storage    | the document could not be kept       | why                                                        |
 | fault      | a fault of vfax ended the call       | what, trace                                                |
 | refused    | our switch-over to T.38 was refused  | status, reason                                             |
+| capture    | a capture of the call is kept        | file, datagrams, left_out                                  |
 | counters   | the media socket closes              | what the roads counted (strangers, lost, repaired ...);    |
 |            |                                      | silent (seconds), done and total (of the page at hand)     |
 | outcome    | the verdict; SIP lines may follow    | the fields of Outcome; lost, why_lost when lines were lost |

@@ -17,6 +17,7 @@ from typing import assert_never
 import trio
 
 from vfax import call
+from vfax.capture import Capture
 from vfax.codecs import tiff
 from vfax.codecs.header_line import HeaderLine
 from vfax.course import Course
@@ -76,6 +77,7 @@ class Runner:
         journal: Journal,
         *,
         record: CallRecord,
+        capture: Capture,
         obey: Callable[[SipOrder], None],
         publish: call.Publish,
         folder: PageFolder | None = None,
@@ -86,6 +88,7 @@ class Runner:
         self._socket = socket
         self._journal = journal
         self._record = record
+        self._capture = capture
         self._obey = obey
         self._publish = publish
         self._folder = folder
@@ -108,10 +111,10 @@ class Runner:
                 nursery.start_soon(self._read, reading)
                 await self._keep_time()
                 reading.cancel()
+                self._socket.end_stream()
         finally:
             if self._outcome is None:
                 self._cut_off()
-                self._socket.end_stream()
             self._record.flush()
             self._note_counters()
         if self._outcome is None:
@@ -168,15 +171,12 @@ class Runner:
                 batch = await self._socket.receive()
                 now = trio.current_time()
                 for datagram, source in batch:
+                    self._capture.media(datagram, source, sent=False)
                     self._leg.receive(datagram, source, now)
                     if source == self._leg.heard_from:  # strangers and stray audio were not believed
                         self._record.heard(datagram, now)
                 self._pump()
 
-    async def _keep_time(self) -> None:
-        while self._outcome is None:
-            if self._fault is not None:
-                raise self._fault
     async def _read_stream(self) -> None:
         """T.38 over TCP: make the connection, and carry what it brings until it ends or the call does."""
         try:
@@ -191,6 +191,10 @@ class Runner:
         self._record.heard(octets, now)
         self._pump()
 
+    async def _keep_time(self) -> None:
+        while self._outcome is None:
+            if self._fault is not None:
+                raise self._fault
             due = self._armed = self._leg.next_timeout()
             self._wake = trio.Event()
             with trio.move_on_at(due):
@@ -214,6 +218,7 @@ class Runner:
         for datagram, to in leg.take_datagrams():
             if fax:
                 self._record.sent(datagram, now)
+            self._capture.media(datagram, to, sent=True)
             send(datagram, to)
         for order in leg.take_sip():
             self._obey(order)
@@ -228,16 +233,16 @@ class Runner:
                 self._nursery.start_soon(self._keep_page, event)
             case t30.PageNeeded():
                 self._nursery.start_soon(self._code_page, event)
-            case Finished(outcome):
-                self._outcome = outcome
-            case _:
-                self._tell(event)
-
             case StreamOffered():
                 self._socket.listen()
             case StreamAgreed(remote, connect, within, anyone):
                 self._socket.expect_stream(remote, connect=connect, within=within, anyone=anyone)
                 self._nursery.start_soon(self._read_stream)
+            case Finished(outcome):
+                self._outcome = outcome
+            case _:
+                self._tell(event)
+
     def _tell(self, event: Told) -> None:
         publish = self._publish
         match event:
