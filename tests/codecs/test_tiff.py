@@ -300,7 +300,6 @@ def test_more_pages_than_the_limit_are_refused(page: PageImage, tmp_path: Path) 
         read_directories(file, FileLimits(max_pages=4))
 
 
-
 @settings(max_examples=80, deadline=None)
 @given(
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
