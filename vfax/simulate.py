@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from vfax import leg
 from vfax.codecs.dis import Agreement, Resolution
+from vfax.codecs.scaling import Bitmap, fit_page
 from vfax.errors import DocumentError, MisuseError
 from vfax.leg import Finished, Leg, LegOptions
 from vfax.outcome import Outcome
@@ -159,7 +160,7 @@ class SimulatedFax:
 
 @dataclass(slots=True)
 class Node:
-    """One side: agent, leg, and its two sockets. `due` is when it next wants time, as of its last change."""
+    """One side: agent, leg, and its two sockets. `sip_due` and `leg_due`: when they want time, as last asked."""
 
     side: Side
     address: Address
@@ -169,7 +170,8 @@ class Node:
     key: CallKey | None = None
     outcome: Outcome | None = None
     pages: list[t30.PageReceived] = field(default_factory=list)
-    due: float = math.inf
+    sip_due: float = math.inf
+    leg_due: float = math.inf
     busy_until: float = 0.0  # its store: pages are kept one after the other
 
     @property
@@ -177,17 +179,30 @@ class Node:
         """Its media socket."""
         return self.address[0], MEDIA_PORT
 
-    def next_timeout(self) -> float:
-        """When `handle_timeout` wants to be called."""
-        due = self.agent.next_timeout()
-        return due if self.leg is None else min(due, self.leg.next_timeout())
+    def ask_when(self) -> None:
+        """Learn when agent and leg want time; to be asked after every change."""
+        self.sip_due = self.agent.next_timeout()
+        if self.leg is not None:
+            self.leg_due = self.leg.next_timeout()
 
     def handle_timeout(self, now: float) -> None:
         """Let time pass."""
-        if now >= self.agent.next_timeout():
+        if now >= self.sip_due:
             self.agent.handle_timeout(now)
-        if self.leg is not None and now >= self.leg.next_timeout():
+        if self.leg is not None and now >= self.leg_due:
             self.leg.handle_timeout(now)
+
+
+class _Way:
+    """A road with its ends. `due` is when the next datagram arrives."""
+
+    __slots__ = ("due", "origin", "road", "target")
+
+    def __init__(self, road: Road, origin: Address, target: Node) -> None:
+        self.road = road
+        self.origin = origin
+        self.target = target
+        self.due = math.inf
 
 
 class Simulation:
@@ -221,14 +236,16 @@ class Simulation:
         infos = tuple(t30.PageInfo(page.width_px, page.rows, page.resolution) for page in pages)
         self.caller = self._node(Side.CALLER, CALLER, calling or LegOptions(), infos)
         self.called = self._node(Side.CALLED, CALLED, called or LegOptions(), ())
-        self._roads: dict[tuple[Address, Address], tuple[Road, Node, Address]] = {}
+        self._nodes = (self.caller, self.called)
+        self._ways: dict[tuple[Address, Address], _Way] = {}
         for source, target in ((self.caller, self.called), (self.called, self.caller)):
             for plane, origin, end in (
                 (Plane.SIGNALLING, source.address, target.address),
                 (Plane.MEDIA, source.media, target.media),
             ):
                 road = make_road(source.side, plane, random.Random(self._dice.random()))
-                self._roads[origin, end] = (road, target, origin)
+                self._ways[origin, end] = _Way(road, origin, target)
+        self._all_ways = tuple(self._ways.values())
 
     def _node(self, side: Side, address: Address, options: LegOptions, pages: tuple[t30.PageInfo, ...]) -> Node:
         agent = Agent(SipOptions(), contact=address, dice=random.Random(self._dice.random()), now=0.0)
@@ -276,10 +293,16 @@ class Simulation:
 
     def next_due(self) -> float:
         """When something happens next; math.inf for never."""
-        due = min(self.caller.due, self.called.due)
-        for road, _, _ in self._roads.values():
-            due = min(due, road.next_arrival())
-        return min(due, self._agenda[0][0]) if self._agenda else due
+        due = self._agenda[0][0] if self._agenda else math.inf
+        for node in self._nodes:
+            if node.sip_due < due:
+                due = node.sip_due
+            if node.leg_due < due:
+                due = node.leg_due
+        for way in self._all_ways:
+            if way.due < due:
+                due = way.due
+        return due
 
     def step(self) -> bool:
         """Go to the next moment at which something happens; False when nothing ever will."""
@@ -289,13 +312,14 @@ class Simulation:
         self.now = now = max(self.now, due)
         while self._agenda and self._agenda[0][0] <= now:
             heappop(self._agenda)[2]()
-        for road, target, origin in self._roads.values():
-            if road.next_arrival() <= now:
-                for datagram in road.arrivals(now):
-                    self._deliver(datagram, origin, target)
-                self._settle(target)
-        for node in (self.caller, self.called):
-            if node.due <= now:
+        for way in self._all_ways:
+            if way.due <= now:
+                for datagram in way.road.arrivals(now):
+                    self._deliver(datagram, way.origin, way.target)
+                way.due = way.road.next_arrival()
+                self._settle(way.target)
+        for node in self._nodes:
+            if node.leg_due <= now or node.sip_due <= now:
                 node.handle_timeout(now)
                 self._settle(node)
         return True
@@ -334,7 +358,7 @@ class Simulation:
         """Carry what its agent and leg have for each other until nothing moves."""
         while self._pump(node):
             pass
-        node.due = node.next_timeout()
+        node.ask_when()
 
     def _pump(self, node: Node) -> bool:
         moved = False
@@ -359,9 +383,10 @@ class Simulation:
 
     def _send(self, source: Address, to: Address, datagram: bytes) -> None:
         self.datagrams += 1
-        road = self._roads.get((source, to))
-        if road is not None:  # to nowhere: lost, as on any network
-            road[0].send(datagram, self.now)
+        way = self._ways.get((source, to))
+        if way is not None:  # to nowhere: lost, as on any network
+            way.road.send(datagram, self.now)
+            way.due = way.road.next_arrival()
 
     def _take_sip(self, node: Node, event: sip.SipEvent) -> None:
         if isinstance(event, sip.IncomingCall) and node.leg is not None:
@@ -421,7 +446,8 @@ class Simulation:
 
     def _code(self, number: int, agreed: Agreement) -> bytes:
         page = self._pages[number - 1]
-        return code_page(page.raster, page.width_px, page.rows, page.resolution, agreed)
+        fitted = fit_page(Bitmap(page.raster, page.width_px, page.rows, page.resolution), agreed)
+        return code_page(fitted.raster, fitted.width_px, fitted.rows, fitted.resolution, agreed)
 
     def _command(self, node: Node, order: leg.LegOrder) -> None:
         if node.leg is not None:

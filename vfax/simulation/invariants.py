@@ -37,8 +37,8 @@ from vfax.simulation.scenario import Kind, Scenario
 from vfax.simulation.trial import Evidence, patience
 from vfax.t30 import values as t30
 
-HELD: Final = 1 << 20
-"""Limit: octets that the engines of one side may hold beside the pages of the scenario."""
+HELD: Final = 256 * 1024
+"""Limit: octets that the engines of one side may hold beside the pages at hand."""
 
 _ANSWERS: Final = frozenset({"MCF", "RTP", "PIP"})
 """Frames that confirm a page."""
@@ -155,8 +155,9 @@ def sender_reports_what_was_confirmed(evidence: Evidence) -> Iterator[str]:
     if len(evidence.confirmed(Side.CALLER)) > answers:
         yield f"the sender holds {len(evidence.confirmed(Side.CALLER))} pages for confirmed after {answers} answers"
     outcome = evidence.outcomes.get(Side.CALLER)
-    if outcome is not None and outcome.pages_confirmed != len(evidence.confirmed(Side.CALLER)):
-        yield f"the sender's outcome counts {outcome.pages_confirmed} pages, its events {len(evidence.confirmed(Side.CALLER))}"
+    told = len(evidence.confirmed(Side.CALLER))
+    if outcome is not None and outcome.pages_confirmed != told:
+        yield f"the sender's outcome counts {outcome.pages_confirmed} pages, its events {told}"
 
 
 # --- 4: order ------------------------------------------------------------------------------------
@@ -189,7 +190,8 @@ def _origin(evidence: Evidence, page: t30.PageReceived) -> int:
 def memory_is_bounded(evidence: Evidence) -> Iterator[str]:
     """5: what engines hold grows with the page at hand and with nothing else."""
     largest = max(len(page.raster) for page in evidence.scenario.pages)
-    bound = HELD + 4 * largest
+    coded = max((len(coded.data) for _, coded in evidence.coded), default=0)
+    bound = HELD + 3 * (largest + coded)  # the page at hand and the next one, or its frames and rows
     if evidence.heaviest > bound:
         yield f"the engines of one side held {evidence.heaviest} octets, more than {bound}"
 

@@ -171,23 +171,27 @@ def _dice(seed: int, part: str) -> Random:
 
 def _roll_pages(dice: Random) -> tuple[tuple[SimulatedPage, ...], tuple[Picture, ...]]:
     count = dice.choice((1, 1, 2, 2, 2, 3, 4))
-    resolution = dice.choice((Resolution.STANDARD, Resolution.STANDARD, Resolution.FINE, *Resolution))
+    resolution = Resolution.STANDARD if dice.random() < 0.5 else dice.choice(list(Resolution))
     paper = dice.choice((0, 0, 0, 0, 1, 2))
     pages, pictures = [], []
     for number in range(1, count + 1):
         if dice.random() < 0.1:  # another paper in the middle: EOM instead of MPS
             paper, resolution = dice.randrange(3), dice.choice(list(Resolution))
         width_px = resolution.widths_px[paper]
-        long = dice.random() < 0.03
-        rows = (
-            dice.randrange(600, 1200) if long else dice.choice((1, 2, dice.randrange(3, 60), dice.randrange(60, 240)))
-        )
         picture = dice.choice(list(Picture))
+        rows = _roll_rows(dice, picture)
         pages.append(
             SimulatedPage(width_px, rows, resolution, draw(dice, picture, width_px=width_px, rows=rows, number=number))
         )
         pictures.append(picture)
     return tuple(pages), tuple(pictures)
+
+
+def _roll_rows(dice: Random, picture: Picture) -> int:
+    """Few rows of what takes much time on the line, now and then a long page of the rest."""
+    if picture in (Picture.NOISE, Picture.SCREEN):
+        return dice.randrange(1, 30)
+    return dice.randrange(300, 900) if dice.random() < 0.02 else dice.choice((1, 2, dice.randrange(3, 100)))
 
 
 def _span(pages: tuple[SimulatedPage, ...], calling: LegOptions) -> float:

@@ -27,7 +27,7 @@ from vfax.t30 import values as t30
 from vfax.transports.simnet import Dice
 from vfax.transports.sip import values as sip
 
-WEIGH_EVERY: Final = 300  # steps
+WEIGH_EVERY: Final = 2000  # steps
 CUT_SHORT: Final = 100_000  # Limit: steps of one trial
 
 
@@ -68,9 +68,9 @@ class Evidence:
 
 
 def patience(scenario: Scenario) -> float:
-    """By when both sides must have ended: virtual seconds."""
+    """By when both sides must have ended: virtual seconds. A page that codes badly may go several times at 2400 bit/s."""
     store = scenario.store
-    return 900.0 + len(scenario.pages) * (300.0 + store.keeping + store.reading)
+    return 900.0 + sum(300.0 + store.keeping + store.reading + len(page.raster) / 100 for page in scenario.pages)
 
 
 def play(scenario: Scenario, *, journals: Path | None = None) -> Evidence:
@@ -214,6 +214,8 @@ class _Stage(simulate.Watcher):
             self._evidence.told.append(Told(now, side, event))
         if isinstance(event, t30.PageNeeded):
             self._needed[event.number] = event.agreement
+        elif isinstance(event, t30.PageReceived) and event.number == 1:
+            self._weigh()  # a page has just been decoded, and is not let go yet
         elif isinstance(event, Switched):
             self._version = event.parameters.version
         if side in self._records:
