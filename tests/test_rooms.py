@@ -73,7 +73,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     # the device sees a network, never a host; the host sees the contract, never a device
     "device": BASE | {"fsp", "call", "ports", "endpoint", "verdict"},
     "host": BASE | {"fsp", "codecs", "ports", "pages", "verdict"},
-    "settings": BASE | {"codecs", "transports", "t30", "leg", "endpoint", "fsp", "device", "host"},
+    "settings": BASE | {"codecs", "transports", "t30", "leg", "endpoint", "fsp", "device", "host", "record", "capture"},
     "cli": BASE | {"codecs", "fsp", "host", "settings", "simulate", "verdict", "journal", "__init__", "leg", "call"},
     "__main__": {"cli"},
 }

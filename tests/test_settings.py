@@ -225,6 +225,8 @@ OTHER_VALUES: dict[str, object] = {
     "provider.image_name": "another.module:create",
     "provider.configuration": {"key": "value"},
     "journal.folder": "/var/log/vfax",
+    "journal.packets": "in",
+    "journal.pcap": "failures",
     "host.spool": Path("/var/spool/vfax"),
 }
 

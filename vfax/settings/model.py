@@ -296,6 +296,18 @@ class JournalSettings(Section):
         default="",
         description='Folder of the journals. "": journal in the spool (of vfax send: ~/.local/state/vfax/journal).',
     )
+    packets: Literal["all", "in", "off"] = Field(
+        default="all",
+        description="T.38 packets in the journal, for vfax replay and show: both ways, received ones, none.",
+    )
+    packets_limit: int = Field(
+        default=4_194_304, ge=65_536, le=1 << 30, description="Octets of packets in one journal; then recording stops."
+    )
+    pcap: Literal["off", "failures", "all"] = Field(
+        default="off", description="Which calls leave a capture (SIP and media) beside their journal."
+    )
+    pcap_limit: int = Field(default=16_777_216, ge=65_536, le=1 << 40, description="Octets of one capture.")
+    redacted: bool = Field(default=False, description="Write zeros instead of page data into journals and captures.")
 
 
 class Settings(Section):

@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from vfax.capture import CaptureOptions, Pcap
 from vfax.codecs.dis import Coding, Resolution
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import DecodeError, LinkError, SettingsError
@@ -18,6 +19,7 @@ from vfax.fsp.provider import RegistrationRecord
 from vfax.host.jobs import JobOptions
 from vfax.host.service import HostOptions
 from vfax.leg import CallerOffer, InternetAware, LegOptions
+from vfax.record import Packets, RecordOptions
 from vfax.settings.model import Section, Settings
 from vfax.settings.words import parse_host_port
 from vfax.t30.options import AfterRtn, BadPage, Limits, T30Options, Timers
@@ -92,6 +94,10 @@ def endpoint_options(settings: Settings) -> EndpointOptions:
         public_address=settings.sip.public_address or None,
         media_ports=(settings.media.port_min, settings.media.port_max),
         journal=journal_folder(settings),
+        record=RecordOptions(
+            **same_names(RecordOptions, settings.journal) | {"packets": Packets(settings.journal.packets)}
+        ),
+        capture=CaptureOptions(**same_names(CaptureOptions, settings.journal) | {"pcap": Pcap(settings.journal.pcap)}),
         sip=SipOptions(**same_names(SipOptions, settings.sip)),
         leg=leg_options(settings),
     )
