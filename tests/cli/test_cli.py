@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import pytest
 import trio
+from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -25,6 +26,8 @@ from vfax.cli.screen import Silence
 from vfax.cli.send import keep_newest
 from vfax.cli.serve import _serve
 from vfax.codecs import tiff
+from vfax.codecs.dis import Resolution
+from vfax.codecs.header_line import header_rows
 from vfax.journal import read_journal
 from vfax.outcome import Cause
 from vfax.settings import load
@@ -257,6 +260,12 @@ def test_only_the_newest_journals_stay(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [*names[-2:], "notes.txt"]
 
 
+def test_a_resolution_that_is_none_is_refused_with_those_there_are(make_document: MakeDocument) -> None:
+    result = run("send", make_document(), "sip:fax@127.0.0.1:9", "--resolution", "72x72")
+    assert result.exit_code == exits.USAGE
+    assert "expected one of standard, fine, superfine, R16x15.4, 200x100" in result.stderr
+
+
 # --- loopback --------------------------------------------------------------------------------------
 
 
@@ -350,9 +359,27 @@ def test_a_fax_travels_from_send_to_serve_and_ctrl_c_ends_in_peace(
     assert received.stem == record.stem
     assert "2 pages, 14400 bit/s, ECM, MMR, standard" in rest
     assert str(received) in rest
-    assert [tiff.load_page(received, at).raster for at in (0, 1)] == [
-        tiff.load_page(document, at).raster for at in (0, 1)
-    ]
+    for at in (0, 1):
+        ours, theirs = tiff.load_page(document, at), tiff.load_page(received, at)
+        header = theirs.raster.removesuffix(ours.raster)
+        assert any(header)
+        assert len(header) == header_rows(Resolution.STANDARD) * 216
+
+
+@pytest.mark.realtime
+def test_a_picture_is_sent_as_fine_as_was_asked_for_and_without_a_header_if_wished(
+    serving: Serving, tmp_path: Path
+) -> None:
+    picture = tmp_path / "a.png"
+    Image.new("L", (864, 100), 128).save(picture)
+    sent = call(serving.uri, picture, "--json", "--resolution", "300x300", "--no-header")
+    assert sent.returncode == 0, sent.stdout + sent.stderr
+    assert json.loads(sent.stdout)["resolution"] == "300x300"
+    serving.process.send_signal(signal.SIGINT)
+    serving.process.wait(timeout=30)
+    (received,) = serving.spool.glob("inbox/*.tif")
+    (header,) = tiff.read_headers(received)
+    assert (header.x_dpi, header.y_dpi, header.width_px, header.rows) == (300, 300, 2592, 300)
 
 
 @pytest.mark.realtime

@@ -10,7 +10,7 @@ import typer
 
 from vfax import __version__
 from vfax.cli import exits
-from vfax.cli.common import one_line_errors, read_settings
+from vfax.cli.common import one_line_errors, read_for_images, read_settings
 from vfax.errors import SettingsError
 
 app = typer.Typer(
@@ -28,6 +28,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 NoEcm = Annotated[bool, typer.Option("--no-ecm", help="Do without error correction mode.")]
 MaxRate = Annotated[
     int | None, typer.Option("--max-rate", help="Fastest modulation: 2400, 4800, 7200, 9600, 12000 or 14400 bit/s.")
+]
+Resolution = Annotated[
+    str,
+    typer.Option("--resolution", metavar="NAME", help="Of images, as in [fax] resolutions: standard, fine, 300x300."),
 ]
 Files = Annotated[
     list[Path] | None, typer.Argument(metavar="FILE", help="TIFF or any image; several files are one fax.")
@@ -89,6 +93,8 @@ def send(
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to call from; any free port unless given.")
     ] = "",
+    resolution: Resolution = "fine",
+    no_header: Annotated[bool, typer.Option("--no-header", help="Put no header line on top of the pages.")] = False,
     no_ecm: NoEcm = False,
     max_rate: MaxRate = None,
     json: Json = False,
@@ -99,15 +105,17 @@ def send(
         if not files:
             given = f"{destination} alone" if destination else "nothing"
             raise SettingsError(f"{given} is too little to send: say vfax send FILE... SIP-URI")
-        settings = read_settings(config, _fax_overrides(no_ecm=no_ecm, max_rate=max_rate))
+        overrides = _fax_overrides(no_ecm=no_ecm, max_rate=max_rate) | {("fax", "header"): False if no_header else None}
+        settings, images = read_for_images(config, overrides, resolution)
         from vfax.cli.send import send as run
 
-        raise typer.Exit(run(settings, files, destination, listen=listen, as_json=json))
+        raise typer.Exit(run(settings, files, destination, listen=listen, resolution=images, as_json=json))
 
 
 @app.command(epilog=exits.help_text())
 def loopback(
     files: Files = None,
+    resolution: Resolution = "fine",
     no_ecm: NoEcm = False,
     max_rate: MaxRate = None,
     json: Json = False,
@@ -123,7 +131,7 @@ def loopback(
 ) -> None:
     """Send files from one instance to another on this machine, and compare what arrives."""
     with one_line_errors(as_json=json):
-        settings = read_settings(config, _fax_overrides(no_ecm=no_ecm, max_rate=max_rate))
+        settings, images = read_for_images(config, _fax_overrides(no_ecm=no_ecm, max_rate=max_rate), resolution)
         if not files:
             raise SettingsError("nothing is too little to send: say vfax loopback FILE...")
         from vfax.cli.loopback import Line
@@ -134,7 +142,7 @@ def loopback(
             line = Line(seed=simnet, loss=loss, duplicate=duplicate, reorder=reorder, delay=delay, jitter=jitter)
         elif loss or duplicate or reorder or jitter or delay != 0.02:
             raise typer.BadParameter("a line with faults is a simulated one: say --simnet SEED too")
-        raise typer.Exit(run(settings, files, line=line, as_json=json))
+        raise typer.Exit(run(settings, files, line=line, resolution=images, as_json=json))
 
 
 @app.command()
@@ -147,6 +155,30 @@ def inspect(
         from vfax.cli.inspect import inspect as run
 
         run(file, as_json=json)
+
+
+@app.command()
+def simulate(
+    calls: Annotated[int, typer.Option(min=1, help="How many calls.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed; each call takes the next one.")] = 0,
+    only: Annotated[str | None, typer.Option(metavar="KIND", help="Only scenarios of this kind.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes at once.")] = 1,
+    show: Annotated[bool, typer.Option("--show", help="Print the course of the call; with --calls 1.")] = False,
+    journals: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write both sides' journals there; with --calls 1.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Simulate calls with everything going wrong that dice can think of, and check what must never happen."""
+    with one_line_errors(as_json=json):
+        from vfax.cli.simulate import simulate as run
+        from vfax.simulation.scenario import Kind
+
+        kinds = {kind.value: kind for kind in Kind}
+        if only is not None and only not in kinds:
+            raise SettingsError(f"there is no kind {only}: say one of {', '.join(kinds)}")
+        kind = kinds[only] if only is not None else None
+        raise typer.Exit(run(calls=calls, seed=seed, only=kind, jobs=jobs, show=show, journals=journals, as_json=json))
 
 
 def _fax_overrides(*, no_ecm: bool, max_rate: int | None) -> dict[tuple[str, str], object | None]:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from vfax.cli import exits
 from vfax.cli.screen import say
+from vfax.codecs.dis import Resolution
 from vfax.errors import DocumentError, FaxError, LinkError, SettingsError, StoreError
 from vfax.settings import Settings, load
 
@@ -82,3 +83,16 @@ async def watch_signals(polite: Callable[[], None], impatient: Callable[[], None
         async for _ in signals:
             act()
             act = impatient
+
+
+def read_for_images(
+    config: Path | None, overrides: Mapping[tuple[str, str], object | None], name: str
+) -> tuple[Settings, Resolution]:
+    """The settings, and the resolution that images are to have: what is asked for may be used. Raises SettingsError."""
+    found = {resolution.title.lower(): resolution for resolution in Resolution}.get(name.lower())
+    if found is None:
+        expected = ", ".join(resolution.title for resolution in Resolution)
+        raise SettingsError(f"command line: --resolution {name}: expected one of {expected}")
+    settings = read_settings(config, overrides)
+    usable = (*settings.fax.resolutions, *({found.title} - set(settings.fax.resolutions)))
+    return settings.model_copy(update={"fax": settings.fax.model_copy(update={"resolutions": usable})}), found

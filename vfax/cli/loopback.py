@@ -37,11 +37,13 @@ class Line:
     jitter: float = 0.0
 
 
-def loopback(settings: Settings, files: Sequence[Path], *, line: Line | None, as_json: bool) -> int:
+def loopback(
+    settings: Settings, files: Sequence[Path], *, line: Line | None, resolution: Resolution, as_json: bool
+) -> int:
     """Send the files from one instance to another and compare; returns the exit code. Raises DocumentError."""
     with tempfile.TemporaryDirectory(prefix="vfax-loopback-") as folder:
         document = Path(folder) / "document.tif"
-        tiff.prepare_document(files, document)
+        tiff.prepare_document(files, document, resolution=resolution)
         if line is not None:
             return _simulated(settings, document, line, as_json=as_json)
         return _over_udp(settings, document, as_json=as_json)

@@ -19,6 +19,7 @@ from vfax.cli.common import make_journal_folder, out, print_json
 from vfax.cli.hosting import abort_when, interruptible, running
 from vfax.cli.screen import Screen, choose, say
 from vfax.codecs import tiff
+from vfax.codecs.dis import Resolution
 from vfax.errors import StoreError
 from vfax.host.records import FaxRecord
 from vfax.host.service import FaxService
@@ -28,8 +29,10 @@ KEPT_JOURNALS: Final = 100
 """Limit: journals of sent faxes that stay where the settings name no folder for them."""
 
 
-def send(settings: Settings, files: Sequence[Path], destination: str, *, listen: str, as_json: bool) -> int:
-    """Prepare the files as one document, send it, say how it went; returns the exit code.
+def send(
+    settings: Settings, files: Sequence[Path], destination: str, *, listen: str, resolution: Resolution, as_json: bool
+) -> int:
+    """Prepare the files as one document (images at `resolution`), send it, say how it went; returns the exit code.
 
     Raises SettingsError or DocumentError before anything is dialled.
     """
@@ -37,7 +40,7 @@ def send(settings: Settings, files: Sequence[Path], destination: str, *, listen:
     journal = _journal_folder(settings)
     with tempfile.TemporaryDirectory(prefix="vfax-send-") as folder:
         document = Path(folder) / "document.tif"
-        tiff.prepare_document(files, document)
+        tiff.prepare_document(files, document, resolution=resolution)
         with choose(out(), json=as_json) as screen:
             record, interrupted = trio.run(_send, settings, document, destination, listen, journal, screen)
     code = exits.INTERRUPTED if interrupted and not record.ok else exits.code_of(record.cause)
