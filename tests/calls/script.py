@@ -106,8 +106,8 @@ VERBS: Final[dict[str, frozenset[str]]] = {
     "ring": frozenset(),
     "sip": frozenset({"sdp", "status", "reason"}),
     # what vfax does
-    "hear": _HEARS | {"x", "preamble"},
-    "hear-tcf": _HEARS,
+    "hear": _HEARS | {"times", "x", "preamble"},
+    "hear-tcf": _HEARS | {"seconds"},
     "hear-page": _HEARS | {"modem", "short", "frames", "part", "flags"},
     "hear-tone": frozenset(),
     "nothing": frozenset(),

@@ -15,3 +15,10 @@ SCRIPTS: Final = sorted([*HERE.glob("peers/*.toml"), *HERE.glob("procedures/*.to
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_call_goes_as_its_script_says(path: Path) -> None:
     play(read(path))
+
+
+def test_every_entry_of_the_list_of_peer_faults_has_a_script() -> None:
+    scripts = {path: read(path) for path in HERE.glob("peers/*.toml")}
+    assert {script.entry for script in scripts.values()} == set(range(1, 65))
+    for path, script in scripts.items():
+        assert path.stem.startswith(f"{script.entry:02d}-"), path.name
