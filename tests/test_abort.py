@@ -19,18 +19,21 @@ from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.fsp.constants import FaxStatus
 from vfax.fsp.errors import FaxServiceError, InvalidHandle
 from vfax.fsp.structures import FaxReceive, FaxSend
+from vfax.leg import InternetAware, LegOptions
 from vfax.outcome import Cause, Outcome
 from vfax.transports.udp import format_address
 
 ANY_PORT = ("127.0.0.1", 0)
 WITHIN = 1.0  # an aborted fax has ended by then
+PACED = LegOptions(internet_aware=InternetAware.NEVER)
+"""A fax that takes the time of a modem: there must be a moment to abort it in."""
 
 
 class Caller:
     """The other side: a plain endpoint that sends one document."""
 
     def __init__(self, folder: Path) -> None:
-        self.endpoint = Endpoint(EndpointOptions(listen=ANY_PORT, journal=folder))
+        self.endpoint = Endpoint(EndpointOptions(listen=ANY_PORT, journal=folder, leg=PACED))
         self.folder = folder
         self.outcome: Outcome | None = None
         self.ended = trio.Event()
@@ -119,7 +122,7 @@ async def test_abort_while_sending(
     ended_early = trio.Event()
     async with trio.open_nursery() as nursery:
         stage = await staged.set_up(nursery, HeldDisk())
-        other = Endpoint(EndpointOptions(listen=ANY_PORT))
+        other = Endpoint(EndpointOptions(listen=ANY_PORT, leg=PACED))
 
         async def take(arrived: call.InboundCall) -> None:
             arrived.ring()

@@ -12,6 +12,7 @@ import trio.lowlevel
 from trio.testing import MockClock
 
 from vfax import call
+from vfax.leg import InternetAware, LegOptions
 from vfax.outcome import Cause
 
 DATA: Final = Path(__file__).parent / "data"
@@ -66,7 +67,8 @@ async def test_call_goes_on_under_rubbish(
         if isinstance(event, call.PageMoving):
             moving.set()
 
-    async with fax_pair() as (receiver, caller), trio.open_nursery() as nursery:
+    paced = LegOptions(internet_aware=InternetAware.NEVER)  # all of it comes while the call runs
+    async with fax_pair(paced) as (receiver, caller), trio.open_nursery() as nursery:
         document = make_document(pages=2, rows=500)
 
         async def send() -> None:

@@ -18,7 +18,7 @@ from tests.interop import serving
 from vfax import call
 from vfax.codecs import tiff
 from vfax.endpoint import Endpoint, EndpointOptions
-from vfax.leg import LegOptions
+from vfax.leg import InternetAware, LegOptions
 from vfax.transports.t38 import T38Options
 
 PAGES: Final = 5
@@ -51,7 +51,8 @@ class Sender:
         self._document = document
 
     async def send(self, uri: str) -> None:
-        options = EndpointOptions(listen=("127.0.0.1", 0), leg=LegOptions(line=T38Options(pace=PACE)))
+        paced = LegOptions(line=T38Options(pace=PACE), internet_aware=InternetAware.NEVER)
+        options = EndpointOptions(listen=("127.0.0.1", 0), leg=paced)
         endpoint = Endpoint(options)
         async with trio.open_nursery() as nursery:
             await nursery.start(endpoint.run, lambda arrived: arrived.refuse(486))
