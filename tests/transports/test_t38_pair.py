@@ -21,12 +21,13 @@ from vfax.signals import (
     Transmission,
     TransmissionDone,
 )
-from vfax.transports.parameters import T38Parameters
+from vfax.transports.parameters import ErrorCorrection, T38Parameters
 from vfax.transports.simnet import BadLine
 from vfax.transports.t38 import T38Line, T38Options
 from vfax.transports.udptl import Packet
 
 AGREED = T38Parameters(max_datagram=400)
+FEC = ErrorCorrection.FEC
 TSI = b"\xff\xc0\x43" + b"\x2c" * 20
 DCS = b"\xff\xc8\x41\x00\x62\x1f"
 PPS = b"\xff\xc8\xfd\x2f\x00\x00\x07"
@@ -48,7 +49,7 @@ FAX = (
 class Pair:
     """Two lines with a network between them, in virtual time. `heard` is by end: 0 the first, 1 the second."""
 
-    def __init__(self, *networks: BadLine, options: T38Options | None = None, **agreed: int) -> None:
+    def __init__(self, *networks: BadLine, options: T38Options | None = None, **agreed: object) -> None:
         self.now = 0.0
         self.networks = networks
         parameters = replace(AGREED, **agreed)  # type: ignore[arg-type]
@@ -240,3 +241,25 @@ def test_line_time_can_be_shortened_between_two_of_us() -> None:
     pair.run_to_silence()
     assert unpadded(pair.heard[1]) == EXPECTED
     assert pair.now < 1.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_parity_repairs_a_whole_fax_with_bursts_of_loss(seed: int) -> None:
+    pair = Pair(clean(), clean(), options=T38Options(send_fec=True), max_datagram=1400, error_correction=FEC)
+    dice = random.Random(seed)
+    lost_at = -20
+
+    def lose(datagram: bytes) -> bool:
+        nonlocal lost_at
+        sequence = Packet.decode(datagram).sequence
+        if sequence > 10 and sequence >= lost_at + 15 and dice.random() < 0.1:
+            lost_at = sequence
+        return lost_at <= sequence < lost_at + 3
+
+    pair.lose[0] = lose
+    pair.say(0, *FAX)
+    pair.run_to_silence()
+    counters = pair.lines[1].counters
+    assert unpadded(pair.heard[1]) == EXPECTED
+    assert counters.repaired >= 30
+    assert counters.lost == 0

@@ -1,4 +1,5 @@
 import math
+import random
 from dataclasses import replace
 from itertools import groupby, pairwise
 
@@ -433,3 +434,30 @@ def test_every_burst_carries_its_octets_and_ends_once(
     assert len(wire.data(FieldType.HDLC_FCS_OK)) == len(frames) - 1
     types = {value.type for _, value in wire.values() if isinstance(value, Data)}
     assert types == {DataType[modem.name.replace("TER", "")]}
+
+
+def test_ten_minutes_of_page_data_do_not_drift_and_no_packet_is_late() -> None:
+    wire = Wire().say(SendImage(Modem.V17_14400, False, bytes(range(1, 251)) * 4320)).run()
+    packets = wire.data(FieldType.T4_NON_ECM_DATA)
+    first = packets[0][0]
+    late, octets = [], 0
+    for at, data in packets:
+        late.append(at - (first + octets * 8 / 14400))
+        octets += len(data)
+    assert octets * 8 / 14400 > 600
+    assert max(map(abs, late)) < 1e-6
+
+
+@pytest.mark.parametrize("rate", [Modem.V27TER_2400, Modem.V29_9600, Modem.V17_14400])
+def test_timers_late_at_random_are_never_late_in_sum(rate: Modem) -> None:
+    dice = random.Random(11)
+    wire = Wire().say(SendImage(rate, False, bytes(range(1, 251)) * 100))
+    while not wire.done:
+        wire.now = max(wire.now, wire.line.next_timeout() + dice.choice((0.0, 0.0, 0.004, 0.02)))
+        wire.line.handle_timeout(wire.now)
+        wire.collect()
+    packets = wire.data(FieldType.T4_NON_ECM_DATA)
+    first, octets = packets[0][0], 0
+    for at, data in packets:
+        assert -0.021 < at - (first + octets * 8 / rate.rate_bps) < 0.021 + 0.03
+        octets += len(data)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vfax.codecs import ifp
 from vfax.errors import DecodeError
-from vfax.transports.udptl import Delivery, Fec, Missing, Packet, Recovery, Repaired, Sender
+from vfax.transports.udptl import RING, Delivery, Fec, FecShape, Missing, Packet, Recovery, Repaired, Sender
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent.parent / "data" / "t38_vectors.json").read_text())
 
@@ -299,3 +299,120 @@ def test_new_announcement_keeps_the_numbers() -> None:
 
 def test_first_datagram_brings_only_what_is_whole_up_to_itself() -> None:
     assert Recovery().receive(Packet(3, b"three", (b"two", b"", b"none"))) == [b"two", b"three"]
+
+
+@pytest.mark.parametrize(("span", "rows"), [(1, 1), (3, 1), (3, 3), (2, 2), (4, 2)])
+def test_sender_writes_the_vectors_of_parity(span: int, rows: int) -> None:
+    by_number = {
+        v["decoded"]["seq_number"]: v["hex"]
+        for v in VECTORS
+        if v["kind"] == "udptl" and v["name"].startswith(f"udptl-fec-span{span}-entries{rows}-")
+    }
+    assert by_number
+    sender = Sender(1400)
+    sender.protect(FecShape(span, rows))
+    scenario = next(v for v in VECTORS if v["name"] == "scenario-red3-no-loss")
+    for item in scenario["decoded"]["delivered"]:
+        datagram = sender.send(bytes.fromhex(item["ifp"]), 1)
+        if item["seq_number"] in by_number:
+            assert datagram.hex() == by_number[item["seq_number"]]
+
+
+@given(
+    st.lists(st.integers(1, 180), min_size=4, max_size=40),
+    st.integers(1, 16),
+    st.integers(1, 16),
+    st.sampled_from([88, 200, 400, 1400]),
+)
+def test_parity_of_ours_is_that_of_the_definition_and_fits(
+    sizes: list[int], span: int, rows: int, announced: int
+) -> None:
+    sender = Sender(announced)
+    sender.protect(FecShape(span, rows))
+    sent: list[bytes] = []
+    for n, size in enumerate(sizes):
+        packet = bytes((n + k) % 251 for k in range(min(size, sender.capacity(1))))
+        datagram = sender.send(packet, 1)
+        assert len(datagram) <= announced
+        fec = Packet.decode(datagram).fec
+        assert fec is not None
+        count = len(fec.rows)
+        assert count * fec.span <= min(n, RING)
+        for index, row in enumerate(fec.rows):
+            members = [sent[n + index - k * count] for k in range(1, fec.span + 1)]
+            total = 0
+            for member in members:
+                total ^= int.from_bytes(member.ljust(len(row), b"\0"), "big")
+            assert (len(row), row) == (max(map(len, members)), total.to_bytes(len(row), "big"))
+        sent.append(packet)
+
+
+@given(st.lists(st.booleans(), min_size=8, max_size=80), st.sampled_from([(3, 3), (2, 2), (1, 1), (4, 3), (1, 5)]))
+def test_parity_of_ours_gives_back_what_it_can_and_never_another(arrives: list[bool], shape: tuple[int, int]) -> None:
+    sender = Sender(1400)
+    sender.protect(FecShape(*shape))
+    datagrams = [sender.send(payload(n), 1) for n in range(len(arrives) + 1)]
+    recovery = Recovery()
+    kept = [d for d, ok in zip(datagrams, [True, *arrives], strict=True) if ok]
+    here, missing = numbered(0, feed(recovery, [Packet.decode(d) for d in kept]))
+    for number, delivery in here.items():
+        octets = delivery.ifp.rstrip(b"\0") if isinstance(delivery, Repaired) else delivery
+        assert octets == payload(number)
+    assert recovery.counters.lost == len(missing)
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_burst_as_long_as_the_rows_costs_nothing(lost: int) -> None:
+    sender = Sender(1400)
+    sender.protect(FecShape(3, 3))
+    datagrams = [sender.send(payload(n), 1) for n in range(60)]
+    gone = {n for start in range(12, 56, 12) for n in range(start, start + lost)}
+    recovery = Recovery()
+    got = feed(recovery, [Packet.decode(d) for n, d in enumerate(datagrams) if n not in gone])
+    assert plain(got) == [payload(n) for n in range(60)]
+    assert recovery.counters.repaired == len(gone)
+
+
+def test_parity_can_be_put_on_and_off_in_mid_stream() -> None:
+    sender, recovery = Sender(400), Recovery()
+    got: list[Delivery] = []
+    for n in range(30):
+        sender.protect(FecShape(2, 2) if 10 <= n < 20 else None)
+        packet = Packet.decode(sender.send(payload(n), 2))
+        assert (packet.fec is not None) is (10 <= n < 20)
+        got += recovery.receive(packet)
+    assert got == [payload(n) for n in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("announced", "rate_bps", "ms", "depth", "fits", "whole"),
+    [
+        # one packet of `ms` at `rate_bps` with `depth` earlier ones: does it fit, and how large is the datagram
+        (None, 14400, 30, 3, True, 244),
+        (0, 14400, 30, 3, True, 244),
+        (1401, 14400, 30, 3, True, 244),
+        (1400, 14400, 40, 3, True, 316),
+        (400, 14400, 40, 3, True, 316),
+        (316, 14400, 40, 3, True, 316),
+        (315, 14400, 40, 3, True, 238),
+        (238, 14400, 40, 2, True, 238),
+        (172, 14400, 20, 3, True, 172),
+        (160, 14400, 40, 2, True, 160),
+        (124, 14400, 30, 3, True, 124),
+        (123, 14400, 30, 3, False, 124),  # 20 ms packets are needed
+        (122, 14400, 20, 3, True, 88),
+        (88, 14400, 20, 1, True, 88),
+        (87, 14400, 20, 1, True, 88),  # means the IFP alone
+        (72, 14400, 40, 3, False, 316),  # an IFP of 77 is too large, redundancy stands on top
+        (72, 14400, 30, 3, True, 244),
+    ],
+)
+def test_datagram_sizes_are_those_of_both_readings(
+    announced: int | None, rate_bps: int, ms: int, depth: int, fits: bool, whole: int
+) -> None:
+    sender = Sender(announced)
+    packet = bytes(5 + rate_bps * ms // 8000)
+    for _ in range(6):
+        datagram = sender.send(packet, depth)
+    assert len(datagram) == whole
+    assert (len(packet) <= sender.capacity(1)) is fits

@@ -184,10 +184,8 @@ class Sender:
     def _send_parity(self, entry: bytes, shape: FecShape, *, fitting: bool) -> bytes:
         """The same with parity. Fewer rows where they do not fit, or where too little has been sent yet."""
         sent = self._sent
-        rows: list[bytes] = []
-        span = 0
-        for count in range(min(shape.rows, len(sent)), 0, -1):
-            span = min(shape.span, len(sent) // count)
+        span = shape.span
+        for count in range(min(shape.rows, len(sent) // span), 0, -1):
             rows = [_parity_row(sent, count, index, span) for index in range(count)]
             size = 6 + len(entry) + sum(map(len, rows))
             if size <= self._limit or (count == 1 and not fitting and size <= MAX_DATAGRAM):
