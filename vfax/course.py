@@ -27,8 +27,15 @@ MAX_PAGES: Final = 10_000
 MAX_WORDS: Final = 300
 """Limit: characters kept of what a frame says."""
 
+DATA_AFTER: Final = 3.0
+"""Seconds after our last word in which the peer may have done no more than train."""
+
 PREFACES: Final = frozenset({"NSF", "CSI", "NSC", "CIG", "PWD", "SEP", "NSS", "TSI", "SUB", "SID", "PSA", "CIA", "ISP"})
 """Frames that go before the one that counts."""
+
+
+ANSWERS: Final = frozenset({"CFR", "FTT", "CTR", "MCF", "RTP", "RTN", "PIP", "PIN", "PPR", "ERR", "RNR"})
+"""Frames that answer a sender's command: saying it again afterwards is no repetition."""
 
 
 class JournalLine(Protocol):
@@ -119,6 +126,13 @@ class Course:
         return self.page > 0 and self.page not in self.confirmed[-1:]
 
     @property
+    def data_came(self) -> bool:
+        """The peer went on sending after our last word: page data, although no row of it may have come out."""
+        if self.said is None or self.packet_at is None:
+            return False
+        return self.packet_at > self.said.at + DATA_AFTER
+
+    @property
     def rates(self) -> list[int]:
         """Rates of the trainings, each once, in the order they were tried."""
         return list(dict.fromkeys(rate for rate, _ in self.trainings))
@@ -184,8 +198,7 @@ class Course:
             self.heard = one
             self.heard_before = self.heard_before if name == "DCN" else one
         elif name != "DCN":
-            unanswered = self.said is not None and (self.heard is None or self.heard.at < self.said.at)
-            again = self.said is not None and self.said.name == name and unanswered
+            again = self.said is not None and self.said.name == name and not self._answered()
             self.said_times = self.said_times + 1 if again else 1
             self.said = one
 
@@ -194,6 +207,10 @@ class Course:
         self.at = max(self.at, at)
         self.packet_at = packet_at
         self._count(counters)
+
+    def _answered(self) -> bool:
+        heard, said = self.heard, self.said
+        return heard is not None and said is not None and heard.name in ANSWERS and heard.at > said.at
 
     # --- both -------------------------------------------------------------------------------------
 
@@ -290,6 +307,8 @@ def course_of(lines: Iterable[JournalLine]) -> Course:
     course = Course()
     for line in lines:
         if line.kind == "outcome":
+            if course.t38_at is None:  # else the counters have told the end; keeping the document came after it
+                course.at = max(course.at, line.t)
             break
         course.read(line)
     return course

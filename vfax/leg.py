@@ -512,7 +512,7 @@ class Leg:
             if isinstance(event, t30.Ended):
                 outcome = event.outcome
                 if outcome.cause is Cause.PEER_HUNG_UP:  # all that T.30 can know of it
-                    outcome = replace(outcome, cause=down)
+                    outcome = replace(outcome, cause=down, sentence="")
                 self._sip.append(HangUp(""))
                 self._finish(outcome, now, reason)
             else:
@@ -530,8 +530,9 @@ class Leg:
             outcome = replace(outcome, cause=Cause.ABORTED)
         outcome = replace(outcome, duration=now - self._began)
         self._close_course(now)
-        sending = self._incoming is None
-        outcome = verdict.explain(outcome, self.course, sending=sending, evidence=evidence or outcome.sentence)
+        outcome = verdict.explain(
+            outcome, self.course, sending=self._media.sending, evidence=evidence or outcome.sentence
+        )
         self._state = S.DONE
         self._events.append(Finished(outcome))
 

@@ -74,6 +74,11 @@ class LegMedia:
         """Whether T.38 runs."""
         return self._engine is not None
 
+    @property
+    def sending(self) -> bool:
+        """Whether this end sends the pages. Polling turns the called side into the sender."""
+        return not self._called if self._engine is None else self._engine.sending
+
     # --- in --------------------------------------------------------------------------------------
 
     def receive(self, datagram: bytes, source: Address, now: float) -> None:
@@ -82,19 +87,14 @@ class LegMedia:
         if line is None:
             self.early += 1
             return
+        if line.is_stream:
+            self.strangers += 1
+            return
         if source != self.locked and not self._lock(line, datagram, source):
             return
         line.receive(datagram, now)
         self._pump(now)
 
-        if line.is_stream:
-            self.strangers += 1
-            return
-    def order(self, order: t30.Order, now: float) -> None:
-        """Give the T.30 engine an order; harmless before there is one."""
-        if self._engine is not None:
-            self._engine.command(order, now)
-            self._pump(now)
     def read_stream(self, octets: bytes, now: float) -> None:
         """Take what the connection brought, where T.38 runs over one."""
         if self.line is not None and self.line.is_stream:
@@ -102,6 +102,11 @@ class LegMedia:
             self.line.receive(octets, now)
             self._pump(now)
 
+    def order(self, order: t30.Order, now: float) -> None:
+        """Give the T.30 engine an order; harmless before there is one."""
+        if self._engine is not None:
+            self._engine.command(order, now)
+            self._pump(now)
 
     def handle_timeout(self, now: float) -> None:
         """Send what is due, notice what did not come."""

@@ -95,7 +95,8 @@ def sip_words(status: int) -> str:
 def _sentence(row: Row, outcome: Outcome, course: Course) -> str:
     what = row.sentence.format(**_words(outcome, course))
     proof = ", ".join(text for text in (PROOFS[name](outcome, course) for name in row.proofs) if text)
-    said = f"{what} ({proof})" if proof else what
+    open_end = f"{what[:-1]}; " if what.endswith(")") else f"{what} ("  # one pair of parentheses is enough
+    said = f"{open_end}{proof})" if proof else what
     if outcome.ok:
         return f"{said}."
     return f"{said}; {_pages(outcome, course)}. {row.hint or RETRIES[outcome.retry]}"
@@ -104,11 +105,12 @@ def _sentence(row: Row, outcome: Outcome, course: Course) -> str:
 def _words(outcome: Outcome, course: Course) -> dict[str, str]:
     confirmed = outcome.pages_confirmed
     following = max((course.confirmed or [confirmed])[-1], confirmed) + 1
-    page = course.page or following
+    page = course.page if course.in_page else following
     answered = course.at - course.answered_at if course.answered_at is not None else course.at
     return {
         "page": str(page),
         "next": str(following),
+        "last": str(course.page or confirmed),
         "unsent": str(following),
         "lost_page": str(course.lost_page or following),
         "all_pages": {1: "its only page", 2: "both pages"}.get(confirmed, f"all {confirmed} pages"),
@@ -116,14 +118,15 @@ def _words(outcome: Outcome, course: Course) -> dict[str, str]:
         "bad_rows": _count(outcome.bad_rows, "row"),
         "rate": f"{course.rate_bps or outcome.rate_bps} bit/s",
         "answered_for": f"{answered:.0f} s",
-        "step": STEPS[bool(outcome.sending)][outcome.phase].format(page=page if course.in_page else following),
+        "step": STEPS[bool(outcome.sending)][outcome.phase].format(page=page),
         "cause": outcome.cause.value,
     }
 
 
 def _pages(outcome: Outcome, course: Course) -> str:
     sent = bool(outcome.sending)
-    count, partial = outcome.pages_confirmed, outcome.pages_partial
+    count = outcome.pages_confirmed
+    partial = max(0, outcome.pages_partial - (course.lost_page > 0))  # what the store lost is not kept
     if not count and not partial and outcome.phase in (Phase.IDLE, Phase.CALL):
         return "nothing was sent" if sent else "nothing was received"
     known = course.confirmed if len(course.confirmed) == count else list(range(1, count + 1))
@@ -161,7 +164,9 @@ def _seen(outcome: Outcome, _: Course) -> str:
     return "" if outcome.sip_status and words == REASONS.get(outcome.sip_status) else words
 
 
-def _silence(_: Outcome, course: Course) -> str:
+def _silence(outcome: Outcome, course: Course) -> str:
+    if outcome.sending and outcome.phase is Phase.MESSAGE:
+        return ""  # while we send a page the other machine has nothing to say
     return f"no T.38 packet for {course.silence:.0f} s" if course.silence >= SILENT else ""
 
 

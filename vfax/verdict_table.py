@@ -85,7 +85,6 @@ class V(StrEnum):
     MODE_NOT_OFFERED = "mode-not-offered"
     CALLER_DCN = "caller-dcn"
     CALLER_DCN_AFTER_FTT = "caller-dcn-after-ftt"
-    CALLER_SILENT_IN_TRAINING = "caller-silent-in-training"
     CALLER_HUNG_UP_IN_TRAINING = "caller-hung-up-in-training"
     # pages, sending
     DCN_IN_PAGE = "dcn-in-page"
@@ -110,12 +109,10 @@ class V(StrEnum):
     SILENT_BETWEEN_PAGES = "silent-between-pages"
     SENDER_DCN_BETWEEN_PAGES = "sender-dcn-between-pages"
     SENDER_DCN_IN_PAGE = "sender-dcn-in-page"
-    SENDER_DCN_AFTER_PAGE = "sender-dcn-after-page"
     SENDER_HUNG_UP_BETWEEN_PAGES = "sender-hung-up-between-pages"
     SENDER_HUNG_UP_IN_PAGE = "sender-hung-up-in-page"
     SENDER_HUNG_UP_AFTER_PAGE = "sender-hung-up-after-page"
     PAGE_TOO_DAMAGED = "page-too-damaged"
-    PAGE_WITHOUT_ROWS = "page-without-rows"
     CORRECTION_INCOMPLETE = "correction-incomplete"
     # this side
     ABORTED_BEFORE_FAX = "aborted-before-fax"
@@ -230,15 +227,21 @@ def _after_pages(outcome: Outcome, course: Course) -> bool:
 
 
 def _in_page(outcome: Outcome, course: Course) -> bool:
-    return outcome.phase is Phase.MESSAGE and course.in_page
+    """A page has begun to come and is not confirmed."""
+    return outcome.phase in (Phase.MESSAGE, Phase.POST_MESSAGE) and (course.in_page or course.data_came)
 
 
 def _dcs_came(_: Outcome, course: Course) -> bool:
     return course.frames_in.get("DCS", 0) > 0
 
 
+def _nothing_of_page(outcome: Outcome, course: Course) -> bool:
+    return outcome.phase in (Phase.MESSAGE, Phase.POST_MESSAGE) and not (course.in_page or course.data_came)
+
+
 def _ftt_said(_: Outcome, course: Course) -> bool:
-    return course.said is not None and course.said.name == "FTT"
+    """The last training was not good enough."""
+    return bool(course.trainings) and not course.trainings[-1][1]
 
 
 def _dis_again(_: Outcome, course: Course) -> bool:
@@ -259,14 +262,21 @@ def _wait_said(_: Outcome, course: Course) -> bool:
 def _answers_came(_: Outcome, course: Course) -> bool:
     """Since our last command something was heard, though nothing that answers it."""
     heard, said = course.heard_before, course.said
-    return heard is not None and said is not None and course.said_times == 1 and heard.at > said.at
+    return heard is not None and said is not None and heard.at > said.at
 
 
-def _no_rows(outcome: Outcome, _: Course) -> bool:
-    return "no row" in outcome.evidence
+def _stopped(outcome: Outcome, course: Course) -> bool:
+    """In a page, or what looks like its end: a burst that just stops is taken as ended after a long silence."""
+    if not (course.in_page or course.data_came):
+        return False
+    return outcome.phase is Phase.MESSAGE or (outcome.phase is Phase.POST_MESSAGE and course.silence >= CUT_OFF)
 
 
 # --- advice that depends on the facts -------------------------------------------------------------
+
+CUT_OFF: Final = 14.0
+"""Seconds of silence at the end of a call that began within a page: after a page's proper end, T2 would have been over
+by then."""
 
 SLOW_BPS: Final = 4800
 MANY_REQUESTS: Final = 3
@@ -722,6 +732,18 @@ _DIALOG: Final = (
 
 _PHASE_B_SENDING: Final = (
     _row(
+        V.NEXT_DOCUMENT_UNANSWERED,
+        _SEND,
+        (_C.NO_RESPONSE, _C.T1_EXPIRED),
+        "The other machine did not come back for the page after page {last}",
+        _R.TX_NODIS,
+        Retry.NOW,
+        lambda outcome, course: (
+            outcome.phase is Phase.IDENTIFY and _after_pages(outcome, course) and not _said("DCS")(outcome, course)
+        ),
+        proofs=("silence", "heard"),
+    ),
+    _row(
         V.NO_PACKETS,
         _SEND,
         _C.T1_EXPIRED,
@@ -788,7 +810,7 @@ _PHASE_B_SENDING: Final = (
         _R.TX_PHBDEAD,
         Retry.LOWER_RATE,
         _all(_phase(Phase.IDENTIFY), _dis_again),
-        proofs=("said", "lost"),
+        proofs=("lost",),
     ),
     _row(
         V.TRAINING_UNANSWERED,
@@ -910,20 +932,10 @@ _PHASE_B_RECEIVING: Final = (
         V.SILENT_BETWEEN_PAGES,
         _TAKE,
         (_C.NO_COMMAND, _C.T1_EXPIRED),
-        "The other machine fell silent after page {page}, with more to come",
+        "The other machine fell silent after page {last}, with more to come",
         _R.RX_T2EXPMPS,
         Retry.NOW,
         lambda outcome, course: outcome.phase is Phase.IDENTIFY and _after_pages(outcome, course),
-        proofs=("silence", "heard"),
-    ),
-    _row(
-        V.CALLER_SILENT_IN_TRAINING,
-        _TAKE,
-        (_C.NO_COMMAND, _C.T1_EXPIRED),
-        "The other machine fell silent while both were getting ready",
-        _R.RX_T2EXP,
-        Retry.LATER,
-        _phase(Phase.IDENTIFY),
         proofs=("silence", "heard"),
     ),
     _row(
@@ -1008,16 +1020,6 @@ _PAGES_SENDING: Final = (
         proofs=("waits", "silence"),
     ),
     _row(
-        V.NEXT_DOCUMENT_UNANSWERED,
-        _SEND,
-        (_C.NO_RESPONSE, _C.T1_EXPIRED),
-        "The other machine did not come back for the page after page {page}",
-        _R.TX_NODIS,
-        Retry.NOW,
-        _said("EOM"),
-        proofs=("said", "silence"),
-    ),
-    _row(
         V.ANSWERS_MAKE_NO_SENSE,
         _SEND,
         _C.NO_RESPONSE,
@@ -1062,7 +1064,7 @@ _PAGES_SENDING: Final = (
         _R.UNCERTAIN,
         Retry.NEVER,
         lambda _, course: not course.frames_in.get("DCN") and course.said_times < 3,
-        proofs=("seen", "said"),
+        proofs=("said",),
         hint=_ASK_FIRST,
     ),
     _row(
@@ -1096,7 +1098,7 @@ _PAGES_RECEIVING: Final = (
         "The other machine stopped sending in the middle of page {page}",
         _R.RX_NOCARRIER,
         _by_line(Retry.NOW),
-        lambda outcome, course: course.in_page and outcome.phase is Phase.MESSAGE,
+        _stopped,
         proofs=("silence", "rows", "lost"),
     ),
     _row(
@@ -1106,7 +1108,7 @@ _PAGES_RECEIVING: Final = (
         "The other machine announced page {next} and then sent nothing of it",
         _R.RX_NOFAX,
         _by_line(Retry.NOW),
-        _phase(Phase.MESSAGE),
+        _nothing_of_page,
         proofs=("silence", "heard"),
     ),
     _row(
@@ -1122,20 +1124,10 @@ _PAGES_RECEIVING: Final = (
         V.SENDER_DCN_IN_PAGE,
         _TAKE,
         _C.PEER_DISCONNECTED,
-        "The other machine ended the fax (DCN) in the middle of page {page}",
+        "The other machine ended the fax (DCN) before page {page} was complete",
         _R.RX_DCNDATA,
         _by_line(Retry.NOW),
-        lambda outcome, course: outcome.phase is Phase.MESSAGE and course.in_page,
-        proofs=("repeats", "lost"),
-    ),
-    _row(
-        V.SENDER_DCN_AFTER_PAGE,
-        _TAKE,
-        _C.PEER_DISCONNECTED,
-        "The other machine ended the fax (DCN) after the data of page {page}, before it could be confirmed",
-        _R.RX_DCNFAX,
-        _by_line(Retry.NOW),
-        lambda outcome, course: outcome.phase is Phase.POST_MESSAGE and course.in_page,
+        _in_page,
         proofs=("repeats", "lost"),
     ),
     _row(
@@ -1151,10 +1143,10 @@ _PAGES_RECEIVING: Final = (
         V.SENDER_HUNG_UP_IN_PAGE,
         _TAKE,
         _C.PEER_HUNG_UP,
-        "The other side hung up in the middle of page {page}",
+        "The other side hung up while page {page} was still coming",
         _R.CALLDROPPED,
         _by_line(Retry.NOW),
-        lambda outcome, course: outcome.phase is Phase.MESSAGE and course.in_page,
+        lambda outcome, course: outcome.phase is Phase.MESSAGE and _in_page(outcome, course),
         proofs=("seen", "silence", "rows", "lost"),
     ),
     _row(
@@ -1164,7 +1156,7 @@ _PAGES_RECEIVING: Final = (
         "The other side hung up after the data of page {page}, before it could be confirmed",
         _R.CALLDROPPED,
         _by_line(Retry.NOW),
-        lambda outcome, course: outcome.phase is Phase.POST_MESSAGE and course.in_page,
+        lambda outcome, course: outcome.phase is Phase.POST_MESSAGE and _in_page(outcome, course),
         proofs=("seen", "silence", "lost"),
     ),
     _row(
@@ -1175,16 +1167,6 @@ _PAGES_RECEIVING: Final = (
         _R.CALLDROPPED,
         _by_line(Retry.NOW),
         proofs=("seen", "silence"),
-    ),
-    _row(
-        V.PAGE_WITHOUT_ROWS,
-        _TAKE,
-        _C.PAGE_REFUSED,
-        "Page {page} came without a single row that can be read",
-        _R.RX_ECMPHD,
-        _slower,
-        _no_rows,
-        proofs=("repeats", "lost"),
     ),
     _row(
         V.PAGE_TOO_DAMAGED,

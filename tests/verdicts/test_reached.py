@@ -1,0 +1,597 @@
+"""Every verdict is reached by a call: a real leg, a peer that misbehaves, and the journal that both leave behind."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vfax import call
+from vfax.codecs.dis import Resolution
+from vfax.codecs.frames import Fcf, Frame
+from vfax.course import Course, Said, course_of
+from vfax.endpoint import Endpoint, EndpointOptions
+from vfax.errors import DocumentError
+from vfax.journal import Entry, read_journal
+from vfax.leg import Answer, CallerOffer, Invite, LegOptions, Offer
+from vfax.outcome import Cause, Outcome, Phase, Retry, T30Result
+from vfax.signals import FrameReceived, Modem, SendEcm, SendFrames, SendImage, SendTraining
+from vfax.t30 import values as t30
+from vfax.t30.options import Limits, T30Options, Timers
+from vfax.transports.parameters import T38Parameters
+from vfax.transports.sip import values as sip
+from vfax.transports.sip.negotiation import MediaKind, MediaSession
+from vfax.transports.udp import format_address
+from vfax.verdict import Verdict, explain, judge
+from vfax.verdict_table import ALONE, ROWS, V
+
+if TYPE_CHECKING:
+    Stage = Any
+    Play = Any
+
+KEY: Final = 1
+AUDIO: Final = LegOptions(caller_offer=CallerOffer.AUDIO)
+PLAIN: Final = T30Options(ecm=False)
+Scene = Callable[["Stage"], "Play"]
+
+
+def fax(**changes: object) -> LegOptions:
+    """Options of a leg whose T.30 differs."""
+    return LegOptions(fax=replace(T30Options(), **changes))  # type: ignore[arg-type]
+
+
+def refused(status: int, *, heard: bool = True, options: LegOptions = AUDIO) -> Scene:
+    """The INVITE ends with a status."""
+
+    def answer(play: "Play", order: object) -> bool:
+        if isinstance(order, Invite):
+            play.signal(sip.Refused(KEY, status, "", heard=heard))
+        return True
+
+    return lambda stage: stage.play(True, options=options, answers=answer)
+
+
+def rings_only(play: "Play", order: object) -> bool:
+    """180, and nothing else."""
+    if isinstance(order, Invite):
+        play.signal(sip.Progress(KEY, 180, "Ringing", b""))
+    return True
+
+
+def silent_sip(_: "Play", __: object) -> bool:
+    """Nothing."""
+    return True
+
+
+def audio_then(act: Callable[["Play", object], None]) -> Callable[["Play", object], bool]:
+    """The call is answered with audio; `act` does the rest."""
+    theirs = MediaSession(host="192.0.2.9", port=30000, parameters=T38Parameters(), session_id=2)
+
+    def answer(play: "Play", order: object) -> bool:
+        match order:
+            case Invite(sdp):
+                play.signal(sip.Answered(KEY, theirs.answer(sdp, want=MediaKind.ANY).sdp))
+                act(play, order)
+            case Answer(sdp):
+                play.signal(sip.Confirmed(KEY, b""))
+                act(play, order)
+            case _:
+                act(play, order)
+        return True
+
+    return answer
+
+
+def refuse_switch(play: "Play", order: object) -> None:
+    """488 to the re-INVITE."""
+    if isinstance(order, Offer):
+        play.signal(sip.OfferRefused(KEY, 488, "Not Acceptable Here"))
+
+
+def never_mind(_: "Play", order: object) -> None:
+    """Audio for ever; an offer has no answer."""
+
+
+def after_answer(*events: sip.SipEvent) -> Callable[["Play", object], None]:
+    """Events once the call is up."""
+
+    def act(play: "Play", order: object) -> None:
+        if isinstance(order, Invite | Answer):
+            play.at(1.0, lambda: play.signal(*events))
+
+    return act
+
+
+def audio_offer() -> bytes:
+    return MediaSession(host="192.0.2.9", port=30000, parameters=T38Parameters(), session_id=2).offer_audio()
+
+
+def nothing_arrives(direction: str, _: int) -> bool:
+    """One way only."""
+    return direction == "in"
+
+
+def some_lost(direction: str, number: int) -> bool:
+    """Bursts of loss that redundancy cannot mend."""
+    return direction == "in" and number % 90 in range(40, 46)
+
+
+def lost_out(direction: str, number: int) -> bool:
+    """The same the other way."""
+    return direction == "out" and number % 90 in range(40, 46)
+
+
+def later(order: t30.Order, after: float) -> Callable[["Stage", "Play"], "Play"]:
+    """Give the leg an order of ours after some seconds."""
+
+    def act(_: "Stage", play: "Play") -> "Play":
+        play.at(after, lambda: play.order(order))
+        return play
+
+    return act
+
+
+def ordered(sending: bool, order: t30.Order, after: float) -> Scene:
+    return lambda stage: later(order, after)(stage, stage.play(sending))
+
+
+def signalled(sending: bool, event: sip.SipEvent, after: float) -> Scene:
+    def scene(stage: "Stage") -> "Play":
+        play = stage.play(sending)
+        play.at(after, lambda: play.signal(event))
+        return play
+
+    return scene
+
+
+def damage(play: "Play", order: object) -> object:
+    """The peer's plain pages and trainings become noise."""
+    if isinstance(order, SendImage):
+        return (replace(order, data=bytes(order.data[:40]) + b"\x5a\xc3" * (len(order.data) // 2)),)
+    return (order,)
+
+
+def bad_training(_: "Play", order: object) -> object:
+    """The peer's training is cut to almost nothing."""
+    return (replace(order, octets=20),) if isinstance(order, SendTraining) else (order,)
+
+
+def gone_after_bad_training(play: "Play", order: object) -> object:
+    """A training that cannot be used, and nothing after it."""
+    if isinstance(order, SendTraining):
+        play.at(3.0, play.vanish)
+    return bad_training(play, order)
+
+
+def no_training(play: "Play", order: object) -> object:
+    """DCS and then nothing; the sender never gives up."""
+    if isinstance(order, SendTraining) or "DCN" in names(order):
+        return ()
+    return (order,)
+
+
+def answers_nonsense(_: "Play", order: object) -> object:
+    """A caller that says CFR when DCS is due."""
+    if "DCS" in names(order):
+        return (SendFrames((Frame(Fcf.CFR).encode(),)),)
+    return () if "DCN" in names(order) else (order,)
+
+
+def names(order: object) -> tuple[str, ...]:
+    """The T.30 names in a burst."""
+    return tuple(Frame.decode(one).fcf.title for one in order.frames) if isinstance(order, SendFrames) else ()
+
+
+def aborted_soon(stage: "Stage") -> "Play":
+    """While it rings."""
+    play = stage.play(True, answers=rings_only)
+    play.at(5.0, lambda: play.order(t30.Abort("the user wished so")))
+    return play
+
+
+def dcn_in_page(stage: "Stage") -> "Play":
+    """The receiver cuts in with DCN while we send."""
+    play = stage.play(True, rows=200)
+    play.at(14.0, lambda: play.cut_with(stage.frame(Fcf.DCN)))
+    return play
+
+
+def chooses_jbig(_: "Play", order: object) -> object:
+    """A DCS that chooses what nobody offered."""
+    if "DCS" not in names(order):
+        return (order,)
+    info = bytearray(Frame.decode(order.frames[-1]).info) + bytes(10)  # type: ignore[attr-defined]
+    for octet in range(2, 9):
+        info[octet] |= 1
+    info[9] |= 0x04  # bit 78
+    return (SendFrames((Frame(Fcf.DCS, bytes(info)).encode(),)),)
+
+
+def misses_a_frame(signal: object) -> bool:
+    """The peer never gets the first frame of a block."""
+    if not isinstance(signal, FrameReceived) or signal.modem is Modem.V21:
+        return False
+    return signal.octets[2:4] == bytes((Fcf.FCD.value, 0))
+
+
+def gives_up_a_frame(_: "Play", order: object) -> object:
+    """The first frame of a block never comes."""
+    if not isinstance(order, SendEcm):
+        return (order,)
+    return (replace(order, frames=tuple(one for one in order.frames if one[2:4] != bytes((Fcf.FCD.value, 0)))),)
+
+
+def not_ready(stage: "Stage") -> "Play":
+    """RNR to everything."""
+
+    def twist(_: "Play", order: object) -> object:
+        return (stage.frame(Fcf.RNR),) if "MCF" in stage.names(order) else (order,)
+
+    return stage.play(True, pages=2, twist=twist)
+
+
+SCENES: Final[dict[V, Scene]] = {
+    # success
+    V.DELIVERED: lambda stage: stage.play(True, pages=3),
+    V.DELIVERED_WITH_REPEATS: lambda stage: stage.play(True, lose=lost_out, rows=200),
+    V.RECEIVED: lambda stage: stage.play(False, pages=3),
+    V.RECEIVED_WITH_REPEATS: lambda stage: stage.play(False, lose=some_lost, rows=200),
+    V.RECEIVED_WITH_MARKS: lambda stage: stage.play(
+        False,
+        theirs=PLAIN,
+        rows=200,
+        lose=lambda direction, number: direction == "in" and number in range(220, 226),
+    ),
+    V.RECEIVED_WITHOUT_GOODBYE: lambda stage: stage.play(False, twist=stage.vanish_at("DCN")),
+    # the call: sending
+    V.BUSY: refused(486),
+    V.RANG_IN_VAIN: lambda stage: stage.play(True, answers=rings_only),
+    V.NOT_AVAILABLE: refused(480),
+    V.NO_ANSWER: refused(408),
+    V.ADDRESS_INCOMPLETE: refused(484),
+    V.ADDRESS_MOVED: refused(302),
+    V.ADDRESS_UNKNOWN: refused(404),
+    V.LOGIN_REQUIRED: refused(407),
+    V.FORBIDDEN: refused(403),
+    V.DECLINED: refused(603),
+    V.AUDIO_REFUSED: refused(488),
+    V.CALL_REJECTED: refused(421),
+    V.T38_REFUSED: refused(488, options=LegOptions(caller_retries_audio=False)),
+    V.T38_DECLINED: lambda stage: stage.play(
+        True,
+        answers=lambda play, order: (
+            isinstance(order, Invite)
+            and (play.signal(sip.Answered(KEY, order.sdp.replace(b"m=image 20000", b"m=image 0"))) or True)
+        ),
+    ),
+    V.SWITCH_REFUSED: lambda stage: stage.play(True, options=AUDIO, answers=audio_then(refuse_switch)),
+    V.NOT_A_FAX: lambda stage: stage.play(True, options=AUDIO, answers=audio_then(never_mind)),
+    V.SIP_SILENT: refused(408, heard=False),
+    V.SERVER_OVERLOADED: refused(503),
+    V.SERVER_FAILED: refused(500),
+    V.CALL_LOST_ITS_WAY: refused(482),
+    V.ANSWER_UNREADABLE: lambda stage: stage.play(
+        True,
+        answers=lambda play, order: isinstance(order, Invite) and (play.signal(sip.Answered(KEY, b"rubbish")) or True),
+    ),
+    V.HUNG_UP_BEFORE_FAX: lambda stage: stage.play(
+        True, options=AUDIO, answers=audio_then(after_answer(sip.HungUp(KEY, "")))
+    ),
+    # the call: receiving
+    V.OFFER_UNUSABLE: lambda stage: stage.play(False, offer=b"hello"),
+    V.CALLER_REFUSED_SWITCH: lambda stage: stage.play(False, offer=audio_offer(), answers=audio_then(refuse_switch)),
+    V.CALLER_NOT_A_FAX: lambda stage: stage.play(False, offer=audio_offer(), answers=audio_then(never_mind)),
+    V.CALLER_HUNG_UP_BEFORE_FAX: lambda stage: stage.play(
+        False, offer=audio_offer(), answers=audio_then(after_answer(sip.HungUp(KEY, "")))
+    ),
+    # the call: both
+    V.DIALOG_LOST: lambda stage: stage.play(
+        False, offer=audio_offer(), answers=audio_then(after_answer(sip.DialogLost(KEY, "no ACK came")))
+    ),
+    V.DIALOG_LOST_IN_FAX: signalled(True, sip.DialogLost(KEY, "481 to a refresh"), 16.0),
+    # phase B, sending
+    V.NO_PACKETS: lambda stage: stage.play(True, lose=nothing_arrives),
+    V.NO_SIGNAL: lambda stage: stage.play(True, twist=stage.instead("DIS")),
+    V.NO_CAPABILITIES: lambda stage: stage.play(True, twist=stage.instead("DIS", stage.frame(Fcf.MCF))),
+    V.NO_COMMON_MODE: lambda stage: stage.play(
+        True, options=fax(modems=frozenset({Modem.V17_14400}), min_rate_bps=14400), theirs=T30Options(max_rate_bps=4800)
+    ),
+    V.DCN_FOR_CALL: lambda stage: stage.play(True, twist=stage.instead("DIS", stage.frame(Fcf.DCN))),
+    V.DCN_FOR_TRAINING: lambda stage: stage.play(True, twist=stage.instead("CFR", stage.frame(Fcf.DCN))),
+    V.DCS_UNHEARD: lambda stage: stage.play(
+        True, twist=stage.instead("CFR", stage.frame(Fcf.DIS, T30Options().capabilities().encode()))
+    ),
+    V.TRAINING_UNANSWERED: lambda stage: stage.play(True, twist=stage.vanish_at("CFR")),
+    V.TRAINING_REFUSED: lambda stage: stage.play(True, twist=stage.instead("CFR", stage.frame(Fcf.FTT))),
+    V.HUNG_UP_IN_TRAINING: lambda stage: stage.play(True, twist=stage.hang_up_at("CFR")),
+    # phase B, receiving
+    V.CALLER_NO_PACKETS: lambda stage: stage.play(False, lose=nothing_arrives),
+    V.CALLER_NO_SIGNAL: lambda stage: stage.play(False, twist=stage.mute("DCS", "DCN")),
+    V.CALLER_NO_DCS: lambda stage: stage.play(False, twist=answers_nonsense),
+    V.TRAINING_MISSING: lambda stage: stage.play(False, twist=no_training),
+    V.TRAINING_UNUSABLE: lambda stage: stage.play(False, twist=gone_after_bad_training),
+    V.MODE_NOT_OFFERED: lambda stage: stage.play(False, twist=chooses_jbig),
+    V.CALLER_DCN: lambda stage: stage.play(False, twist=stage.instead("DCS", stage.frame(Fcf.DCN))),
+    V.CALLER_DCN_AFTER_FTT: lambda stage: stage.play(
+        False, twist=bad_training, theirs=T30Options(modems=frozenset({Modem.V27TER_2400}))
+    ),
+    V.CALLER_HUNG_UP_IN_TRAINING: lambda stage: stage.play(False, twist=stage.hang_up_at("DCS")),
+    # pages, sending
+    V.DCN_IN_PAGE: dcn_in_page,
+    V.DCN_AFTER_PAGE: lambda stage: stage.play(True, pages=2, twist=stage.instead("MCF", stage.frame(Fcf.DCN))),
+    V.HUNG_UP_IN_PAGE: signalled(True, sip.HungUp(KEY, "Q.850;cause=31"), 16.0),
+    V.HUNG_UP_AFTER_PAGE: lambda stage: stage.play(True, pages=2, twist=stage.hang_up_at("MCF")),
+    V.PAGE_UNANSWERED: lambda stage: stage.play(True, pages=2, twist=stage.vanish_at("MCF")),
+    V.ANSWERS_MAKE_NO_SENSE: lambda stage: stage.play(True, pages=2, twist=stage.instead("MCF", stage.frame(Fcf.CFR))),
+    V.RECEIVER_NEVER_READY: not_ready,
+    V.RATE_CHANGE_UNANSWERED: lambda stage: stage.play(True, deaf=misses_a_frame, twist=stage.vanish_at("CTR")),
+    V.CORRECTION_UNANSWERED: lambda stage: stage.play(
+        True, deaf=misses_a_frame, twist=stage.vanish_at("ERR"), options=fax(max_rate_bps=2400)
+    ),
+    V.PAGE_REFUSED: lambda stage: stage.play(True, theirs=replace(PLAIN, rtn_from=0.0, rtn_limit=99)),
+    V.CORRECTION_FAILED: lambda stage: stage.play(True, deaf=misses_a_frame, options=fax(max_rate_bps=2400)),
+    V.LAST_PAGE_UNANSWERED: lambda stage: stage.play(True, twist=stage.vanish_at("MCF")),
+    V.LAST_PAGE_HUNG_UP: lambda stage: stage.play(True, twist=stage.hang_up_at("MCF")),
+    V.LAST_PAGE_DCN: lambda stage: stage.play(True, twist=stage.instead("MCF", stage.frame(Fcf.DCN))),
+    # pages, receiving
+    V.PAGE_NEVER_CAME: lambda stage: stage.play(
+        False, twist=lambda play, order: play.vanish() or () if isinstance(order, SendEcm) else (order,)
+    ),
+    V.STOPPED_IN_PAGE: lambda stage: stage.play(
+        False, pages=3, rows=200, twist=stage.in_page(lambda play: play.vanish(), number=3, after=5.0)
+    ),
+    V.SILENT_AFTER_PAGE: lambda stage: stage.play(False, twist=stage.vanish_at("PPS")),
+    V.SENDER_DCN_IN_PAGE: lambda stage: stage.play(
+        False, rows=200, twist=stage.in_page(lambda play: play.cut_with(stage.frame(Fcf.DCN)))
+    ),
+    V.SENDER_DCN_BETWEEN_PAGES: lambda stage: stage.play(
+        False,
+        pages=2,
+        twist=stage.second_page(lambda play: (stage.frame(Fcf.DCN),)),
+    ),
+    V.SENDER_HUNG_UP_BETWEEN_PAGES: lambda stage: stage.play(
+        False, pages=2, twist=stage.second_page(lambda play: play.at(0.0, play.hang_up) or ())
+    ),
+    V.SENDER_HUNG_UP_IN_PAGE: lambda stage: stage.play(
+        False, pages=2, rows=200, twist=stage.in_page(lambda play: play.hang_up(), number=2, after=5.0)
+    ),
+    V.SENDER_HUNG_UP_AFTER_PAGE: lambda stage: stage.play(False, twist=stage.hang_up_at("PPS")),
+    V.PAGE_TOO_DAMAGED: lambda stage: stage.play(False, theirs=PLAIN, rows=200, twist=damage),
+    V.CORRECTION_INCOMPLETE: lambda stage: stage.play(
+        False, twist=gives_up_a_frame, theirs=T30Options(max_rate_bps=2400)
+    ),
+    # this side
+    V.SENDING_ABORTED: ordered(True, t30.Abort("the user wished so"), 16.0),
+    V.RECEIVING_ABORTED: ordered(False, t30.Abort("the user wished so"), 16.0),
+    V.PAGE_NOT_STORED: lambda stage: stage.play(
+        False, pages=2, store=lambda number: (0.1, "No space left on device" if number == 2 else "")
+    ),
+    V.STORE_TOO_SLOW: lambda stage: stage.play(False, store=lambda number: (500.0, "")),
+    V.PAGE_NOT_CODED: lambda stage: stage.play(
+        True, pages=2, document=lambda number: "the file is gone" if number == 2 else ""
+    ),
+    V.LIMIT_SENDING: lambda stage: stage.play(True, rows=400, options=fax(timers=Timers(page=5.0))),
+    V.LIMIT_RECEIVING: lambda stage: stage.play(False, pages=3, options=fax(limits=Limits(pages=2))),
+}
+"""Verdicts that a leg alone can reach, and how."""
+
+
+TWO_KINDS: Final = (Resolution.FINE, Resolution.STANDARD)
+
+SCENES[V.NEXT_DOCUMENT_UNANSWERED] = lambda stage: stage.play(
+    True, formats=TWO_KINDS, twist=stage.vanish_at("DIS", after=1)
+)
+SCENES[V.SILENT_BETWEEN_PAGES] = lambda stage: stage.play(
+    False, formats=TWO_KINDS, twist=stage.vanish_at("DCS", after=1)
+)
+SCENES[V.ABORTED_BEFORE_FAX] = lambda stage: aborted_soon(stage)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_call_reaches_the_verdict_and_its_journal_says_the_same(name: V, stage: "Stage", tmp_path: Path) -> None:
+    outcome = SCENES[name](stage).run()
+    assert outcome.verdict == name, outcome.sentence
+    said = judge(read_journal(tmp_path / "call.jsonl"))
+    assert (said.name, said.sentence) == (name, outcome.sentence)
+    assert (said.outcome.retry, said.outcome.t30_result) == (outcome.retry, outcome.t30_result)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_the_course_told_live_and_read_from_the_journal_are_one(name: V, stage: "Stage", tmp_path: Path) -> None:
+    play = SCENES[name](stage)
+    play.run()
+    read = course_of(read_journal(tmp_path / "call.jsonl"))
+    live = play.leg.course
+    for field in fields(Course):
+        assert rounded(getattr(read, field.name)) == rounded(getattr(live, field.name)), field.name
+
+
+def rounded(fact: object) -> object:
+    """Moments to a tenth of a second: a journal has milliseconds."""
+    if isinstance(fact, Said):
+        return fact.name, fact.words, pytest.approx(fact.at, abs=0.05)
+    return pytest.approx(fact, abs=0.05) if isinstance(fact, float) else fact
+
+
+# --- calls that never get as far as a leg ---------------------------------------------------------
+
+
+def judged(folder: Path) -> list[Verdict]:
+    """What each journal says."""
+    return [judge(read_journal(path)) for path in sorted(folder.glob("*.jsonl"))]
+
+
+async def through_endpoint(
+    folder: Path, on_call: Callable[[call.InboundCall], None], destination: str = "", document: Path | None = None
+) -> tuple[Outcome | None, list[Verdict]]:
+    """One call from one endpoint to another: the caller's outcome, and what both journals say."""
+    options = EndpointOptions(listen=("127.0.0.1", 0), journal=folder)
+    called, caller = Endpoint(options), Endpoint(options)
+    outcome = None
+    async with trio.open_nursery() as nursery:
+        await nursery.start(called.run, on_call)
+        await nursery.start(caller.run, on_call)
+        one = caller.outbound()
+        to = destination or f"sip:1@{format_address(called.address)}"
+        request = call.SendRequest(document=document or folder, destination=to, local_id="", caller_name="")
+        with suppress(DocumentError):
+            outcome = await one.send(request, publish=lambda event: None)
+        await trio.sleep(0.2)
+        nursery.cancel_scope.cancel()
+    return outcome, judged(folder)
+
+
+@pytest.mark.parametrize(
+    ("status", "name"), [(486, V.REFUSED_BUSY), (480, V.REFUSED_UNANSWERED), (603, V.REFUSED_HERE)]
+)
+async def test_a_call_that_this_side_refuses(
+    status: int, name: V, tmp_path: Path, make_document: Callable[..., Path]
+) -> None:
+    document = make_document()
+    _, said = await through_endpoint(tmp_path, lambda arrived: arrived.refuse(status), document=document)
+    assert name in {one.name for one in said}
+    assert {one.outcome.sending for one in said} == {True, False}
+
+
+async def test_a_destination_that_cannot_be_called(tmp_path: Path, make_document: Callable[..., Path]) -> None:
+    document = make_document()
+    outcome, said = await through_endpoint(tmp_path, lambda arrived: None, "mailto:nobody", document)
+    assert outcome is not None
+    assert (outcome.verdict, [one.name for one in said]) == (V.NAME_UNRESOLVED, [V.NAME_UNRESOLVED])
+
+
+async def test_a_document_that_is_none(tmp_path: Path) -> None:
+    text = tmp_path / "letter.tif"
+    text.write_text("no picture")
+    _, said = await through_endpoint(tmp_path, lambda arrived: None, document=text)
+    assert [one.name for one in said] == [V.DOCUMENT_UNREADABLE]
+
+
+async def test_a_fault_of_ours_says_so(tmp_path: Path, make_document: Callable[..., Path]) -> None:
+    def stumble(arrived: call.InboundCall) -> None:
+        raise ValueError("a fault of the host")
+
+    document = make_document()
+    _, said = await through_endpoint(tmp_path, stumble, document=document)
+    assert V.FAULT in {one.name for one in said}
+
+
+BY_TABLE: Final[dict[V, tuple[Cause, Phase, bool]]] = {
+    V.NO_LINE: (Cause.LINE_UNAVAILABLE, Phase.CALL, True),
+    V.NO_LINE_FOR_CALL: (Cause.LINE_UNAVAILABLE, Phase.CALL, False),
+    V.CALLER_GAVE_UP: (Cause.PEER_HUNG_UP, Phase.CALL, False),
+    V.DOCUMENT_NOT_STORED: (Cause.STORAGE, Phase.RELEASE, False),
+    V.FAILED_SENDING: (Cause.NO_COMMAND, Phase.MESSAGE, True),
+    V.FAILED_RECEIVING: (Cause.NO_RESPONSE, Phase.MESSAGE, False),
+}
+"""What calls reach by way of files, ports and hosts (tests/test_endpoint.py), and what no call should ever reach."""
+
+
+@pytest.mark.parametrize("name", BY_TABLE)
+def test_what_happens_around_a_call_has_its_verdict(name: V) -> None:
+    cause, phase, sending = BY_TABLE[name]
+    assert explain(Outcome(cause=cause, phase=phase), Course(), sending=sending, evidence="why").verdict == name
+
+
+OTHERS: Final = {
+    V.REFUSED_BUSY,
+    V.REFUSED_UNANSWERED,
+    V.REFUSED_HERE,
+    V.NAME_UNRESOLVED,
+    V.DOCUMENT_UNREADABLE,
+    V.FAULT,
+}
+
+
+def test_every_verdict_is_reached_by_a_test() -> None:
+    assert set(SCENES) | set(BY_TABLE) | OTHERS | set(ALONE) == set(V)
+
+
+def test_no_two_verdicts_say_the_same() -> None:
+    sentences = [row.sentence for row in ROWS] + [text for text, _, _ in ALONE.values()]
+    assert len(sentences) == len(set(sentences)) == len(set(V))
+
+
+# --- journals that have no outcome ----------------------------------------------------------------
+
+
+def test_a_journal_cut_off_anywhere_still_tells_how_far_it_came(stage: "Stage", tmp_path: Path) -> None:
+    stage.play(False, pages=2).run()
+    path = tmp_path / "call.jsonl"
+    whole = path.read_bytes().splitlines(keepends=True)
+    cut = tmp_path / "cut.jsonl"
+    for count in range(1, len(whole) - 1, 7):
+        cut.write_bytes(b"".join(whole[:count]) + whole[count][:9])
+        said = judge(read_journal(cut))
+        assert said.name == V.UNFINISHED
+        assert said.outcome.t30_result == T30Result.UNKNOWN
+        assert any("cannot be read" in one for one in said.evidence)
+    assert "page 1 is complete" in said.sentence or "pages 1-2 are complete" in said.sentence
+
+
+@pytest.mark.parametrize(
+    ("octets", "name"),
+    [
+        (b"", V.EMPTY_JOURNAL),
+        (b"\n\n", V.EMPTY_JOURNAL),
+        (b"II*\0\x08\0\0\0", V.NO_JOURNAL),
+        (b'{"a": 1}\n[]\n', V.NO_JOURNAL),
+        (b'{"at":"","t":0,"kind":"frame"}\n', V.NO_JOURNAL),
+        (b'{"at":"","t":0,"kind":"call"}\n', V.UNFINISHED),
+        (b'{"at":"","t":0,"kind":"outcome","cause":"never-heard-of"}\n', V.UNFINISHED),
+    ],
+)
+def test_files_that_are_no_whole_journal_have_a_verdict_too(octets: bytes, name: V, tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(octets)
+    said = judge(read_journal(path))
+    assert said.name == name
+    assert said.sentence.endswith(".")
+
+
+NAMES: Final = (
+    *("direction", "name", "words", "rate_bps", "ok", "number", "what", "rows", "frames", "cause", "phase", "lost"),
+    *("received", "silent", "text", "media", "status", "sip_status", "pages_confirmed", "bad_rows", "sending"),
+    *("evidence", "summary", "duration"),
+)
+VALUES: Final = st.sampled_from(("complete", "no-carrier", "message", "started", "confirmed", "in", "out"))
+ANYTHING: Final = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | st.lists(st.integers(), max_size=2)
+)
+FACTS: Final = st.dictionaries(st.sampled_from(NAMES), ANYTHING | VALUES)
+KINDS: Final = st.sampled_from(
+    ("call", "frame", "page", "training", "outcome", "counters", "refused", "t38", "lost", "unreadable", "sip", "???")
+)
+
+
+@given(st.lists(st.builds(Entry, st.just(""), st.floats(0, 1e9), KINDS, FACTS), max_size=12))
+def test_no_journal_makes_the_judge_raise(entries: list[Entry]) -> None:
+    said = judge(entries)
+    assert said.name in set(V)
+    assert said.sentence.endswith(".")
+    assert said.sentence.isprintable()
+
+
+# --- advice ---------------------------------------------------------------------------------------
+
+
+def test_many_repeats_at_a_high_rate_ask_for_a_lower_one_and_at_a_low_rate_for_plain_pages() -> None:
+    course = Course(frames_in={"PPR": 4}, trainings=[(14400, True)], page=1, t38_at=0.0)
+    lost = Outcome(cause=Cause.PEER_HUNG_UP, phase=Phase.POST_MESSAGE)
+    assert explain(lost, course, sending=True).retry is Retry.LOWER_RATE
+    course.trainings.append((4800, True))
+    assert explain(lost, course, sending=True).retry is Retry.NO_ECM
+    course.frames_in.clear()
+    assert explain(lost, course, sending=True).retry is Retry.NOW
+
+
+@pytest.mark.parametrize("verdict", [V.LAST_PAGE_UNANSWERED, V.LAST_PAGE_HUNG_UP, V.LAST_PAGE_DCN])
+def test_a_fax_that_may_have_arrived_is_not_to_be_sent_again_blindly(verdict: V, stage: "Stage") -> None:
+    outcome = SCENES[verdict](stage).run()
+    assert (outcome.cause, outcome.retry) == (Cause.UNCERTAIN, Retry.NEVER)
+    assert "Ask whether it has arrived" in outcome.sentence
