@@ -16,7 +16,7 @@ from typing import Final
 
 from vfax.codecs.dis import Agreement
 from vfax.journal import MAX_PACKET, Journal, JsonValue, facts_of, pack_packet, pack_packets
-from vfax.leg import CallUp, Finished, LegEvent, LegOptions, LegOrder, Switched, SwitchRefused
+from vfax.leg import CallUp, Finished, LegEvent, LegOptions, LegOrder, StreamLost, Switched, SwitchRefused
 from vfax.plain import plain_of
 from vfax.t30 import values as t30
 from vfax.transports.erase import PageEraser
@@ -191,6 +191,8 @@ class CallRecord:
                 self._order(now, what="abort", why=why)
             case t30.LineDown():
                 self._order(now, what="line-down", why="aborted")
+            case StreamLost():
+                self._order(now, what="line-down", why="network")
             case _:
                 pass
 

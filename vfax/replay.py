@@ -9,7 +9,7 @@ engine says, so a difference is shown where it begins; what follows may be its c
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -119,7 +119,7 @@ class Recording:
     """One end's view of a call, from the moment T.38 was agreed.
 
     `ended` is False when the recording stops before the call does (`why_short`): only what came before is compared.
-    `outcome` is None when nobody wrote it down.
+    `outcome` is None when nobody wrote it down, `pages` likewise; with `only_said` the frames are those that were sent.
     """
 
     options: LegOptions
@@ -134,6 +134,7 @@ class Recording:
     ended: bool = True
     why_short: str = ""
     redacted: bool = False
+    only_said: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -222,11 +223,21 @@ class _Player:
     def _take_step(self, step: Step) -> None:
         match step:
             case Arrived(_, datagram):
-                self._media.receive(datagram, PEER, self._now)
+                self._arrive(datagram)
             case Switched(_, parameters, held):
                 self._media.fax(T38Media(PEER, parameters, held), self._now)
             case Told():
                 self._tell(step)
+
+    def _arrive(self, datagram: bytes) -> None:
+        line = self._media.line
+        if line is None or not line.is_stream:
+            self._media.receive(datagram, PEER, self._now)
+            return
+        self._media.read_stream(datagram, self._now)
+        if line.broken:
+            self._down = Cause.NETWORK
+            self._media.order(t30.LineDown(), self._now)
 
     def _tell(self, told: Told) -> None:
         about = _about(told)
@@ -346,7 +357,10 @@ def compare(recording: Recording, replayed: Replayed) -> tuple[Difference, ...]:
 
 
 def _first_frame(recording: Recording, replayed: Replayed) -> Difference | None:
-    was, now = recording.frames, replayed.frames
+    was: Sequence[Seen] = recording.frames
+    now: Sequence[Seen] = replayed.frames
+    if recording.only_said:
+        now = [seen for seen in now if seen.sent and seen.octets]
     at = next((at for at, (one, two) in enumerate(zip(was, now, strict=False)) if not one.like(two)), -1)
     if at < 0:
         at = _where_one_ends(len(was), len(now), ended=recording.ended)

@@ -181,5 +181,31 @@ def simulate(
         raise typer.Exit(run(calls=calls, seed=seed, only=kind, jobs=jobs, show=show, journals=journals, as_json=json))
 
 
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A journal, or a capture (pcap, pcapng) with T.38.")],
+    end: Annotated[
+        str, typer.Option("--as", metavar="END", help="Of a capture: replay caller or called; both unless given.")
+    ] = "",
+    redact: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="Write a copy without page data instead of replaying.")
+    ] = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Run a recorded call through the engine of today: 0 when it does the same, 1 when something differs."""
+    with one_line_errors(as_json=json):
+        if end not in ("", "caller", "called"):
+            raise SettingsError(f"--as {end}: expected caller or called")
+        from vfax.cli import replay as room
+        from vfax.settings import wiring
+
+        if redact is not None:
+            room.redact(file, redact)
+            raise typer.Exit
+        options = wiring.leg_options(read_settings(config, {}))
+        raise typer.Exit(room.run(file, end=end, options=options, as_json=json))
+
+
 def _fax_overrides(*, no_ecm: bool, max_rate: int | None) -> dict[tuple[str, str], object | None]:
     return {("fax", "ecm"): False if no_ecm else None, ("fax", "max_rate"): max_rate}
