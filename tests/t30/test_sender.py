@@ -139,6 +139,26 @@ def test_an_answer_begun_before_the_question_is_not_its_answer(bench: Any) -> No
     assert not script.of(PageConfirmed)
 
 
+def test_an_answer_begun_while_the_command_is_being_said_is_that_of_one_said_twice_before(bench: Any) -> None:
+    script = called(bench.script(sending=True, pages=3), NO_ECM)
+    coded(script, 1).says(Fcf.CFR)
+    coded(script, 2).left().left().wait(4.5).left().says(Fcf.MCF)  # MPS twice: a second MCF is on its way
+    assert [event.number for event in script.of(PageConfirmed)] == [1]
+    coded(script, 3).left().wait(0.2).hear(SignalStarted(Modem.V21)).wait(1.0)  # MPS of page 2 is being said
+    script.hear(FrameReceived(Modem.V21, Frame(Fcf.MCF).encode()), SignalEnded(Modem.V21)).left()
+    assert [event.number for event in script.of(PageConfirmed)] == [1]
+    script.says(Fcf.MCF)
+    assert [event.number for event in script.of(PageConfirmed)] == [1, 2]
+
+
+def test_an_answer_begun_in_our_silence_behind_the_command_is_its_answer(bench: Any) -> None:
+    script = called(bench.script(sending=True, pages=2), NO_ECM)
+    coded(script, 1).says(Fcf.CFR).left().wait(1.2).hear(SignalStarted(Modem.V21))
+    script.wait(0.15).hear(TransmissionDone()).wait(1.0)
+    script.hear(FrameReceived(Modem.V21, Frame(Fcf.MCF).encode()), SignalEnded(Modem.V21))
+    assert [event.number for event in script.of(PageConfirmed)] == [1]
+
+
 # --- phase C -------------------------------------------------------------------------------------
 
 

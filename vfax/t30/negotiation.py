@@ -22,6 +22,9 @@ _TCF_SECONDS: Final = 1.5
 _V17_FAILURES: Final = 2  # trainings after which slower V.17 is pointless (field): V.29 is next
 _UNPACED_TRIES: Final = 2  # DCS without training that no CFR followed: then with it
 _ASKED: Final = (S.AWAIT_CFR, S.AWAIT_ANSWER, S.AWAIT_CTR)
+_EARLY: Final = 0.25
+"""Seconds before all of a command has left that its answer may begin: the frame is whole, its end and our silence are
+still to come (175 ms by default)."""
 
 
 class Negotiation(Terminal):
@@ -60,13 +63,23 @@ class Negotiation(Terminal):
 
     def _heed(self, frame: Frame) -> None:
         """An answer counts only if its burst began after the question: an older one answers something else."""
-        stale = self.state in _ASKED and self._burst_at < self._asked_at and frame.fcf is not Fcf.DCN
+        stale = self.state in _ASKED and self._burst_at < self._heard_from() and frame.fcf is not Fcf.DCN
         if stale:
             self.ignored += 1
             return
         if frame.fcf is not Fcf.RNR and self.state is S.AWAIT_ANSWER:
             self._due.pop(Timer.T5, None)
         super()._heed(frame)
+
+    def _heard_from(self) -> float:
+        """From when on a burst can be the answer to our command.
+
+        A command behind a page that was said once is answered when it has left, not while it is being said: what begins
+        then is the late second answer to a command before it that was said twice.
+        """
+        if self.state is not S.AWAIT_ANSWER or self._tries > 1:
+            return self._asked_at
+        return max(self._asked_at, (self._now if self._talking else self._left_at) - _EARLY)
 
     def _call(self) -> Line | None:
         self._start(Timer.T1, self._timers.t1)

@@ -263,6 +263,7 @@ class Terminal(Turns):
         if not self._talking:
             return
         self._talking = False
+        self._left_at = self._now
         self._due.pop(Timer.LEAVING, None)
         if self.state is S.CLOSING:
             if self._leaving and self._cause is not Cause.ABORTED:

@@ -77,6 +77,7 @@ class Turns:
         self._remote_id = ""
         self._x = False  # X of our frames: set once a valid DIS was heard
         self._talking = False
+        self._left_at = now  # when all we said had left
         self._armed: Timer | None = None  # starts when our signal has left
         self._paused: tuple[Timer, float] | None = None  # stopped by flags
         self._flags = False  # a V.21 burst of the peer is on
