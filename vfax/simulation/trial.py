@@ -68,7 +68,7 @@ class Evidence:
 
 
 def patience(scenario: Scenario) -> float:
-    """By when both sides must have ended: virtual seconds. A page that codes badly may go several times at 2400 bit/s."""
+    """By when both sides must have ended, in virtual seconds: a page may go several times at 2400 bit/s."""
     store = scenario.store
     return 900.0 + sum(300.0 + store.keeping + store.reading + len(page.raster) / 100 for page in scenario.pages)
 
