@@ -31,6 +31,9 @@ from vfax.transports.sip.values import Address, CallKey
 from vfax.transports.tcp import MediaSocket
 from vfax.transports.udp import UdpSocket, address_towards
 
+MAX_UNCLAIMED = 8
+"""Limit: messages that are kept until their call is known."""
+
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -78,7 +81,7 @@ class Endpoint:
         self._turn = 0
         self._wake = trio.Event()
         self._armed = math.inf
-        self._unclaimed: sip.MessageSeen | None = None
+        self._unclaimed: list[sip.MessageSeen] = []  # of a call that the agent has not told of yet
         self._socket: UdpSocket | None = None
         self._agent: Agent | None = None
 
@@ -168,7 +171,7 @@ class Endpoint:
         elif isinstance(event, sip.IncomingCall):
             self._offer_call(event)
         elif isinstance(event, sip.MessageSeen) and event.call not in self._calls:
-            self._unclaimed = event
+            self._unclaimed = [*(one for one in self._unclaimed[-MAX_UNCLAIMED:] if one.call == event.call), event]
         elif event.call is not None and (carried := self._calls.get(event.call)) is not None:
             if isinstance(event, sip.Released):
                 del self._calls[event.call]
@@ -177,9 +180,10 @@ class Endpoint:
     def _offer_call(self, event: sip.IncomingCall) -> None:
         carried = IncomingFax(self, event)
         self._calls[event.call] = carried
-        if self._unclaimed is not None and self._unclaimed.call == event.call:
-            carried.on_sip(self._unclaimed)  # the INVITE itself: it is seen before it is a call
-        self._unclaimed = None
+        for seen in self._unclaimed:  # the INVITE itself, and our 100
+            if seen.call == event.call:
+                carried.on_sip(seen)
+        self._unclaimed = []
         status, why = _objection(event.offer, self.options.leg.tcp)
         if status:
             carried.refuse(status, why)
