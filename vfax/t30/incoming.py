@@ -46,6 +46,11 @@ class Block:
         """True after a DCS in the middle of the page."""
         return self._again is not None
 
+    def says_again(self, other: Fingerprints) -> bool:
+        """True when the frames since then are those of another block, as far as they have come."""
+        again = self._again or {}
+        return bool(again) and all(other.get(number) == hash(data) for number, data in again.items())
+
     def started_over(self) -> "Block":
         """The frames since then as a block of their own."""
         block = Block(self._agreed)
@@ -145,6 +150,7 @@ class IncomingPage:
         self.agreement = agreement
         self.ecm = ecm
         self.blocks = 0  # confirmed blocks of this page
+        self._first: Fingerprints = {}  # of its first block, once that is done
         self.torn = False  # a block was given up: rows are missing
         self.sealed = False  # no more octets will come
         self.octets = 0
@@ -244,6 +250,10 @@ class IncomingPage:
         """The different rows decoded so far that are not white."""
         return {row for row in self._rows if row.strip(b"\0")}
 
+    def starts_over(self) -> bool:
+        """Whether block 0 after a DCS is the page from its start. The counter has 8 bits: it may be block 256, too."""
+        return self.blocks & 0xFF != 0 or self.block.says_again(self._first)
+
     def restarted(self, limits: DecodeLimits) -> "IncomingPage":
         """The same page from its first block, which is the block at hand."""
         page = IncomingPage(self.agreement, limits, ecm=True)
@@ -259,6 +269,8 @@ class IncomingPage:
         self._feed(rest)
         self.blocks += 1
         done = self.block.fingerprints()
+        if self.blocks == 1:
+            self._first = done
         self.forget_block(done)
         return done
 

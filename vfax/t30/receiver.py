@@ -174,7 +174,7 @@ class Receiver(Reception):
         page = self._page_at_hand(ecm=True)
         if page is None or not page.ecm:
             return None
-        if pps.block == 0 and page.blocks and page.block.doubted:
+        if pps.block == 0 and page.blocks and page.block.doubted and page.starts_over():
             page = self._page = page.restarted(self._options.decode_limits())
         if self._answered == command:
             page.block.expect_before()
