@@ -60,6 +60,8 @@ class JoinedResult:
     outcome: Outcome | None
     verdict: Verdict
     pages: list[t30.PageReceived] = field(default_factory=list)
+    heard: dict[str, str] = field(default_factory=dict)  # SUB, SID ... at our end
+    heard_by_peer: dict[str, str] = field(default_factory=dict)
     agreements: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -72,6 +74,7 @@ class JoinedResult:
 class JoinedFax:
     """One fax. `document` is libspandsp's TIFF, to send (`peer_calls`) or to fill; `pages` is what we send.
 
+    With `polled` the called side sends instead. `addressing` is what we say, or what a poll of ours must bring.
     The first `spoil` trainings that libspandsp sends are made unusable, so that it falls back.
     """
 
@@ -83,6 +86,8 @@ class JoinedFax:
         abilities: Abilities,
         options: T30Options,
         pages: tuple[SimulatedPage, ...] = (),
+        polled: bool = False,
+        addressing: t30.Addressing | None = None,
         parameters: T38Parameters | None = None,
         line_options: T38Options | None = None,
         protection: Protection = Protection.REDUNDANCY,
@@ -94,20 +99,24 @@ class JoinedFax:
         weather = weather or Weather()
         self._now = 0.0
         self._pages = pages
-        self._terminal = SpandspTerminal(document, caller=peer_calls, abilities=abilities)
+        peer_sends = peer_calls != polled
+        self._terminal = SpandspTerminal(document, caller=peer_calls, sends=peer_sends, abilities=abilities)
         self._packer = Packer(protection, depth)
         self._unpacker = Unpacker()
         self._to_us, self._to_peer = weather.line(seed), weather.line(seed + 1_000_003)
         self._line = T38Line(parameters or T38Parameters(), line_options or T38Options(), now=0.0)
         role = t30.Role.CALLED if peer_calls else t30.Role.CALLER
-        self._engine = T30Engine(role, sending=not peer_calls, options=options, now=0.0)
+        self._engine = T30Engine(role, sending=not peer_sends, options=options, now=0.0)
         self._spoil = spoil
         self._in_training = False
         self._next_tick = 0.0
         self._result = JoinedResult(None, self._terminal.verdict())
-        if not peer_calls:
+        says = addressing or t30.Addressing()
+        if not peer_sends:
             infos = tuple(t30.PageInfo(page.width_px, page.rows, page.resolution) for page in pages)
-            self._engine.command(t30.SendDocument(infos), 0.0)
+            self._engine.command(t30.SendDocument(infos, addressing=says), 0.0)
+        elif polled:
+            self._engine.command(t30.Poll(says), 0.0)
         self._engine.command(t30.LineUp(), 0.0)
 
     def run(self) -> JoinedResult:
@@ -119,6 +128,7 @@ class JoinedFax:
                     break
                 self._step()
             self._result.verdict = self._terminal.verdict()
+            self._result.heard_by_peer = self._terminal.said()
         finally:
             self._terminal.close()  # it writes the last directory of its TIFF
         return self._result
@@ -197,6 +207,8 @@ class JoinedFax:
             case t30.PageReceived():
                 self._result.pages.append(event)
                 self._engine.command(t30.PageKept(event.number), self._now)
+            case t30.IdentityReceived(frame, text):
+                self._result.heard[frame] = text
             case t30.Agreed(agreement):
                 self._result.agreements.append(f"{agreement.modem.family} {agreement.modem.rate_bps}")
             case t30.Ended(outcome):

@@ -47,6 +47,8 @@ STANDARD, FINE, R8 = 0x01, 0x02, 0x20000  # T30_SUPPORT_*_RESOLUTION
 EVERY_RESOLUTION: Final = 0x730007
 """T30_SUPPORT_STANDARD, _FINE, _SUPERFINE, _R4, _R8, _R16, _300_300, _400_400, _600_600_RESOLUTION."""
 WIDTH_215MM, UNLIMITED_LENGTH, A4_LENGTH = 0x01, 0x10000, 0x20000  # T30_SUPPORT_*
+FEATURES: Final = 0x01 | 0x02 | 0x10
+"""T30_SUPPORT_IDENTIFICATION, _SELECTIVE_POLLING, _SUB_ADDRESSING."""
 EVERY_WIDTH: Final = 0x07  # T30_SUPPORT_215MM_WIDTH, _255MM_WIDTH, _303MM_WIDTH
 
 
@@ -63,6 +65,10 @@ class Abilities:
     t38_version: int = 0
     max_bit_rate_bps: int = 14400
     min_row_time_ms: int = 0
+    subaddress: str = ""  # SUB, SID, SEP and PWD that it says, when it says anything
+    sender_ident: str = ""
+    poll_address: str = ""
+    password: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +143,15 @@ PROTOTYPES: Final = {
     "t30_set_rx_file": (None, [_state, c.c_char_p, c.c_int]),
     "t30_set_tx_ident": (c.c_int, [_state, c.c_char_p]),
     "t30_get_rx_ident": (c.c_char_p, [_state]),
+    "t30_set_tx_sub_address": (c.c_int, [_state, c.c_char_p]),
+    "t30_set_tx_sender_ident": (c.c_int, [_state, c.c_char_p]),
+    "t30_set_tx_selective_polling_address": (c.c_int, [_state, c.c_char_p]),
+    "t30_set_tx_password": (c.c_int, [_state, c.c_char_p]),
+    "t30_get_rx_sub_address": (c.c_char_p, [_state]),
+    "t30_get_rx_sender_ident": (c.c_char_p, [_state]),
+    "t30_get_rx_selective_polling_address": (c.c_char_p, [_state]),
+    "t30_get_rx_password": (c.c_char_p, [_state]),
+    "t30_set_supported_t30_features": (c.c_int, [_state, c.c_int]),
     "t30_set_tx_page_header_info": (c.c_int, [_state, c.c_char_p]),
     "t30_set_ecm_capability": (c.c_int, [_state, c.c_int]),
     "t30_set_rx_encoding": (c.c_int, [_state, c.c_int]),
@@ -181,6 +196,8 @@ def load() -> c.CDLL:
 class SpandspTerminal:
     """One T.38 terminal: `caller` sends the TIFF `document`, else pages go into the TIFF `document`.
 
+    `sends` says otherwise: a caller that does not send polls, a called side that sends is polled.
+
     Times are seconds on the caller's own clock. `advance` first: it starts the terminal's time.
     """
 
@@ -189,6 +206,7 @@ class SpandspTerminal:
         document: Path,
         *,
         caller: bool,
+        sends: bool | None = None,
         abilities: Abilities | None = None,
         watch_frames: bool = True,
         log: Callable[[str], None] | None = None,
@@ -215,7 +233,7 @@ class SpandspTerminal:
         self._core = _state(self._lib.t38_terminal_get_t38_core_state(self._terminal))
         self._t30 = _state(self._lib.t38_terminal_get_t30_state(self._terminal))
         self._configure(abilities or Abilities())
-        self._set_document(document, caller=caller)
+        self._set_document(document, sends=caller if sends is None else sends)
         self._set_handlers(watch_frames=watch_frames, log=log is not None)
 
     def _configure(self, able: Abilities) -> None:
@@ -233,10 +251,31 @@ class SpandspTerminal:
         widths = EVERY_WIDTH if able.everything else WIDTH_215MM
         lib.t30_set_supported_image_sizes(t30, widths | A4_LENGTH | UNLIMITED_LENGTH)
         lib.t30_set_minimum_scan_line_time(t30, able.min_row_time_ms)
+        lib.t30_set_supported_t30_features(t30, FEATURES)
+        for say, text in (
+            (lib.t30_set_tx_sub_address, able.subaddress),
+            (lib.t30_set_tx_sender_ident, able.sender_ident),
+            (lib.t30_set_tx_selective_polling_address, able.poll_address),
+            (lib.t30_set_tx_password, able.password),
+        ):
+            if text:
+                say(t30, text.encode("ascii"))
 
-    def _set_document(self, document: Path, *, caller: bool) -> None:
+    def said(self) -> dict[str, str]:
+        """SUB, SID, SEP and PWD that it heard."""
+        lib = self._lib
+        asked = {
+            "SUB": lib.t30_get_rx_sub_address,
+            "SID": lib.t30_get_rx_sender_ident,
+            "SEP": lib.t30_get_rx_selective_polling_address,
+            "PWD": lib.t30_get_rx_password,
+        }
+        heard = {name: ask(self._t30) for name, ask in asked.items()}
+        return {name: text.decode("latin-1") for name, text in heard.items() if text}
+
+    def _set_document(self, document: Path, *, sends: bool) -> None:
         name = str(document).encode()
-        if caller:
+        if sends:
             self._lib.t30_set_tx_file(self._t30, name, -1, -1)
         else:
             self._lib.t30_set_rx_file(self._t30, name, -1)
