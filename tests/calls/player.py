@@ -12,7 +12,7 @@ from typing import Final
 from PIL import Image
 
 from tests.calls import speech, words
-from tests.calls.script import MANNERS, Script, Step
+from tests.calls.script import MANNERS, SIDES, Script, Step
 from tests.calls.speech import Manner, Numbering, Speech
 from tests.calls.stage import KEY, THEIRS, Burst, Stage
 from tests.calls.words import MODEMS, ScriptError
@@ -70,7 +70,8 @@ class Player:
 
     def __init__(self, script: Script) -> None:
         self.script = script
-        self.stage = Stage(script.ours, script.document, script.store, calling=script.side == "caller")
+        calling, sending = SIDES[script.side]
+        self.stage = Stage(script.ours, script.document, script.store, calling=calling, sending=sending)
         self.source: Address = THEIRS
         self.numbering = Numbering(script.peer)
         self.agreed: Agreement = words.BASE
@@ -90,6 +91,8 @@ class Player:
         self._verbs[step.verb](step)
 
     def begin(self) -> None:
+        if self.script.start == "line":
+            self.stage.begin_bare(self.first_order())
         if self.script.start != "t38":
             return
         if self.stage.calling:
@@ -99,6 +102,13 @@ class Player:
             self.stage.begin(self.incoming("t38"))
             self.stage.signal(sip.Confirmed(KEY, b""))
         self.orders = 1
+
+    def first_order(self) -> t30.Order | None:
+        """What our side is told before the line is up."""
+        addressing, page = self.script.addressing, self.script.document
+        if self.script.side in ("caller", "polled", "both"):
+            return t30.SendDocument(page.infos(), page.first, addressing)
+        return t30.Poll(addressing) if self.script.side == "polling" else None
 
     def situation(self) -> str:
         """What vfax did that nobody has looked at."""
@@ -161,11 +171,11 @@ class Player:
                 self.agreed = decode_dcs(frame.info)
             elif frame.fcf is Fcf.CTC:
                 self.agreed = replace(self.agreed, modem=decode_ctc(frame.info))
-            elif frame.fcf is Fcf.PPS and self.stage.calling:
+            elif frame.fcf is Fcf.PPS and self.stage.sending:
                 self.block_closed = PartialPage.decode(frame.info).post is None
         except DecodeError:
             return
-        if frame.fcf is Fcf.MCF and self.stage.calling and self.block_closed:
+        if frame.fcf is Fcf.MCF and self.stage.sending and self.block_closed:
             self.blocks.append({})
             self.block_closed = False
 
@@ -298,6 +308,8 @@ class Player:
                 raise ScriptError(f"control octet of frame {at} is {octets[1]:02x}")
         if not wanted:
             return
+        if self.script.side == "both" and Frame.decode(burst.frames[-1]).fcf is Fcf.DCS:
+            self.stage.sending = True
         if step.more.get("x", burst.frames[-1][2] >= 0x80) is not (burst.frames[-1][2] >= 0x80):
             raise ScriptError("its X bit is wrong")
         self.check_lead(burst, step.more.get("preamble", (0.99, 1.3)))
@@ -331,6 +343,8 @@ class Player:
         if step.value != self.page:
             self.page, self.blocks, self.block_closed = step.value, [{}], False
         if burst.data:
+            if len(burst.data) < more.get("row_octets", 0) * self.script.document.rows:
+                raise ScriptError(f"rows have {len(burst.data) / self.script.document.rows:.1f} octets")
             self.compare(bytes(burst.data), step.value)
             return
         if burst.frames[-3:] != [RCP] * 3 or RCP in burst.frames[:-3]:
@@ -357,6 +371,12 @@ class Player:
             raise ScriptError(f"page {number} is not whole: {decoder.rows} rows, {decoder.bad_rows} bad")
         if number not in self.delivered:
             self.delivered.append(number)
+
+    def do_hear_cut(self, step: Step) -> None:
+        """A burst that vfax broke off, or would have gone on with."""
+        burst = self.next_burst(step)
+        if burst.modem is not MODEMS[step.value]:
+            raise ScriptError(f"{self.describe(burst)} came")
 
     def do_hear_tone(self, step: Step) -> None:
         self.run_until(lambda: len(self.stage.tones) > self.tones, self.stage.now + WAIT, "no tone is heard")

@@ -19,6 +19,7 @@ from tests.calls.words import CODINGS, MODEMS, RESOLUTIONS, ScriptError
 from vfax.codecs.dis import Coding, Resolution
 from vfax.leg import LegOptions
 from vfax.signals import Modem
+from vfax.t30.values import Addressing
 from vfax.transports.parameters import T38Parameters
 
 _T = TypeVar("_T")
@@ -64,6 +65,16 @@ class Expect:
     early: int | None = None
 
 
+SIDES: Final = {
+    "called": (False, False),
+    "caller": (True, True),
+    "polling": (True, False),
+    "polled": (False, True),
+    "both": (False, False),
+}
+"""Whether we call, and whether we have the pages. `both`: called, and we receive or let a document be taken."""
+
+
 @dataclass(frozen=True)
 class Script:
     """One call as data."""
@@ -72,15 +83,22 @@ class Script:
     source: str
     steps: tuple[Step, ...]
     expect: Expect
-    side: str = "called"  # who we are: called (we receive) or caller (we send)
+    side: str = "called"  # who we are, one of SIDES
     entry: int = 0  # of the list of peer faults
-    start: str = "t38"  # "t38": a direct T.38 call is up already; "none": the script makes the call
+    start: str = "t38"  # "t38": a direct T.38 call is up; "none": the script makes the call; "line": no call around
     sdp: tuple[str, ...] = ()  # a= lines of the peer's image line, instead of the usual ones
     sdps: Mapping[str, list[str]] | None = None
     peer: Manner = field(default_factory=Manner)
     ours: LegOptions = field(default_factory=LegOptions)
     document: Document = field(default_factory=Document)
     store: Store = field(default_factory=Store)
+    addressing: Addressing = field(default_factory=Addressing)  # with start = "line": ours
+
+    def __post_init__(self) -> None:
+        if self.side not in SIDES or self.start not in ("t38", "none", "line"):
+            raise ScriptError(f"side is {self.side!r}, start is {self.start!r}")
+        if (self.side not in ("called", "caller") or self.addressing != Addressing()) and self.start != "line":
+            raise ScriptError(f'side {self.side!r} and addressing need start = "line"')
 
 
 MANNERS: Final = frozenset(each.name for each in fields(Manner)) - {"first_number", "wrap_to"}
@@ -108,7 +126,8 @@ VERBS: Final[dict[str, frozenset[str]]] = {
     # what vfax does
     "hear": _HEARS | {"times", "x", "preamble"},
     "hear-tcf": _HEARS | {"seconds"},
-    "hear-page": _HEARS | {"modem", "short", "frames", "part", "flags"},
+    "hear-page": _HEARS | {"modem", "short", "frames", "part", "flags", "row_octets"},
+    "hear-cut": _HEARS,
     "hear-tone": frozenset(),
     "nothing": frozenset(),
     "told": frozenset({"number", "frame", "text", "ok", "rate_bps", "bad_rows", "frames", "why", "media"}),

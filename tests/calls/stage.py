@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
+from tests.calls.bare import Bare
 from tests.calls.words import ScriptError
 from vfax import leg
 from vfax.codecs import ifp
@@ -107,13 +108,16 @@ class Document:
 class Stage:
     """A leg alone with its clock; the player gives it datagrams and SIP events."""
 
-    def __init__(self, options: LegOptions, document: Document, store: Store, *, calling: bool) -> None:
+    def __init__(
+        self, options: LegOptions, document: Document, store: Store, *, calling: bool, sending: bool | None = None
+    ) -> None:
         self.now = 0.0
+        self.sending = calling if sending is None else sending  # who has the pages
         self.options = options
         self.document = document
         self.store = store
         self.calling = calling
-        self.leg: Leg | None = None
+        self.leg: Leg | Bare | None = None
         self.orders: list[SipOrder] = []
         self.events: list[LegEvent] = []
         self.kept: list[t30.PageReceived] = []
@@ -140,6 +144,14 @@ class Stage:
         self.leg.command(leg.Dial() if incoming is None else leg.Accept(), self.now)
         self.take()
 
+    def begin_bare(self, order: t30.Order | None) -> None:
+        """A line and an engine alone, up at once."""
+        role = t30.Role.CALLER if self.calling else t30.Role.CALLED
+        self.leg = Bare(self.options, role, order=order, sending=self.sending, remote=THEIRS, now=self.now)
+        self.version = self.options.t38.version
+        self.ear.renegotiate(T38Parameters(version=self.version), self.now)
+        self.take()
+
     def signal(self, event: sip.SipEvent) -> None:
         self.known.signal(event, self.now)
         self.take()
@@ -154,7 +166,7 @@ class Stage:
         self.take()
 
     @property
-    def known(self) -> Leg:
+    def known(self) -> Leg | Bare:
         if self.leg is None:
             raise ScriptError("nobody has called yet: the script begins with dial or ring")
         return self.leg

@@ -179,6 +179,7 @@ def _expect_known(word: str) -> None:
 def agreement(words: list[str]) -> Agreement:
     """What a DCS chooses; unsaid are V.17 14400, MH, standard, A4, no ECM."""
     agreed = BASE
+    paper = "a4"
     for word in words:
         if word in MODEMS:
             agreed = replace(agreed, modem=MODEMS[word])
@@ -187,7 +188,7 @@ def agreement(words: list[str]) -> Agreement:
         elif word in RESOLUTIONS:
             agreed = replace(agreed, resolution=RESOLUTIONS[word])
         elif word in PAPERS:
-            agreed = replace(agreed, width_px=PAPERS[word])
+            paper = word
         elif word == "ecm":
             agreed = replace(agreed, ecm=True, frame_octets=agreed.frame_octets or 256)
         elif word in ("64", "256"):
@@ -198,7 +199,7 @@ def agreement(words: list[str]) -> Agreement:
             agreed = replace(agreed, min_scan_ms=int(word[5:]))
         elif word[0] not in "+-":
             raise ScriptError(f"unknown word {word!r} in a DCS")
-    return agreed
+    return replace(agreed, width_px=agreed.resolution.widths_px[list(PAPERS).index(paper)])
 
 
 def with_bits(info: bytes, words: list[str]) -> bytes:
@@ -279,7 +280,7 @@ def _unlike_agreement(agreed: Agreement, words: list[str]) -> str:
         str(agreed.frame_octets),
         f"scan={agreed.min_scan_ms}",
         f"width={agreed.width_px}",
-        *(paper for paper, width in PAPERS.items() if width == agreed.width_px),
+        list(PAPERS)[agreed.resolution.widths_px.index(agreed.width_px)],
         "iaf" if agreed.internet_aware else "no-iaf",
     }
     missing = [word for word in words if word not in facts and not (word[0] in "+-" and word[1:].isdigit())]
