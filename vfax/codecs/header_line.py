@@ -4,9 +4,9 @@ Owns      its words, which of them are cut when there is no room, and its pixels
 Not here  what the time is and who is who (vfax/sheets.py); joining it to the page (vfax/sheets.py).
 Source    The law of several countries asks for such a line (USA: 47 CFR 68.318(d)); its form is ours.
 
-The font comes with Pillow. It is drawn with square pixels and then made as flat as the resolution is, so that it can
-still be read at 98 rows per inch. Whatever the names are made of, there is a line: letters the font does not have are
-written without their accents, or as a question mark; a word of nothing but those is left out.
+The font comes with Pillow and has the letters of ASCII. It is drawn with square pixels and then made as flat as the
+resolution is, so that it can still be read at 98 rows per inch. Whatever the names are made of, there is a line: letters
+the font does not have are written without their accents, or as a question mark; a word of nothing but those is left out.
 """
 
 import unicodedata
@@ -26,7 +26,8 @@ INK: Final = 112  # of 255, from which a pixel is black: hair lines that were ma
 MAX_LETTERS: Final = 120
 """Limit: letters of one name that are looked at."""
 
-_STROKED: Final = {"Ł": "L", "ł": "l", "Đ": "D", "đ": "d", "Ø": "O", "ø": "o", "ı": "i", "Ħ": "H", "ħ": "h"}
+# Letters that have no accent to lose.
+_BARE: Final = {"Ł": "L", "ł": "l", "Đ": "D", "đ": "d", "Ø": "O", "ø": "o", "ı": "i", "ß": "ss", "Æ": "AE", "æ": "ae"}
 _ELLIPSIS: Final = "..."
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -114,5 +115,5 @@ def _plain(font: _Font, letter: str) -> str:
     """The letter itself, else what it is without accents, else a question mark."""
     if _has(font, letter):
         return letter
-    bare = _STROKED.get(letter) or "".join(one for one in unicodedata.normalize("NFKD", letter) if one.isalnum())
+    bare = _BARE.get(letter) or "".join(one for one in unicodedata.normalize("NFKD", letter) if one.isalnum())
     return bare if bare and all(_has(font, one) for one in bare) else "?"
