@@ -64,7 +64,11 @@ class Packet:
         if len(datagram) < 2:
             raise DecodeError("no sequence number", offset=len(datagram), source=_SOURCE)
         sequence = datagram[0] << 8 | datagram[1]
-        primary, at = per.read_octets(datagram, 2)
+        at = 3 + datagram[2] if len(datagram) > 2 else 2
+        if 3 <= at < 131 and at <= len(datagram):  # the short form, without a call
+            primary = datagram[3:at]
+        else:
+            primary, at = per.read_octets(datagram, 2)
         if at >= len(datagram):
             raise DecodeError("error recovery is missing", offset=at, source=_SOURCE)
         if datagram[at] & 0x80:
