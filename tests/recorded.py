@@ -31,6 +31,9 @@ BEGAN: Final = 1_700_000_000.0
 LIMIT: Final = 3600.0
 
 
+Order = t30.PageCoded | t30.PageKept | t30.PageLost | t30.Abort | t30.LineDown
+
+
 class RecordedEnd:
     """One end of a fax. `keep_after` is how long its store takes; `refuse_page` a page that it cannot keep."""
 
@@ -61,7 +64,7 @@ class RecordedEnd:
         self._record = CallRecord(self._journal, terms, record or RecordOptions())
         self._media = LegMedia(options, called=called, pages=infos, seeds=(0, 0, 0))
         self._remote = CALLER if called else CALLED
-        self._orders: list[tuple[float, t30.Order]] = []
+        self._orders: list[tuple[float, Order]] = []
         self._cut_at = math.inf
         self._abort_limit = options.abort_limit
         self._down: Cause | None = None
@@ -87,7 +90,7 @@ class RecordedEnd:
         if self._media.locked == self._remote:
             self._record.heard(datagram, now)
 
-    def order(self, order: t30.Order, now: float, *, down: Cause = Cause.ABORTED) -> None:
+    def order(self, order: Order, now: float, *, down: Cause = Cause.ABORTED) -> None:
         """Abort, or take the line away: `down` is how the dialog ended."""
         if self.done:
             return
@@ -145,11 +148,12 @@ class RecordedEnd:
                 page = self.pages[number - 1]
                 data = code_page(page.raster, page.width_px, page.rows, page.resolution, agreement)
                 self._orders.append((now + self._keep_after, t30.PageCoded(number, data)))
-            case t30.PageReceived():
+            case t30.PageReceived(number):
                 self.received.append(event)
-                bad = event.number == self._refuse_page
-                order = t30.PageLost(event.number, "disk full") if bad else t30.PageKept(event.number)
-                self._orders.append((now + self._keep_after, order))
+                kept: Order = t30.PageKept(number)
+                if number == self._refuse_page:
+                    kept = t30.PageLost(number, "disk full")
+                self._orders.append((now + self._keep_after, kept))
             case _:
                 pass
         self._record.event(event, now)

@@ -1,22 +1,22 @@
 """Captures of real calls: Wireshark reads them, and replay finds the calls in them."""
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 from tests.conftest import ANY_PORT, Receiver
+from tests.interop import dissect
 from vfax.capture import CaptureOptions, Pcap
 from vfax.captures import read_capture, recording_of
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import DocumentError
+from vfax.journal import read_journal
 from vfax.leg import LegOptions
-from vfax.pcap import CaptureReader, Datagram, file_header, packet_record
+from vfax.pcap import CaptureReader, Datagram, Skipped, file_header, packet_record
 from vfax.replay import compare, replay
 from vfax.t30.options import T30Options
 
@@ -68,3 +68,99 @@ async def test_both_ends_of_a_captured_call_replay_the_same(
             assert len(recording.frames) >= 4
             assert replayed.outcome is not None
             assert (replayed.outcome.ok, replayed.outcome.pages_confirmed) == (True, 2)
+
+
+async def test_a_capture_without_sip_is_guessed(
+    make_document: Callable[..., Path], fax_clock: MockClock, tmp_path: Path
+) -> None:
+    await captured(tmp_path, make_document(rows=250), ALL)
+    file = pcaps(tmp_path)[0]
+    with file.open("rb") as capture:
+        media = [one for one in CaptureReader(capture) if b"SIP/2.0" not in one.payload]
+    bare = tmp_path / "bare.pcap"
+    bare.write_bytes(file_header() + b"".join(map(packet_record, media)))
+    (whole,), _ = read_capture(file)
+    (call,), _ = read_capture(bare)
+    assert (call.caller, call.called) == (whole.caller, whole.called)
+    assert len(call.datagrams) == len(whole.datagrams)
+
+
+async def test_tshark_sees_the_whole_call(
+    make_document: Callable[..., Path], fax_clock: MockClock, tmp_path: Path
+) -> None:
+    await captured(tmp_path, make_document(rows=250), ALL)
+    for file in pcaps(tmp_path):
+        packets = dissect.dissect(file, udptl_ports=[])
+        dissect.assert_well_formed(packets)
+        dissect.assert_frames(packets, ["CSI", "DIS", "TSI", "DCS", "CFR", "MCF", "DCN"])
+        sip = [packet.info for packet in packets if "sip" in packet.protocols]
+        assert sip[0].startswith("Request: INVITE")
+        assert any(info.startswith("Request: BYE") for info in sip)
+        assert sip[-1].startswith("Status: 200 OK")
+
+
+async def test_tshark_finds_no_wrong_checksum(
+    make_document: Callable[..., Path], fax_clock: MockClock, tmp_path: Path
+) -> None:
+    await captured(tmp_path, make_document(rows=250), ALL)
+    command = [dissect.find_program("tshark", dissect.PACKAGE), "-r", str(pcaps(tmp_path)[0])]
+    command += ["-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"]
+    command += ["-T", "fields", "-e", "ip.checksum.status", "-e", "udp.checksum.status"]
+    done = await trio.run_process(command, capture_stdout=True, capture_stderr=True)
+    assert set(done.stdout.decode().split("\n")) - {""} == {"1\t1"}  # 1: good
+
+
+async def test_a_successful_call_leaves_no_capture_when_only_failures_do(
+    make_document: Callable[..., Path], fax_clock: MockClock, tmp_path: Path
+) -> None:
+    await captured(tmp_path, make_document(rows=100), CaptureOptions(pcap=Pcap.FAILURES))
+    assert pcaps(tmp_path) == []
+
+
+async def test_a_failed_call_leaves_its_capture(
+    make_document: Callable[..., Path], fax_clock: MockClock, tmp_path: Path
+) -> None:
+    options = CaptureOptions(pcap=Pcap.FAILURES)
+    await captured(tmp_path, make_document(rows=100), options, destination="sip:1@127.0.0.1:9")
+    (file,) = pcaps(tmp_path)
+    assert file.suffix == ".pcap"
+    with file.open("rb") as capture:
+        assert {one.payload.split(b" ")[0] for one in CaptureReader(capture)} == {b"INVITE"}
+    journal = [entry for entry in read_journal(file.with_suffix(".jsonl")) if entry.kind == "capture"]
+    assert [entry.facts["file"] for entry in journal] == [file.name]
+
+
+async def test_without_the_setting_there_is_no_capture(
+    make_document: Callable[..., Path], fax_clock: MockClock, tmp_path: Path
+) -> None:
+    await captured(tmp_path, make_document(rows=100), CaptureOptions())
+    assert pcaps(tmp_path) == []
+
+
+async def test_a_capture_stops_at_its_limit_and_stays_readable(
+    make_document: Callable[..., Path], fax_clock: MockClock, tmp_path: Path
+) -> None:
+    await captured(tmp_path, make_document(rows=250), CaptureOptions(pcap=Pcap.ALL, pcap_limit=5000))
+    for file in pcaps(tmp_path):
+        assert file.stat().st_size <= 5000 + len(file_header())
+        with file.open("rb") as capture:
+            reader = CaptureReader(capture)
+            assert len(list(reader)) > 5
+        assert reader.skipped == Skipped()
+
+
+def test_what_is_no_capture_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "x.pcap"
+    path.write_bytes(b"hello, this is text")
+    with pytest.raises(DocumentError) as caught:
+        read_capture(path)
+    assert str(caught.value) == f"{path}: this is no capture: neither pcap nor pcapng"
+
+
+def test_a_capture_without_t38_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "x.pcap"
+    record = packet_record(Datagram(1.0, ("192.0.2.1", 53), ("192.0.2.2", 5353), b"\0" * 30))
+    path.write_bytes(file_header() + record * 40)
+    with pytest.raises(DocumentError) as caught:
+        read_capture(path)
+    assert str(caught.value) == f"{path}: no T.38 over UDPTL in this capture"
