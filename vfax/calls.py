@@ -445,8 +445,10 @@ class OutgoingFax(_Carried):
         self._note_media(socket.address, self._towards)
         try:
             options = _with_id(self._carrier.leg_options, request.local_id)
-            one = Leg(options, media, pages=pages, seeds=self._carrier.seeds(), now=trio.current_time())
-            record = self._record(Terms(options=options, called=False, document=t30.SendDocument(pages)))
+            to = t30.Addressing(subaddress=request.subaddress, sender_password=request.sender_password)
+            sends = t30.SendDocument(pages, request.first_page, to)
+            one = Leg(options, media, document=sends, seeds=self._carrier.seeds(), now=trio.current_time())
+            record = self._record(Terms(options=options, called=False, document=sends))
             obey = partial(self._obey, request)
             document, header = request.document, header_of(request, datetime.now(UTC), len(pages))
             runner = Runner(

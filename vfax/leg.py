@@ -111,7 +111,9 @@ OFFER_AGAIN: Final = 2.0
 class Leg:
     """One call. `incoming` is the INVITE's event for a called leg, None for a calling one.
 
-    `pages` is what a calling leg sends. `seeds` are (ssrc, sequence, timestamp) of the audio before the switch.
+    A calling leg sends `document` (`pages` is one without addresses, from its first page), or asks for one with
+    `poll`; a called leg with a document lets it be polled. `seeds` are (ssrc, sequence, timestamp) of the audio before
+    the switch.
     """
 
     def __init__(
@@ -121,6 +123,8 @@ class Leg:
         *,
         incoming: sip.IncomingCall | None = None,
         pages: tuple[t30.PageInfo, ...] = (),
+        document: t30.SendDocument | None = None,
+        poll: t30.Poll | None = None,
         seeds: tuple[int, int, int] = (0, 0, 0),
         now: float,
     ) -> None:
@@ -128,7 +132,15 @@ class Leg:
         self._session = session
         self._incoming = incoming
         peer_agent = "" if incoming is None else incoming.user_agent
-        self._media = LegMedia(options, called=incoming is not None, pages=pages, seeds=seeds, peer_agent=peer_agent)
+        self._media = LegMedia(
+            options,
+            called=incoming is not None,
+            pages=pages,
+            document=document,
+            poll=poll,
+            seeds=seeds,
+            peer_agent=peer_agent,
+        )
         self._state = S.IDLE
         self._began = now
         self._deadline = math.inf  # of the state

@@ -24,8 +24,9 @@ OURS: Final = "vfax"
 
 
 class LegMedia:
-    """The media of one call. The called side says CED and receives; the calling side sends `pages`.
+    """The media of one call. The called side says CED and receives; the calling side sends its document.
 
+    With `poll` the calling side asks for the called side's document instead, which that was given as its own.
     `seeds` are (ssrc, sequence, timestamp) of the audio; `peer_agent` is what the caller calls itself.
     """
 
@@ -34,14 +35,18 @@ class LegMedia:
         options: LegOptions,
         *,
         called: bool,
-        pages: tuple[t30.PageInfo, ...],
+        pages: tuple[t30.PageInfo, ...] = (),
+        document: t30.SendDocument | None = None,
+        poll: t30.Poll | None = None,
         seeds: tuple[int, int, int],
         peer_agent: str = "",
     ) -> None:
         self._options = options
         self._called = called
         self._peer_agent = peer_agent
-        self._pages = pages
+        calls_to_send = not called and poll is None
+        self._document = t30.SendDocument(pages) if document is None and calls_to_send else document
+        self._poll = poll
         self._seeds = seeds
         self._audio: AudioSender | None = None
         self._engine: T30Engine | None = None
@@ -77,7 +82,7 @@ class LegMedia:
     @property
     def sending(self) -> bool:
         """Whether this end sends the pages. Polling turns the called side into the sender."""
-        return not self._called if self._engine is None else self._engine.sending
+        return not self._called and self._poll is None if self._engine is None else self._engine.sending
 
     # --- in --------------------------------------------------------------------------------------
 
@@ -152,9 +157,10 @@ class LegMedia:
         )
         self.line = T38Line(parameters, self._options.line, now=now)
         role = t30.Role.CALLED if self._called else t30.Role.CALLER
-        self._engine = T30Engine(role, sending=not self._called, options=options, now=now)
-        if not self._called:
-            self._engine.command(t30.SendDocument(self._pages), now)
+        self._engine = T30Engine(role, sending=self.sending, options=options, now=now)
+        for order in (self._document, self._poll):
+            if order is not None:
+                self._engine.command(order, now)
         self._engine.command(t30.LineUp(), now)
         self._pump(now)
 

@@ -185,9 +185,14 @@ class _Player:
 
     def _make_media(self) -> LegMedia:
         recording = self._recording
-        pages = () if recording.document is None else recording.document.pages
-        agent = recording.peer_agent
-        return LegMedia(recording.options, called=recording.called, pages=pages, seeds=(0, 0, 0), peer_agent=agent)
+        return LegMedia(
+            recording.options,
+            called=recording.called,
+            document=recording.document,
+            poll=recording.poll,
+            seeds=(0, 0, 0),
+            peer_agent=recording.peer_agent,
+        )
 
     def run(self) -> Replayed:
         """All steps, then the time that is left to the engine."""
