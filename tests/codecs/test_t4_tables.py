@@ -36,6 +36,15 @@ def test_a_window_of_modes_resolves_leading_v0_codes_and_one_more() -> None:
 
 
 def test_a_window_of_pairs_resolves_two_codes_only_when_both_fit() -> None:
-    assert tables.WHITE_PAIRS[0b0111_11_0000000] == (6, 2, 2)
+    assert tables.WHITE_PAIRS[0b0111_11_0000000] == (6, 2, 4)  # the second run is told with the first
+    assert tables.WHITE_PAIRS[0b00110101_11_000] == tables.NO_PAIR  # runs without length go one by one
     assert tables.WHITE_PAIRS[0b11011_11_000000] == tables.NO_PAIR  # make-up codes go one by one
     assert tables.BLACK_PAIRS[0b0000110111_011] == tables.NO_PAIR  # the white code is cut
+
+
+def test_a_window_of_runs_resolves_a_make_up_code_with_its_terminating_code_where_both_fit() -> None:
+    assert tables.WHITE_RUNS[0b11011_0111_0000] == (9, 66, False)
+    assert tables.WHITE_RUNS[0b11011_00000000] == (5, 64, True)
+    assert tables.BLACK_RUNS[0b0000001111_11_0] == (12, 66, False)
+    assert tables.WHITE_RUNS[0b0111_000000000] == (4, 2, False)
+    assert tables.WHITE_RUNS[0] == tables.NO_CODE

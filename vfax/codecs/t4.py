@@ -313,6 +313,8 @@ def trace_1d(bits: Bits, row: Row) -> int:
     """
     window, count, octets, at = bits.window, bits.count, bits.octets, bits.at
     changes, a0, run, phase, width = row.changes, row.a0, row.run, row.phase, row.width
+    pairs, runs = (BLACK_PAIRS, BLACK_RUNS) if len(changes) & 1 else (WHITE_PAIRS, WHITE_RUNS)
+    from_bytes, keep = int.from_bytes, KEEP
     enough = len(octets) - 3
     limit = row.stop - bits.base
     end = min(enough, limit)
@@ -322,34 +324,32 @@ def trace_1d(bits: Bits, row: Row) -> int:
             if at > end:
                 status = TOO_LONG if at > limit else MORE
                 break
-            window = (window & KEEP[count]) << 24 | int.from_bytes(octets[at : at + 3], "big")
+            window = (window & keep[count]) << 24 | from_bytes(octets[at : at + 3], "big")
             at += 3
             count += 24
         if phase == AT_CODE:
-            pairs = BLACK_PAIRS if len(changes) & 1 else WHITE_PAIRS
             taken, first, second = pairs[(window >> (count - 13)) & 8191]
-            first += a0
-            if taken and first < width and first + second <= width:
-                count -= taken
-                second += first
-                if first == a0 or second == first:
-                    row.doubled = True
+            if taken:
+                second += a0
+                if second < width:
+                    count -= taken
+                    changes += (a0 + first, second)
+                    a0 = second
+                    continue
                 if second == width:
-                    changes.append(first)
+                    count -= taken
+                    changes.append(a0 + first)
                     status = DONE
                     break
-                changes += (first, second)
-                a0 = second
-                continue
             phase = IN_FIRST_RUN
-        taken, length = (BLACK_RUNS if len(changes) & 1 else WHITE_RUNS)[(window >> (count - 13)) & 8191]
+        taken, length, goes_on = runs[(window >> (count - 13)) & 8191]
         run += length
         if not taken or a0 + run > width:
             break
         count -= taken
-        if length > 63:
+        if goes_on:
             continue
-        if not run:
+        if not run and changes:
             row.doubled = True
         a0 += run
         if a0 == width:
@@ -358,6 +358,7 @@ def trace_1d(bits: Bits, row: Row) -> int:
         changes.append(a0)
         run = 0
         phase = AT_CODE
+        pairs, runs = (BLACK_PAIRS, BLACK_RUNS) if len(changes) & 1 else (WHITE_PAIRS, WHITE_RUNS)
     bits.window, bits.count, bits.at = window, count, at
     row.a0, row.run, row.phase = a0, run, phase
     return status

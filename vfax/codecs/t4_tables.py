@@ -81,7 +81,7 @@ BLACK: Final = _runs(BLACK_TERMINATING, BLACK_MAKE_UP)
 RUN_BITS: Final = 13  # the longest run code
 MODE_BITS: Final = 10
 
-NO_CODE: Final = (0, 0)
+NO_CODE: Final = (0, 0, False)
 NO_PAIR: Final = (0, 0, 0)
 
 # What a `MODES` entry ends in, besides a vertical delta of -3..3 (0: nothing but V0 was whole in the window).
@@ -90,28 +90,38 @@ MODE_HORIZONTAL: Final = 5
 MODE_NONE: Final = 6  # an extension, an EOL or no code at all
 
 
-def _single(codes: dict[str, int]) -> list[tuple[int, int]]:
-    """For every window of `RUN_BITS` bits: (bits of the code it begins with, its run), or `NO_CODE`."""
+def _single(codes: dict[str, int]) -> list[tuple[int, int, bool]]:
+    """For every window of `RUN_BITS` bits: (bits, run, whether the run goes on) of the code it begins with.
+
+    A make-up code and the terminating code behind it are one entry where both fit. `NO_CODE` where no code is.
+    """
     table = [NO_CODE] * (1 << RUN_BITS)
-    for code, run in codes.items():
+    ending = {code: run for code, run in codes.items() if run < 64}
+    whole = {(make_up + code): codes[make_up] + ending[code] for make_up in codes.keys() - ending for code in ending}
+    for code, run in (*codes.items(), *whole.items()):
         spare = RUN_BITS - len(code)
-        first = int(code, 2) << spare
-        table[first : first + (1 << spare)] = [(len(code), run)] * (1 << spare)
+        if spare >= 0:
+            first = int(code, 2) << spare
+            entry = (len(code), run, code in codes and code not in ending)
+            table[first : first + (1 << spare)] = [entry] * (1 << spare)
     return table
 
 
 def _pairs(first: dict[str, int], second: dict[str, int]) -> list[tuple[int, int, int]]:
-    """For every window: (bits, run, run of the other colour) where two terminating codes fit, else `NO_PAIR`."""
+    """For every window: (bits, run, both runs together) where two terminating codes fit, else `NO_PAIR`.
+
+    Runs without length are rare and need care: they go one by one.
+    """
     table = [NO_PAIR] * (1 << RUN_BITS)
     for code, run in first.items():
-        if run > 63:
+        if not 0 < run < 64:
             continue
         for code2, run2 in second.items():
             spare = RUN_BITS - len(code) - len(code2)
-            if run2 > 63 or spare < 0:
+            if not 0 < run2 < 64 or spare < 0:
                 continue
             at = int(code + code2, 2) << spare
-            table[at : at + (1 << spare)] = [(RUN_BITS - spare, run, run2)] * (1 << spare)
+            table[at : at + (1 << spare)] = [(RUN_BITS - spare, run, run + run2)] * (1 << spare)
     return table
 
 

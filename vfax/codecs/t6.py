@@ -92,18 +92,14 @@ def trace_2d(bits: Bits, row: Row) -> int:
                 taken, first, second = pairs[(window >> (count - 13)) & 8191]
                 if taken:
                     count -= taken
-                    first += a0
-                    second += first
-                    if first == a0 or second == first:
-                        row.doubled = True
+                    second += a0
                     if second >= width:
                         if second > width:
                             break
-                        if first < width:
-                            changes.append(first)
+                        changes.append(a0 + first)
                         status = DONE
                         break
-                    changes += (first, second)
+                    changes += (a0 + first, second)
                     a0 = second
                     while reference[b1] <= a0:
                         b1 += 2
@@ -118,14 +114,15 @@ def trace_2d(bits: Bits, row: Row) -> int:
             else:
                 break
         else:
-            taken, length = (BLACK_RUNS if len(changes) & 1 else WHITE_RUNS)[(window >> (count - 13)) & 8191]
+            runs = BLACK_RUNS if len(changes) & 1 else WHITE_RUNS
+            taken, length, goes_on = runs[(window >> (count - 13)) & 8191]
             run += length
             if not taken or a0 + run > width:
                 break
             count -= taken
-            if length > 63:
+            if goes_on:
                 continue
-            if not run:
+            if not run and changes:
                 row.doubled = True
             a0 += run
             run = 0
