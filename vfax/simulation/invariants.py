@@ -21,7 +21,7 @@ Not here  playing calls (trial.py), many of them (campaign.py).
 
 A hostile scenario (scenario.HOSTILE) puts words into the peer's mouth: an MCF that the receiver never said, page data
 that nobody sent. The second lines of 2, 3 and 4 cannot hold there, since nothing in T.30 or T.38 tells such a packet
-from a true one.
+from a true one. Nor can those of 3 and 4 where a packet and its answer take longer than T4 (ROUND_TRIP).
 """
 
 from collections.abc import Callable, Iterator
@@ -39,6 +39,11 @@ from vfax.t30 import values as t30
 
 HELD: Final = 256 * 1024
 """Limit: octets that the engines of one side may hold beside the pages at hand."""
+
+ROUND_TRIP: Final = 3.0
+"""Limit: seconds. T4 is 3 s: where packet and answer take longer, commands are repeated before they can have been
+answered, and T.30's answers carry no number. Which of two equal commands an MCF belongs to cannot be known then, so the
+second lines of 3 and 4 are judged below this only."""
 
 _ANSWERS: Final = frozenset({"MCF", "RTP", "PIP"})
 """Frames that confirm a page."""
@@ -144,10 +149,8 @@ def _wrong(evidence: Evidence, page: t30.PageReceived) -> Iterator[str]:
 
 def sender_reports_what_was_confirmed(evidence: Evidence) -> Iterator[str]:
     """3: in honest scenarios the receiver has confirmed the page; always, a confirmation came after it."""
-    receiver = {number: at for at, number in evidence.confirmed(Side.CALLED)}
-    for at, number in evidence.confirmed(Side.CALLER):
-        if evidence.scenario.honest and receiver.get(number, at + 1) > at:
-            yield f"the sender holds page {number} for confirmed at {at:.3f} s, the receiver does not"
+    if evidence.scenario.honest and evidence.scenario.round_trip < ROUND_TRIP:
+        yield from _believed_too_early(evidence)
     answers = sum(
         isinstance(event, t30.FrameSeen) and not event.sent and event.name in _ANSWERS
         for _, event in evidence.events(Side.CALLER)
@@ -160,6 +163,18 @@ def sender_reports_what_was_confirmed(evidence: Evidence) -> Iterator[str]:
         yield f"the sender's outcome counts {outcome.pages_confirmed} pages, its events {told}"
 
 
+def _believed_too_early(evidence: Evidence) -> Iterator[str]:
+    """Pages are told by their pixels: after RTN a sender may go on, and then the two sides count differently."""
+    confirmed: dict[int, float] = {}
+    for at, number in evidence.confirmed(Side.CALLED):
+        page = next((page for _, page in evidence.kept if page.number == number and page.complete), None)
+        if page is not None:
+            confirmed[_origin(evidence, page)] = at
+    for at, number in evidence.confirmed(Side.CALLER):
+        if confirmed.get(number, at + 1) > at:
+            yield f"the sender holds page {number} for confirmed at {at:.3f} s, the receiver does not"
+
+
 # --- 4: order ------------------------------------------------------------------------------------
 
 
@@ -168,7 +183,7 @@ def pages_keep_their_order(evidence: Evidence) -> Iterator[str]:
     numbers = [page.number for _, page in evidence.kept]
     if numbers != sorted(set(numbers)):
         yield f"pages were kept in the order {numbers}"
-    if not evidence.scenario.honest:
+    if not evidence.scenario.honest or evidence.scenario.round_trip >= ROUND_TRIP:
         return
     origins = [_origin(evidence, page) for _, page in evidence.kept if page.complete and not page.bad_rows]
     known = [origin for origin in origins if origin]
@@ -177,11 +192,15 @@ def pages_keep_their_order(evidence: Evidence) -> Iterator[str]:
 
 
 def _origin(evidence: Evidence, page: t30.PageReceived) -> int:
-    """Number of the page that was sent with these pixels; 0 when there is none."""
-    for agreement, coded in evidence.coded:
-        if _alike(agreement, page.agreement) and _decoded(evidence, agreement, coded) == page.raster:
-            return coded.number
-    return 0
+    """Number of the page that was sent with most of these rows; 0 when none has a row of it."""
+    rows = _rows(page.raster, page.width_px)
+    shares = [
+        (_common(rows, _rows(_decoded(evidence, agreement, coded), page.width_px)), coded.number)
+        for agreement, coded in evidence.coded
+        if _alike(agreement, page.agreement)
+    ]
+    (best, _), number = max(shares, default=((0, 0), 0))
+    return number if best else 0
 
 
 # --- 5, 6 ----------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from vfax.simulate import LineFaults, Side, SimulatedPage
 from vfax.simulation.pictures import Picture, draw
 from vfax.t30.options import AfterRtn, BadPage, T30Options
 from vfax.transports.parameters import ErrorCorrection, RateManagement, T38Parameters
+from vfax.transports.simnet import BadLine
 from vfax.transports.t38 import T38Options
 
 
@@ -113,6 +114,13 @@ class Scenario:
     def honest(self) -> bool:
         """Whether all that arrives was said by the other side."""
         return self.kind not in HOSTILE
+
+    @property
+    def round_trip(self) -> float:
+        """The longest that a packet and its answer are under way, seconds."""
+        return sum(
+            line.delay + line.jitter + (BadLine.OVERTAKEN if line.reorder else 0.0) for line in self.media.values()
+        )
 
     def describe(self) -> str:
         """One line."""
