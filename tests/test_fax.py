@@ -12,7 +12,9 @@ from trio.testing import MockClock
 
 import vfax.journal
 from vfax import call
-from vfax.codecs.dis import Coding
+from vfax.codecs import tiff
+from vfax.codecs.dis import Coding, Resolution
+from vfax.codecs.header_line import header_rows
 from vfax.leg import CallerOffer, LegOptions
 from vfax.outcome import Cause, Outcome
 from vfax.t30.options import T30Options
@@ -127,3 +129,66 @@ async def test_nobody_listening_ends_with_a_sentence(
         outcome = await caller.outbound().send(nobody, publish=lambda event: None)
     assert outcome.cause is Cause.NETWORK
     assert outcome.sentence.endswith(".")
+
+
+async def test_a_page_the_other_side_cannot_take_is_scaled_and_the_journal_says_so(
+    fax_pair: Callable[..., Any], fax_clock: MockClock, tmp_path: Path
+) -> None:
+    document = tmp_path / "document.tif"
+    document.write_bytes(tiff.write_page(b"\x18" * 304 * 200, 2432, 200, x_dpi=204, y_dpi=196))
+    modest = fax(resolutions=frozenset({Resolution.STANDARD}), max_width_px=1728)
+    async with fax_pair(modest) as (receiver, caller):
+        one = caller.outbound()
+        sent = await one.send(receiver.request(document), publish=lambda event: None)
+        await receiver.done.wait()
+    assert sent.cause is Cause.COMPLETE, sent.sentence
+    (page,) = tiff.read_headers(receiver.files[0])
+    assert (page.width_px, page.rows, page.y_dpi) == (1728, 71, 98)
+    notes = [line.facts for line in vfax.journal.read_journal(one.journal_path) if line.kind == "page"]
+    (scaled,) = [facts for facts in notes if facts["what"] == "scaled"]
+    assert (scaled["number"], scaled["from"], scaled["to"]) == (1, "2432 x 200 fine", "1728 x 71 standard")
+
+
+async def test_a_header_line_stands_above_every_page(
+    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock
+) -> None:
+    document = make_document(pages=2, rows=100)
+    async with fax_pair() as (receiver, caller):
+        request = replace(receiver.request(document), header=True, header_timezone="UTC")
+        sent = await caller.outbound().send(request, publish=lambda event: None)
+        await receiver.done.wait()
+    assert sent.cause is Cause.COMPLETE, sent.sentence
+    tops = []
+    for index in (0, 1):
+        ours, theirs = tiff.load_page(document, index), tiff.load_page(receiver.files[0], index)
+        assert theirs.raster.endswith(ours.raster)
+        tops.append(theirs.raster.removesuffix(ours.raster))
+    rows = header_rows(tiff.read_headers(document)[0].resolution or Resolution.FINE)
+    assert [len(top) for top in tops] == [rows * 216] * 2
+    assert any(tops[0])
+    assert tops[0] != tops[1]  # page 1 of 2, page 2 of 2
+
+
+async def test_a_subaddress_reaches_the_called_side(
+    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock
+) -> None:
+    async with fax_pair(fax(), fax()) as (receiver, caller):
+        request = replace(receiver.request(make_document()), subaddress="42#7")
+        sent = await caller.outbound().send(request, publish=lambda event: None)
+        await receiver.done.wait()
+    assert sent.cause is Cause.COMPLETE, sent.sentence
+    assert call.Addressed("42#7") in receiver.events
+
+
+async def test_pages_that_arrived_before_do_not_go_again(
+    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock
+) -> None:
+    document = make_document(pages=3, rows=400)
+    events: list[call.CallEvent] = []
+    async with fax_pair(fax(), fax()) as (receiver, caller):
+        request = replace(receiver.request(document), first_page=3)
+        sent = await caller.outbound().send(request, publish=events.append)
+        await receiver.done.wait()
+    assert (sent.cause, sent.pages_confirmed) == (Cause.COMPLETE, 1), sent.sentence
+    assert [event.number for event in events if isinstance(event, call.PageDone)] == [3]
+    assert pixels(receiver.files[0]) == pixels(document)[2:]

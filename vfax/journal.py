@@ -32,7 +32,8 @@ the facts follow. A fact that is not known is left out.
 |            |                                      | min_scan_ms                                                |
 | training   | CFR or FTT                           | ok, rate_bps                                               |
 | page       | each step of a page                  | number, what (started, received, cut off, kept, lost,      |
-|            |                                      | confirmed, repeated), rows, bad_rows, frames, why          |
+|            |                                      | confirmed, repeated, scaled, without header), rows,        |
+|            |                                      | bad_rows, frames, why, from and to (of a scaled page)      |
 | status     | each status given to the host        | status (FS_* name), page, remote_id                        |
 | storage    | the document could not be kept       | why                                                        |
 | fault      | a fault of vfax ended the call       | what, trace                                                |

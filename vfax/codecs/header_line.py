@@ -5,8 +5,8 @@ Not here  what the time is and who is who (vfax/sheets.py); joining it to the pa
 Source    The law of several countries asks for such a line (USA: 47 CFR 68.318(d)); its form is ours.
 
 The font comes with Pillow and has the letters of ASCII. It is drawn with square pixels and then made as flat as the
-resolution is, so that it can still be read at 98 rows per inch. Whatever the names are made of, there is a line: letters
-the font does not have are written without their accents, or as a question mark; a word of nothing but those is left out.
+resolution is, so that it can still be read at 98 rows per inch. Whatever the names are made of, there is a line: other
+letters are written without their accents, or as a question mark; a word of nothing but those is left out.
 """
 
 import unicodedata
