@@ -9,7 +9,8 @@ run at the speed of C.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import accumulate, chain, islice
+from itertools import accumulate, chain, count, islice
+from operator import add, sub
 from typing import Final
 
 from vfax.codecs.dis import Coding
@@ -80,7 +81,7 @@ def encode_page(
         return _octets(chain(_codes_2d(lines, width_px), [EOFB]))
     fill = 0 if ecm else min_row_octets * 8
     if coding is Coding.MH:
-        return _octets(chain(_separate((_code_1d(line) for line in lines), fill), [EOL * (RTC_EOLS - 1)]))
+        return _octets(chain(_separate(_codes_1d(lines), fill), [EOL * (RTC_EOLS - 1)]))
     return _octets(chain(_separate_mr(lines, width_px, k, fill), [(EOL + "1") * (RTC_EOLS - 1)]))
 
 
@@ -100,22 +101,47 @@ def _octets(codes: Iterable[str]) -> bytes:
 
 
 def _changes(raster: bytes, width_px: int) -> Iterator[list[int]]:
-    """The changing elements of each row, ended by three times the width."""
+    """The changing elements of each row, ended by three times the width; the same list for a row like the one above."""
     stride = (width_px + 7) // 8
     pad = stride * 8 - width_px
-    end = [width_px] * 3
+    above = b""
+    line = end = [width_px] * 3
     for at in range(0, len(raster), stride):
-        row = int.from_bytes(raster[at : at + stride], "big") >> pad
-        if not row:
-            yield end
-            continue
-        # Ones where a pixel differs from its left neighbour: the text between two ones is a run but for one pixel.
-        edges = f"{row ^ row >> 1:0{width_px}b}".split("1")
-        edges.pop()
-        yield [position - 1 for position in accumulate(len(edge) + 1 for edge in edges)] + end
+        octets = raster[at : at + stride]
+        if octets != above:
+            above = octets
+            row = int.from_bytes(octets, "big") >> pad
+            # Ones where a pixel differs from its left neighbour: the text between two ones is a run but for one pixel.
+            edges = f"{row ^ row >> 1:0{width_px}b}".split("1")
+            edges.pop()
+            line = [*map(add, accumulate(map(len, edges)), count()), *end] if row else end
+        yield line
+
+
+def _codes_1d(lines: Iterator[list[int]]) -> Iterator[str]:
+    above: list[int] = []
+    code = ""
+    for line in lines:
+        if line is not above:
+            above = line
+            code = _code_1d(line)
+        yield code
 
 
 def _code_1d(line: list[int]) -> str:
+    """The codes of all runs, whites and blacks by turns."""
+    changes = line[:-2]
+    runs = [*map(sub, changes, [0, *changes])]
+    codes = [""] * len(runs)
+    try:
+        codes[::2] = map(_RUN_CODES[0].__getitem__, runs[::2])
+        codes[1::2] = map(_RUN_CODES[1].__getitem__, runs[1::2])
+    except IndexError:  # longer than any single make-up code
+        return _code_1d_of_long_runs(line)
+    return "".join(codes)
+
+
+def _code_1d_of_long_runs(line: list[int]) -> str:
     codes = []
     start = colour = 0
     for position in line[:-2]:
@@ -134,17 +160,19 @@ def _codes_2d(lines: Iterator[list[int]], width_px: int) -> Iterator[str]:
 
 def _code_2d(line: list[int], above: list[int], width_px: int) -> str:
     """One row against the row above it (T.6 2.2.4)."""
-    if line == above:
+    if line is above or line == above:
         return "1" * (len(line) - 2)
-    codes = []
+    codes: list[str] = []
+    vertical = VERTICAL
     a0 = at = b = 0
     while True:
-        a1, b1 = line[at], above[b]
+        a1 = line[at]
+        moved = a1 - above[b]
         if above[b + 1] < a1:
             codes.append(PASS)
             a0 = above[b + 1]
-        elif b1 - 3 <= a1 <= b1 + 3:
-            codes.append(VERTICAL[a1 - b1])
+        elif -3 <= moved <= 3:
+            codes.append(vertical[moved])
             if a1 == width_px:
                 break
             a0 = a1
