@@ -206,7 +206,10 @@ class _Way:
 
 
 class Simulation:
-    """One fax from caller to called. Use `run_fax`; who wants to meddle plans it with `at` and calls `run`."""
+    """One fax from caller to called. Use `run_fax`; who wants to meddle plans it with `at` and calls `run`.
+
+    `first` is the page from which a fax goes on; with `polled` the caller asks for the called side's pages.
+    """
 
     def __init__(
         self,
@@ -220,6 +223,9 @@ class Simulation:
         fetch: Fetch | None = None,
         watch: Watcher | None = None,
         roads: RoadMaker | None = None,
+        first: int = 1,
+        addressing: t30.Addressing | None = None,
+        polled: bool = False,
     ) -> None:
         self.now = 0.0
         self.datagrams = 0
@@ -234,8 +240,11 @@ class Simulation:
         worst = faults or LineFaults()
         make_road = roads or (lambda side, plane, dice: worst.line(dice))
         infos = tuple(t30.PageInfo(page.width_px, page.rows, page.resolution) for page in pages)
-        self.caller = self._node(Side.CALLER, CALLER, calling or LegOptions(), infos)
-        self.called = self._node(Side.CALLED, CALLED, called or LegOptions(), ())
+        addresses = addressing or t30.Addressing()
+        document = t30.SendDocument(infos, first, addresses)
+        poll = t30.Poll(addresses) if polled else None
+        self.caller = self._node(Side.CALLER, CALLER, calling or LegOptions(), None if polled else document, poll)
+        self.called = self._node(Side.CALLED, CALLED, called or LegOptions(), document if polled else None, None)
         self._nodes = (self.caller, self.called)
         self._ways: dict[tuple[Address, Address], _Way] = {}
         for source, target in ((self.caller, self.called), (self.called, self.caller)):
@@ -247,14 +256,21 @@ class Simulation:
                 self._ways[origin, end] = _Way(road, origin, target)
         self._all_ways = tuple(self._ways.values())
 
-    def _node(self, side: Side, address: Address, options: LegOptions, pages: tuple[t30.PageInfo, ...]) -> Node:
+    def _node(
+        self,
+        side: Side,
+        address: Address,
+        options: LegOptions,
+        document: t30.SendDocument | None,
+        poll: t30.Poll | None,
+    ) -> Node:
         agent = Agent(SipOptions(), contact=address, dice=random.Random(self._dice.random()), now=0.0)
         session_id = self._dice.randrange(1, 1 << 31)
         seeds = (self._dice.randrange(1 << 32), self._dice.randrange(1 << 16), self._dice.randrange(1 << 32))
 
         def make(incoming: sip.IncomingCall | None, now: float) -> Leg:
             media = MediaSession(host=address[0], port=MEDIA_PORT, parameters=options.t38, session_id=session_id)
-            return Leg(options, media, incoming=incoming, pages=pages, seeds=seeds, now=now)
+            return Leg(options, media, incoming=incoming, document=document, poll=poll, seeds=seeds, now=now)
 
         return Node(side, address, agent, make)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from vfax.outcome import Cause
-from vfax.simulate import Side
 from vfax.simulation.invariants import Violation, faultless, repaired_loss_changes_nothing, same_journals, violations
 from vfax.simulation.scenario import Kind, kind_of, roll
 from vfax.simulation.trial import Evidence, play
@@ -75,7 +74,8 @@ def play_with_journals(seed: int) -> Evidence:
 
 
 def _verdict(evidence: Evidence, found: list[Violation]) -> Verdict:
-    sender, receiver = (evidence.outcomes.get(side) for side in Side)
+    scenario = evidence.scenario
+    sender, receiver = (evidence.outcomes.get(side) for side in (scenario.sender, scenario.receiver))
     return Verdict(
         seed=evidence.scenario.seed,
         kind=evidence.scenario.kind,

@@ -45,6 +45,9 @@ ROUND_TRIP: Final = 3.0
 answered, and T.30's answers carry no number. Which of two equal commands an MCF belongs to cannot be known then, so the
 second lines of 3 and 4 are judged below this only."""
 
+PIXEL: Final = 80
+"""Limit: octets for a pixel of a row: a decoder holds where the colours of two rows change, 36 octets each."""
+
 _ANSWERS: Final = frozenset({"MCF", "RTP", "PIP"})
 """Frames that confirm a page."""
 
@@ -102,10 +105,11 @@ def _odd_outcome(side: Side, outcome: Outcome, scenario: Scenario) -> Iterator[s
         yield f"the {side.value} side ends without a sentence: {outcome.sentence!r}"
     if outcome.cause is Cause.INTERNAL:
         yield f"the {side.value} side ends with an internal fault"
-    if side is Side.CALLER and outcome.pages_confirmed > len(scenario.pages):
-        yield f"the sender counts {outcome.pages_confirmed} of {len(scenario.pages)} pages"
-    if side is Side.CALLER and outcome.ok and outcome.pages_confirmed < len(scenario.pages):
-        yield f"complete, but {outcome.pages_confirmed} of {len(scenario.pages)} pages are confirmed"
+    pages = len(scenario.pages) - scenario.first + 1
+    if side is scenario.sender and outcome.pages_confirmed > pages:
+        yield f"the sender counts {outcome.pages_confirmed} of {pages} pages"
+    if side is scenario.sender and outcome.ok and outcome.pages_confirmed < pages:
+        yield f"complete, but {outcome.pages_confirmed} of {pages} pages are confirmed"
 
 
 # --- 2: confirmed pages --------------------------------------------------------------------------
@@ -113,7 +117,7 @@ def _odd_outcome(side: Side, outcome: Outcome, scenario: Scenario) -> Iterator[s
 
 def confirmed_pages_are_kept(evidence: Evidence) -> Iterator[str]:
     """2: whatever the peer does, MCF promises that the page is in the store."""
-    for at, number in evidence.confirmed(Side.CALLED):
+    for at, number in evidence.confirmed(evidence.scenario.receiver):
         kept = [page for when, page in evidence.kept if when <= at and page.number == number and page.complete]
         if not kept:
             yield f"page {number} was confirmed at {at:.3f} s and not kept before"
@@ -123,7 +127,7 @@ def kept_pages_are_right(evidence: Evidence) -> Iterator[str]:
     """2: whole pages have the pixels that were sent, or say how many rows are bad."""
     if not evidence.scenario.honest:
         return
-    confirmed = {number for _, number in evidence.confirmed(Side.CALLED)}
+    confirmed = {number for _, number in evidence.confirmed(evidence.scenario.receiver)}
     for _, page in evidence.kept:
         if page.complete and page.number in confirmed:
             yield from _wrong(evidence, page)
@@ -151,14 +155,14 @@ def sender_reports_what_was_confirmed(evidence: Evidence) -> Iterator[str]:
     """3: in honest scenarios the receiver has confirmed the page; always, a confirmation came after it."""
     if evidence.scenario.honest and evidence.scenario.round_trip < ROUND_TRIP:
         yield from _believed_too_early(evidence)
+    told = len(evidence.confirmed(evidence.scenario.sender))
     answers = sum(
         isinstance(event, t30.FrameSeen) and not event.sent and event.name in _ANSWERS
-        for _, event in evidence.events(Side.CALLER)
+        for _, event in evidence.events(evidence.scenario.sender)
     )
-    if len(evidence.confirmed(Side.CALLER)) > answers:
-        yield f"the sender holds {len(evidence.confirmed(Side.CALLER))} pages for confirmed after {answers} answers"
-    outcome = evidence.outcomes.get(Side.CALLER)
-    told = len(evidence.confirmed(Side.CALLER))
+    if told > answers:
+        yield f"the sender holds {told} pages for confirmed after {answers} answers"
+    outcome = evidence.outcomes.get(evidence.scenario.sender)
     if outcome is not None and outcome.pages_confirmed != told:
         yield f"the sender's outcome counts {outcome.pages_confirmed} pages, its events {told}"
 
@@ -166,11 +170,11 @@ def sender_reports_what_was_confirmed(evidence: Evidence) -> Iterator[str]:
 def _believed_too_early(evidence: Evidence) -> Iterator[str]:
     """Pages are told by their pixels: after RTN a sender may go on, and then the two sides count differently."""
     confirmed: dict[int, float] = {}
-    for at, number in evidence.confirmed(Side.CALLED):
+    for at, number in evidence.confirmed(evidence.scenario.receiver):
         page = next((page for _, page in evidence.kept if page.number == number and page.complete), None)
         if page is not None:
             confirmed[_origin(evidence, page)] = at
-    for at, number in evidence.confirmed(Side.CALLER):
+    for at, number in evidence.confirmed(evidence.scenario.sender):
         if confirmed.get(number, at + 1) > at:
             yield f"the sender holds page {number} for confirmed at {at:.3f} s, the receiver does not"
 
@@ -210,7 +214,8 @@ def memory_is_bounded(evidence: Evidence) -> Iterator[str]:
     """5: what engines hold grows with the page at hand and with nothing else."""
     largest = max(len(page.raster) for page in evidence.scenario.pages)
     coded = max((len(coded.data) for _, coded in evidence.coded), default=0)
-    bound = HELD + 3 * (largest + coded)  # the page at hand and the next one, or its frames and rows
+    widest = max(page.width_px for page in evidence.scenario.pages)
+    bound = HELD + PIXEL * widest + 3 * (largest + coded)  # the page at hand and the next one, or its frames and rows
     if evidence.heaviest > bound:
         yield f"the engines of one side held {evidence.heaviest} octets, more than {bound}"
 

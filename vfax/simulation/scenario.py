@@ -16,6 +16,7 @@ from vfax.leg import CallerOffer, InternetAware, LegOptions
 from vfax.simulate import LineFaults, Side, SimulatedPage
 from vfax.simulation.pictures import Picture, draw
 from vfax.t30.options import AfterRtn, BadPage, T30Options
+from vfax.t30.values import Addressing
 from vfax.transports.parameters import ErrorCorrection, RateManagement, T38Parameters
 from vfax.transports.simnet import BadLine
 from vfax.transports.t38 import T38Options
@@ -91,6 +92,9 @@ class Store:
     unreadable: int = 0
 
 
+_NO_ADDRESS: Final = Addressing()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """A fax from caller to called and all that happens to it. `media` and `signalling` are faults by who sends."""
@@ -103,6 +107,9 @@ class Scenario:
     called: LegOptions
     media: dict[Side, LineFaults]
     signalling: dict[Side, LineFaults]
+    first: int = 1  # page from which the fax goes on: those before were confirmed in an earlier call
+    polled: bool = False  # the caller asks for the pages
+    addressing: Addressing = _NO_ADDRESS
     depth: int = 0  # losses in a row that the media roads of a COVERED scenario allow themselves
     cuts: tuple[Cut, ...] = ()
     store: Store = Store()
@@ -114,6 +121,16 @@ class Scenario:
     def honest(self) -> bool:
         """Whether all that arrives was said by the other side."""
         return self.kind not in HOSTILE
+
+    @property
+    def sender(self) -> Side:
+        """Who has the pages."""
+        return Side.CALLED if self.polled else Side.CALLER
+
+    @property
+    def receiver(self) -> Side:
+        """Who wants them."""
+        return self.sender.other
 
     @property
     def round_trip(self) -> float:
@@ -128,7 +145,8 @@ class Scenario:
             f"{picture.value} {page.width_px}x{page.rows} {page.resolution.title}"
             for picture, page in zip(self.pictures, self.pages, strict=True)
         )
-        return f"seed {self.seed}, {self.kind.value}: {sizes}"
+        how = (", polled" if self.polled else "") + (f", from page {self.first}" if self.first > 1 else "")
+        return f"seed {self.seed}, {self.kind.value}{how}: {sizes}"
 
 
 def roll(seed: int) -> Scenario:
@@ -145,7 +163,7 @@ def roll(seed: int) -> Scenario:
     signalling = {side: media[side] if faults.random() < 0.6 else LineFaults() for side in Side}
     if kind is Kind.COVERED:
         signalling = {side: LineFaults() for side in Side}
-    when = _dice(seed, "when")
+    when, course = _dice(seed, "when"), _dice(seed, "course")
     span = _span(pages, calling)
     return Scenario(
         seed=seed,
@@ -156,6 +174,9 @@ def roll(seed: int) -> Scenario:
         called=called,
         media=media,
         signalling=signalling,
+        first=course.randrange(1, len(pages) + 1) if course.random() < 0.1 else 1,
+        polled=course.random() < 0.12,
+        addressing=Addressing(subaddress="123") if course.random() < 0.1 else _NO_ADDRESS,
         depth=depth,
         cuts=_roll_cuts(when, span) if kind is Kind.SILENCE else (),
         store=_roll_store(when, len(pages)) if kind is Kind.STORE else Store(),

@@ -110,6 +110,9 @@ class _Stage(simulate.Watcher):
             fetch=self._fetch,
             watch=self,
             roads=self._road,
+            first=scenario.first,
+            addressing=scenario.addressing,
+            polled=scenario.polled,
         )
         self._plan()
 
@@ -194,18 +197,25 @@ class _Stage(simulate.Watcher):
 
     def write_journals(self, folder: Path, open_journals: ExitStack) -> None:
         """Have both sides write theirs."""
-        infos = tuple(t30.PageInfo(page.width_px, page.rows, page.resolution) for page in self._scenario.pages)
-        for side, options in zip(Side, (self._scenario.calling, self._scenario.called), strict=True):
+        scenario = self._scenario
+        infos = tuple(t30.PageInfo(page.width_px, page.rows, page.resolution) for page in scenario.pages)
+        document = t30.SendDocument(infos, scenario.first, scenario.addressing)
+        poll = t30.Poll(scenario.addressing) if scenario.polled else None
+        for side, options in zip(Side, (scenario.calling, scenario.called), strict=True):
             journal = Journal(
                 folder / f"{side.value}.jsonl",
                 clock=lambda: self._world.now,
                 wall=lambda: self._world.now,
-                call=f"{self._scenario.seed}-{side.value}",
+                call=f"{scenario.seed}-{side.value}",
             )
             open_journals.enter_context(journal)
-            document = t30.SendDocument(infos) if side is Side.CALLER else None
             journal.note("call", direction="out" if side is Side.CALLER else "in", pages=len(infos))
-            terms = Terms(options=options, called=side is Side.CALLED, document=document)
+            terms = Terms(
+                options=options,
+                called=side is Side.CALLED,
+                document=document if side is scenario.sender else None,
+                poll=poll if side is Side.CALLER else None,
+            )
             self._records[side] = CallRecord(journal, terms, RecordOptions())
 
     def event(self, side: Side, event: LegEvent, now: float) -> None:
