@@ -31,6 +31,9 @@ MAX_OCTETS: Final = 128 * 1024 * 1024
 MAX_PAGES: Final = 10_000
 """Limit: pages of a document to send."""
 
+JUDGEMENTS: Final = frozenset({"MCF", "RTP", "RTN", "PIP", "PIN", "RNR"})
+"""What a receiver says of a page; PPR is about frames, which a redacted recording has."""
+
 PAGE_STEPS: Final = frozenset({"started", "received", "cut off", "confirmed", "repeated"})
 
 
@@ -93,6 +96,8 @@ class _Reader:
         options, document, poll, called, unknown = _terms(self._options)
         if found.outcome is None and not found.short:
             found.short = "the journal has no outcome: the call was cut off, or still runs"
+        if found.redacted and called:
+            _stop_at_first_answer(found)
         notes = tuple(f"an option of another version is not known here: {name}" for name in unknown[:5])
         return Recording(
             options=options,
@@ -148,6 +153,22 @@ class _Reader:
         found.arrivals += [Arrived(at, datagram) for at, datagram in packets]
         if len(found.arrivals) > MAX_DATAGRAMS or found.octets > MAX_OCTETS:
             raise DecodeError(f"too long a call: more than {MAX_DATAGRAMS} datagrams or {MAX_OCTETS} octets")
+
+
+def _stop_at_first_answer(found: _Found) -> None:
+    """Without its data no page can be judged: what our end said of the first one, and all after that, is cut off."""
+    end = next((seen.at for seen in found.frames if seen.sent and seen.name in JUDGEMENTS), None)
+    if end is None:
+        return
+    found.short = found.short or f"its pages were erased, so the answer to the first one, at {end:.1f} s, is unknown"
+    found.frames = [seen for seen in found.frames if seen.at < end]
+    found.pages = [step for step in found.pages if step.at < end and step.what != "received"]
+    found.orders = [(heard, order) for heard, order in found.orders if order.at < end and not _keeps(order)]
+    found.arrivals = [one for one in found.arrivals if one.at < end]
+
+
+def _keeps(order: Told | Switched) -> bool:
+    return isinstance(order, Told) and order.what in ("kept", "lost")
 
 
 def _in_order(arrivals: list[Arrived], orders: list[tuple[int, Told | Switched]]) -> tuple[Step, ...]:

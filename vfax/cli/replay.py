@@ -41,7 +41,7 @@ def run(path: Path, *, end: str, options: LegOptions, as_json: bool) -> int:
 
     `end` is caller, called or "" for both, and `options` the engine's; both for captures only: a journal knows.
     """
-    results = _of_capture(path, end, options) if is_capture(path) else [_result(path.name, "", _of_journal(path))]
+    results = _of_capture(path, end, options) if is_capture(path) else [_result(path.name, "", read_recording(path))]
     code = DIFFERS if any(result.differences for result in results) else SAME
     if as_json:
         print_json({"ok": code == SAME, "exit": code, "calls": [_facts(result) for result in results]})
@@ -68,14 +68,6 @@ def is_capture(path: Path) -> bool:
         raise DocumentError(f"{path}: cannot be read: {why.strerror or why}") from why
 
 
-def _of_journal(path: Path) -> Recording:
-    recording = read_recording(path)
-    ecm = None if recording.outcome is None else recording.outcome.get("ecm")
-    if recording.redacted and recording.called and ecm is not True:
-        raise DocumentError(f"{path}: received without ECM and redacted: without its data no page can be judged")
-    return recording
-
-
 def _of_capture(path: Path, end: str, options: LegOptions) -> list[Result]:
     calls, note = read_capture(path)
     results = []
@@ -100,8 +92,6 @@ def _tell(result: Result) -> None:
             say(console, f"  {note}")
     if recording.why_short:
         say(console, f"  The recording stops early: {recording.why_short}. What came before is compared.")
-    if recording.redacted:
-        say(console, "  The recording holds no page data: rows are not compared.")
     if replayed.outcome is not None:
         pages = replayed.outcome.pages_confirmed
         say(console, f"  Today: {replayed.outcome.cause}, {pages} page{'' if pages == 1 else 's'} confirmed.")
