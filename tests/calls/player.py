@@ -362,12 +362,12 @@ class Player:
             self.compare(b"".join(blocks), step.value)
 
     def compare(self, coded: bytes, number: int) -> None:
-        """The page is what the document says, row for row."""
-        page = self.script.document
-        decoder = RowDecoder(self.agreed.coding, page.width)
+        """The page is what the document says, row for row, made to fit where the peer cannot take it as it is."""
+        sheet = self.script.document.fitted(number, self.agreed)
+        decoder = RowDecoder(self.agreed.coding, self.agreed.width_px)
         decoder.feed(coded)
         decoder.finish()
-        if decoder.bad_rows or decoder.take_raster() != page.raster(number):
+        if decoder.bad_rows or decoder.take_raster() != sheet.raster:
             raise ScriptError(f"page {number} is not whole: {decoder.rows} rows, {decoder.bad_rows} bad")
         if number not in self.delivered:
             self.delivered.append(number)

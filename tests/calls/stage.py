@@ -13,8 +13,9 @@ from tests.calls.bare import Bare
 from tests.calls.words import ScriptError
 from vfax import leg
 from vfax.codecs import ifp
-from vfax.codecs.dis import Resolution
+from vfax.codecs.dis import Agreement, Resolution
 from vfax.codecs.ifp import FieldType
+from vfax.codecs.scaling import Bitmap, fit_page
 from vfax.errors import DecodeError
 from vfax.leg import Leg, LegEvent, LegOptions, SipOrder
 from vfax.outcome import Outcome
@@ -100,6 +101,10 @@ class Document:
 
     def raster(self, number: int) -> bytes:
         return picture(number, self.rows, self.width)
+
+    def fitted(self, number: int, agreement: Agreement) -> Bitmap:
+        """The page as it goes to a peer that agreed to this."""
+        return fit_page(Bitmap(self.raster(number), self.width, self.rows, self.resolution_of(number)), agreement)
 
     def infos(self) -> tuple[t30.PageInfo, ...]:
         return tuple(t30.PageInfo(self.width, self.rows, self.resolution_of(n + 1)) for n in range(self.pages))
@@ -238,9 +243,8 @@ class Stage:
         page = self.document
         if needed.number in self.store.uncoded:
             return t30.PageUnavailable(needed.number, "the script says so")
-        raster = page.raster(needed.number)
-        resolution = page.resolution_of(needed.number)
-        coded = code_page(raster, page.width, page.rows, resolution, needed.agreement)
+        sheet = page.fitted(needed.number, needed.agreement)
+        coded = code_page(sheet.raster, sheet.width_px, sheet.rows, sheet.resolution, needed.agreement)
         return t30.PageCoded(needed.number, coded)
 
     @property

@@ -1,12 +1,14 @@
 """Every call script is played; the corpus is complete; the player itself can fail."""
 
+import tomllib
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.calls.player import play
-from tests.calls.script import read
+from tests.calls.script import from_table, read
+from tests.calls.table import HEADING, README, table
 
 HERE: Final = Path(__file__).parent
 SCRIPTS: Final = sorted([*HERE.glob("peers/*.toml"), *HERE.glob("procedures/*.toml")])
@@ -22,3 +24,12 @@ def test_every_entry_of_the_list_of_peer_faults_has_a_script() -> None:
     assert {script.entry for script in scripts.values()} == set(range(1, 65))
     for path, script in scripts.items():
         assert path.stem.startswith(f"{script.entry:02d}-"), path.name
+
+
+def test_readme_lists_every_script_in_its_own_words() -> None:
+    assert README.read_text("utf-8").partition(HEADING)[2].strip() == table().strip()
+
+
+def test_readme_teaches_by_a_script_that_passes() -> None:
+    example = README.read_text("utf-8").partition("```toml\n")[2].partition("```")[0]
+    play(from_table(tomllib.loads(example)))
