@@ -195,13 +195,13 @@ def _heard(_: Outcome, course: Course) -> str:
 
 
 def _heard_before(_: Outcome, course: Course) -> str:
-    heard = course.heard_before
+    heard = course.heard_before if course.heard is not None and course.heard.name == "DCN" else None
     return f"the last it said before was {_name(heard.name)}" if heard else ""
 
 
-def _said(_: Outcome, course: Course) -> str:
+def _said(outcome: Outcome, course: Course) -> str:
     said, times = course.said, course.said_times
-    if said is None:
+    if said is None or not outcome.sending:
         return ""
     return f"{said.name} was said {({1: 'once', 2: 'twice'}).get(times, f'{times} times')}"
 

@@ -86,6 +86,11 @@ class V(StrEnum):
     CALLER_DCN = "caller-dcn"
     CALLER_DCN_AFTER_FTT = "caller-dcn-after-ftt"
     CALLER_HUNG_UP_IN_TRAINING = "caller-hung-up-in-training"
+    # polling
+    NOTHING_TO_POLL = "nothing-to-poll"
+    POLL_REFUSED = "poll-refused"
+    POLL_UNANSWERED = "poll-unanswered"
+    POLL_NOT_ALLOWED = "poll-not-allowed"
     # pages, sending
     DCN_IN_PAGE = "dcn-in-page"
     DCN_AFTER_PAGE = "dcn-after-page"
@@ -730,6 +735,50 @@ _DIALOG: Final = (
     ),
 )
 
+_POLLING: Final = (
+    _row(
+        V.NOTHING_TO_POLL,
+        _TAKE,
+        _C.INCOMPATIBLE,
+        "The other machine has no document that could be polled",
+        _R.TX_INCAPABLE,
+        Retry.LATER,
+        lambda _, course: course.frames_in.get("DIS", 0) > 0,
+        proofs=(),
+    ),
+    _row(
+        V.POLL_REFUSED,
+        _TAKE,
+        _C.PEER_DISCONNECTED,
+        "The other machine refused to be polled: it ended the fax (DCN) instead of sending its document",
+        _R.NOPOLL,
+        Retry.NEVER,
+        _all(_phase(Phase.IDENTIFY), _said("DTC")),
+        proofs=("said",),
+        hint="Check the polling address and the password.",
+    ),
+    _row(
+        V.POLL_UNANSWERED,
+        _TAKE,
+        (_C.NO_RESPONSE, _C.T1_EXPIRED, _C.NO_COMMAND),
+        "The other machine did not answer the wish to poll it (DTC)",
+        _R.TX_PHBDEAD,
+        Retry.LATER,
+        _all(_phase(Phase.IDENTIFY), _said("DTC")),
+        proofs=("seen", "silence"),
+    ),
+    _row(
+        V.POLL_NOT_ALLOWED,
+        None,
+        _C.INCOMPATIBLE,
+        "The caller wanted to poll a document of this side and did not give what it takes to get it",
+        _R.IDENT_UNACCEPTABLE,
+        Retry.NEVER,
+        lambda _, course: course.frames_in.get("DTC", 0) > 0,
+        hint="Tell the caller the polling address and the password.",
+    ),
+)
+
 _PHASE_B_SENDING: Final = (
     _row(
         V.NEXT_DOCUMENT_UNANSWERED,
@@ -748,7 +797,7 @@ _PHASE_B_SENDING: Final = (
         _SEND,
         _C.T1_EXPIRED,
         "The call was up, but no T.38 packet of the other machine ever came",
-        _R.T1_EXPIRED,
+        _R.T0_EXPIRED,
         Retry.LATER,
         _without_packets,
         proofs=("waited",),
@@ -849,7 +898,7 @@ _PHASE_B_RECEIVING: Final = (
         _TAKE,
         _C.T1_EXPIRED,
         "The call was up, but no T.38 packet of the caller ever came",
-        _R.T1_EXPIRED,
+        _R.T0_EXPIRED,
         Retry.LATER,
         _without_packets,
         proofs=("waited",),
@@ -1303,6 +1352,7 @@ ROWS: Final[tuple[Row, ...]] = (
     *_SUCCESS,
     *_CALLING,
     *_CALLED,
+    *_POLLING,
     *_PHASE_B_SENDING,
     *_PHASE_B_RECEIVING,
     *_PAGES_SENDING,

@@ -98,6 +98,15 @@ def test_what_json_prints_is_described(command: str, options: list[object], make
     assert described == set(answer) | set(inner)
 
 
+def test_what_show_prints_in_json_is_described(tmp_path: Path) -> None:
+    journal = tmp_path / "call.jsonl"
+    journal.write_text('{"at":"","t":0,"kind":"call","direction":"in"}\n', encoding="utf-8")
+    answer = printed("show", journal)
+    assert isinstance(answer["timeline"], list)
+    described = words(rows("What --json prints")["vfax show"])
+    assert described == set(answer) | set(answer["timeline"][0])
+
+
 def test_an_error_is_described_as_it_is_printed(tmp_path: Path) -> None:
     answer = printed("inspect", tmp_path / "missing.tif")
     assert '`{"ok": false, "exit": CODE, "error": SENTENCE}`' in MANUAL

@@ -498,6 +498,26 @@ def test_what_happens_around_a_call_has_its_verdict(name: V) -> None:
     assert explain(Outcome(cause=cause, phase=phase), Course(), sending=sending, evidence="why").verdict == name
 
 
+POLLS: Final[dict[V, tuple[Cause, bool, Course]]] = {
+    V.NOTHING_TO_POLL: (Cause.INCOMPATIBLE, False, Course(frames_in={"DIS": 1})),
+    V.POLL_REFUSED: (Cause.PEER_DISCONNECTED, False, Course(said=Said("DTC", "", 3.0))),
+    V.POLL_UNANSWERED: (Cause.NO_RESPONSE, False, Course(said=Said("DTC", "", 3.0))),
+    V.POLL_NOT_ALLOWED: (Cause.INCOMPATIBLE, True, Course(frames_in={"DTC": 1})),
+}
+"""What comes of polling; the frames are those of tests/t30/test_polling.py."""
+
+
+@pytest.mark.parametrize("name", POLLS)
+def test_what_comes_of_polling_has_its_verdict(name: V) -> None:
+    cause, sending, course = POLLS[name]
+    outcome = Outcome(cause=cause, phase=Phase.IDENTIFY)
+    assert explain(outcome, course, sending=sending).verdict == name
+
+
+def test_every_result_is_some_verdicts() -> None:
+    assert {row.result for row in ROWS} | {result for _, result, _ in ALONE.values()} == set(T30Result)
+
+
 OTHERS: Final = {
     V.REFUSED_BUSY,
     V.REFUSED_UNANSWERED,
@@ -509,7 +529,7 @@ OTHERS: Final = {
 
 
 def test_every_verdict_is_reached_by_a_test() -> None:
-    assert set(SCENES) | set(BY_TABLE) | OTHERS | set(ALONE) == set(V)
+    assert set(SCENES) | set(POLLS) | set(BY_TABLE) | OTHERS | set(ALONE) == set(V)
 
 
 def test_no_two_verdicts_say_the_same() -> None:

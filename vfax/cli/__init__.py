@@ -197,14 +197,28 @@ def replay(
     with one_line_errors(as_json=json):
         if end not in ("", "caller", "called"):
             raise SettingsError(f"--as {end}: expected caller or called")
-        from vfax.cli import replay as room
+        from vfax.cli.replay import redact as write_copy
+        from vfax.cli.replay import run
         from vfax.settings import wiring
 
         if redact is not None:
-            room.redact(file, redact)
+            write_copy(file, redact)
             raise typer.Exit
         options = wiring.leg_options(read_settings(config, {}))
-        raise typer.Exit(room.run(file, end=end, options=options, as_json=json))
+        raise typer.Exit(run(file, end=end, options=options, as_json=json))
+
+
+@app.command()
+def show(
+    journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="The journal of a call.")],
+    packets: Annotated[bool, typer.Option("--packets", help="Every recorded datagram in a line of its own.")] = False,
+    json: Json = False,
+) -> None:
+    """Show a call as a timeline, and say in one sentence how it went and why."""
+    with one_line_errors(as_json=json):
+        from vfax.cli.show import show as run
+
+        raise typer.Exit(run(journal, as_json=json, packets=packets))
 
 
 def _fax_overrides(*, no_ecm: bool, max_rate: int | None) -> dict[tuple[str, str], object | None]:
