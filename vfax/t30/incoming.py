@@ -216,7 +216,9 @@ class IncomingPage:
             self._feed(self.block.rest(gaps=False))
 
     def decode(self, octets: int) -> None:
-        """Decode about that many octets of the backlog; once it is empty and the page sealed, end the page."""
+        """Decode about that many octets of the backlog, fewer of a page wider than A4 at 204 dpi, for its rows take
+        longer; once the backlog is empty and the page sealed, end the page."""
+        octets = max(1, min(octets, octets * 1728 // self.decoder.width_px))
         while self._backlog and octets > 0:
             chunk = self._backlog.popleft()
             if len(chunk) > octets:
