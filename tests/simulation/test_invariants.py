@@ -96,7 +96,7 @@ def count_good_rows_as_bad(evidence: Evidence) -> None:
 
 def count_too_few_bad_rows(evidence: Evidence) -> None:
     at, page = evidence.kept[1]
-    evidence.kept[1] = (at, replace(page, bad_rows=1, raster=bytes([9]) * 216 * 3 + page.raster[216 * 3 :]))
+    evidence.kept[1] = (at, replace(page, bad_rows=1, raster=bytes([9]) * 216 * 5 + page.raster[216 * 5 :]))
 
 
 def confirm_for_sender_only(evidence: Evidence) -> None:

@@ -36,6 +36,7 @@ from vfax.simulate import LineFaults, Side
 from vfax.simulation.scenario import Kind, Scenario
 from vfax.simulation.trial import Evidence, patience
 from vfax.t30 import values as t30
+from vfax.t30.coding import K
 
 HELD: Final = 256 * 1024
 """Limit: octets that the engines of one side may hold beside the pages at hand."""
@@ -144,8 +145,17 @@ def _wrong(evidence: Evidence, page: t30.PageReceived) -> Iterator[str]:
         yield f"page {page.number} is said to be perfect: {best} of its {page.rows} rows are among the {wanted} sent"
     elif page.bad_rows and page.agreement.ecm and best == wanted == page.rows:
         yield f"page {page.number} is perfect, but {page.bad_rows} rows of it count as bad"
-    elif page.rows - page.bad_rows > best:
+    elif page.rows - page.bad_rows * _damage(page.agreement) > best:
         yield f"page {page.number} counts {page.bad_rows} bad rows of {page.rows}, only {best} are as sent"
+
+
+def _damage(agreement: Agreement) -> int:
+    """Rows that one row counted as bad may have spoilt unseen.
+
+    The halves of two rows around a lost packet may fit together; rows of MR are told as differences from the row above,
+    up to the next one that is coded on its own.
+    """
+    return K[agreement.resolution] if agreement.coding is Coding.MR else 2
 
 
 # --- 3: what the sender believes -----------------------------------------------------------------
