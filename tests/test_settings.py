@@ -98,6 +98,8 @@ def test_other_programs_variables_are_left_alone() -> None:
         ("[fax]\nlocal_id = 'more than twenty characters'", "expected at most 20 printable ASCII characters"),
         ("[fax]\nsend_codings = []", "[fax] send_codings = []: expected at least one entry"),
         ("[fax]\nsend_codings = ['MH', 'MH']", "each of them once"),
+        ("[fax]\nheader_timezone = 'Berlin'", '[fax] header_timezone = "Berlin": expected a time zone, such as'),
+        ("[fax]\nresolutions = ['200x300']", "[fax] resolutions = "),
         ("[media]\nport_min = 20001", "[media] port_min = 20001: expected an even port"),
         ("[media]\nport_min = 30000", "[media] port_min = 30000: expected at most port_max = 20998"),
         ("sip = 3", "sip = 3: expected a table, written [sip]"),
