@@ -97,6 +97,17 @@ async def test_sending_says_initializing_dialing_pages_completed(
     await desk.stop()
 
 
+async def test_the_header_line_is_asked_for_as_the_device_was_told(
+    make_running_desk: MakeRunningDesk, scripted: Any
+) -> None:
+    desk = await make_running_desk(header=True, header_timezone="Europe/Berlin")
+    call = scripted(*TWO_PAGES, outcome=TWO)
+    desk.network.going_out.append(call)
+    await desk.send(await desk.job())
+    assert (call.request.header, call.request.header_timezone) == (True, "Europe/Berlin")
+    await desk.stop()
+
+
 async def test_each_status_stands_in_the_calls_journal(make_running_desk: MakeRunningDesk, scripted: Any) -> None:
     desk = await make_running_desk()
     call = desk.network.comes(scripted(*TWO_PAGES, outcome=TWO))

@@ -26,6 +26,9 @@ GUID = "{5d6c1d3c-20a1-4d0e-9c55-3f4b1d9e7a01}"
         ("shutdown_grace", float("inf")),
         ("local_id", None),
         ("journal_folder", 7),
+        ("header", "yes"),
+        ("header", 1),
+        ("header_timezone", None),
     ],
 )
 def test_a_wrong_option_is_named(key: str, value: Any) -> None:
