@@ -239,7 +239,7 @@ def _switch(_: Outcome, course: Course) -> str:
         return f"the switch to T.38 was refused: {_clean(course.refusal)}"
     if course.t38_at is None:
         return f"answered with {course.media}, T.38 never ran" if course.media else ""
-    return f"T.38 from {course.t38_at:.1f} s on"
+    return f"T.38 from {course.t38_at:.1f} s to {course.at:.1f} s"
 
 
 def _name(name: str) -> str:
@@ -267,9 +267,14 @@ PROOFS: Final[Mapping[str, Callable[[Outcome, Course], str]]] = {
 """Pieces of evidence by name; each is empty where there is nothing to say."""
 
 
+TWICE: Final = frozenset({"waited", "heard_before"})
+"""Pieces that others say as well."""
+
+
 def _evidence(outcome: Outcome, course: Course) -> tuple[str, ...]:
     """All of them, in the order above."""
-    return tuple(text for text in (proof(outcome, course) for proof in PROOFS.values()) if text)
+    said = (proof(outcome, course) for name, proof in PROOFS.items() if name not in TWICE)
+    return tuple(text for text in said if text)
 
 
 # --- journals ------------------------------------------------------------------------------------

@@ -615,3 +615,14 @@ def test_a_fax_that_may_have_arrived_is_not_to_be_sent_again_blindly(verdict: V,
     outcome = SCENES[verdict](stage).run()
     assert (outcome.cause, outcome.retry) == (Cause.UNCERTAIN, Retry.NEVER)
     assert "Ask whether it has arrived" in outcome.sentence
+
+
+@pytest.mark.parametrize("ecm", [True, False])
+@pytest.mark.parametrize("pages", [1, 3])
+def test_only_the_last_page_leaves_a_fax_uncertain(ecm: bool, pages: int, stage: "Stage") -> None:
+    last = stage.play(True, pages=pages, options=fax(ecm=ecm), twist=stage.vanish_at("MCF", after=pages - 1)).run()
+    assert (last.cause, last.pages_confirmed) == (Cause.UNCERTAIN, pages - 1)
+    assert "said 3 times" in last.sentence
+    if pages > 1:
+        first = stage.play(True, pages=pages, options=fax(ecm=ecm), twist=stage.vanish_at("MCF")).run()
+        assert (first.cause, first.retry) == (Cause.NO_RESPONSE, Retry.NOW)

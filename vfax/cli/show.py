@@ -5,6 +5,7 @@ Owns      columns, colours and widths. Not here: rows and their words (timeline.
 What a peer wrote is data: everything unprintable is replaced, and nothing is read as markup.
 """
 
+import textwrap
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from vfax.cli import exits
 from vfax.cli.common import out, print_json
-from vfax.cli.screen import printable, wrapped
+from vfax.cli.screen import NARROWEST, printable, wrapped
 from vfax.errors import DocumentError
 from vfax.journal import read_journal
 from vfax.timeline import Row, timeline
@@ -60,7 +61,7 @@ def _print_row(console: Console, row: Row) -> None:
     wide = width >= OCTETS_WIDE
     octets = _hex(row.octets)
     room = width - LEAD - (len(octets) + 2 if wide and octets else 0)
-    lines = wrapped(printable(row.text), room).splitlines() or [""]
+    lines = textwrap.wrap(printable(row.text), max(room, NARROWEST)) or [""]
     line = Text()
     line.append(f"{row.t:9.3f}  ", "dim")
     line.append(f"{row.lane:<4} ", style)
