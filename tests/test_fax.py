@@ -14,7 +14,7 @@ import vfax.journal
 from vfax import call
 from vfax.codecs import tiff
 from vfax.codecs.dis import Coding, Resolution
-from vfax.codecs.header_line import header_rows
+from vfax.codecs.header_line import HeaderLine, draw_header, header_rows
 from vfax.leg import CallerOffer, LegOptions
 from vfax.outcome import Cause, Outcome
 from vfax.t30.options import T30Options
@@ -192,3 +192,20 @@ async def test_pages_that_arrived_before_do_not_go_again(
     assert (sent.cause, sent.pages_confirmed) == (Cause.COMPLETE, 1), sent.sentence
     assert [event.number for event in events if isinstance(event, call.PageDone)] == [3]
     assert pixels(receiver.files[0]) == pixels(document)[2:]
+
+
+async def test_a_resumed_fax_counts_the_pages_of_the_document(
+    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock
+) -> None:
+    document = make_document(pages=3, rows=100)
+    async with fax_pair() as (receiver, caller):
+        request = replace(receiver.request(document), header=True, header_timezone="UTC", first_page=3)
+        sent = await caller.outbound().send(request, publish=lambda event: None)
+        await receiver.done.wait()
+    assert sent.cause is Cause.COMPLETE, sent.sentence
+    (header,) = tiff.read_headers(receiver.files[0])
+    arrived = tiff.load_page(receiver.files[0], 0)
+    resolution = header.resolution or Resolution.FINE
+    wanted = draw_header(HeaderLine(when="", pages=3), 3, 1728, resolution)
+    for row in range(header_rows(resolution)):
+        assert arrived.raster[row * 216 + 180 : row * 216 + 216] == wanted[row * 216 + 180 : row * 216 + 216]
