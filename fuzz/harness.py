@@ -80,7 +80,8 @@ def attempt(run: Callable[[bytes], None], data: bytes) -> Finding | None:
 def _finding(why: Exception) -> Finding:
     """The innermost line of the project, or of the harness where its oracle speaks."""
     frames = traceback.extract_tb(why.__traceback__)
-    ours = [frame for frame in frames if frame.filename.startswith((f"{ROOT}/vfax", f"{ROOT}/fuzz"))] or list(frames)
+    rooms = (f"{ROOT}/vfax", f"{ROOT}/fuzz")
+    ours = [frame for frame in frames if frame.filename.startswith(rooms) and frame.filename != __file__] or frames
     place = ours[-1]
     where = Path(place.filename).relative_to(ROOT) if place.filename.startswith(str(ROOT)) else place.filename
     return Finding(f"{type(why).__name__} at {where}:{place.lineno} {place.name}", str(why)[:300])

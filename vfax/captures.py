@@ -120,7 +120,7 @@ def recording_of(call: CapturedCall, *, called: bool, options: LegOptions) -> Re
 
 def _pages(call: CapturedCall, options: LegOptions) -> tuple[t30.SendDocument, list[Step]]:
     """What the caller sent, as the engine of today receives it; sizes of pages it cannot code stay unknown."""
-    heard: Replayed = replay(recording_of(call, called=True, options=options))
+    heard: Replayed = replay(recording_of(call, called=True, options=options), keep_pages=True)
     infos: list[t30.PageInfo] = []
     answers: list[Step] = []
     for page in heard.received:
@@ -142,9 +142,9 @@ def _spoken(datagrams: Iterable[Datagram], parameters: T38Parameters, began: flo
     frames: list[Seen] = []
     for one in datagrams:
         now = max(0.0, one.at - began)
-        while line.next_timeout() < now:
-            line.handle_timeout(line.next_timeout())
-            line.take_output()
+        # Once is enough to end a burst: a capture may claim years between two datagrams, each full of our keep-alives.
+        if line.next_timeout() < now:
+            line.handle_timeout(now)
         line.receive(one.payload, now)
         line.take_output()
         for signal in line.take_signals():

@@ -1,6 +1,7 @@
-"""Journals read back, with the packets recorded in them.
+"""Journals read back: their lines, the packets recorded in them, the verdict and the timeline made of them.
 
-Oracle    nothing raises; every line is an entry or unreadable; packets are no more than their limit.
+Oracle    nothing raises; every line is an entry or unreadable; packets are no more than their limit; the verdict is
+          one line.
 """
 
 import json
@@ -9,6 +10,8 @@ from typing import Final
 
 from fuzz import scratch
 from vfax.journal import MAX_BATCH_OCTETS, pack_packet, pack_packets, read_journal, read_packets
+from vfax.timeline import timeline
+from vfax.verdict import judge
 
 RECORDS: Final = False
 TOKENS: Final = (
@@ -52,3 +55,8 @@ def run(data: bytes) -> None:
         packets = read_packets(entry, 1000)
         assert len(packets) <= 1000
         assert sum(len(octets) for _, octets in packets) <= MAX_BATCH_OCTETS
+    verdict = judge(entries)
+    assert verdict.sentence
+    assert "\n" not in verdict.sentence
+    for row in timeline(entries, packets=True):
+        assert row.text is not None
