@@ -7,7 +7,7 @@ Everything here may come from a stranger: what cannot be understood raises one D
 nothing takes more than the limits of journal.py.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -37,16 +37,21 @@ JUDGEMENTS: Final = frozenset({"MCF", "RTP", "RTN", "PIP", "PIN", "RNR"})
 PAGE_STEPS: Final = frozenset({"started", "received", "cut off", "confirmed", "repeated"})
 
 
-def read_recording(path: Path) -> Recording:
-    """The recording in a journal. Raises DocumentError for a file that holds none, naming it."""
+def read_recording(path: Path, check: Callable[[LegOptions], None] = lambda options: None) -> Recording:
+    """The recording in a journal. Raises DocumentError for a file that holds none, naming it.
+
+    `check` raises DecodeError for options that no engine may be given: an engine trusts its own, a file may lie.
+    """
     try:
         entries = read_journal(path)
     except OSError as why:
         raise DocumentError(f"{path}: cannot read the journal: {why.strerror or why}") from why
     try:
-        return recording_of(entries)
+        recording = recording_of(entries)
+        check(recording.options)
     except DecodeError as why:
         raise DocumentError(f"{path}: {why.what}") from why
+    return recording
 
 
 def recording_of(entries: Sequence[Entry]) -> Recording:
@@ -128,7 +133,7 @@ class _Reader:
                 found.orders.append((_heard(entry), _told(entry)))
             case "frame" | "dis" | "dcs":
                 found.frames.append(_seen(entry))
-            case "page" if facts.get("what") in PAGE_STEPS:
+            case "page" if str(facts.get("what")) in PAGE_STEPS:
                 found.pages.append(_page(entry))
             case "unrecorded":
                 found.short = str(facts.get("why", ""))[:200] or "packets were no longer recorded"

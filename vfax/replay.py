@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from vfax.errors import MisuseError
+from vfax.errors import DocumentError
 from vfax.leg_media import LegMedia
 from vfax.leg_values import LegOptions
 from vfax.outcome import Cause, Outcome
@@ -22,8 +22,11 @@ from vfax.transports.parameters import T38Parameters
 from vfax.transports.sip.negotiation import T38Media
 from vfax.transports.sip.values import Address
 
-STEP_LIMIT: Final = 5_000_000
-"""Limit: timers of one replay."""
+STEP_LIMIT: Final = 2_000_000
+"""Limit: timers of one replay; half a day of sending takes 1.5 million."""
+
+STILL_LIMIT: Final = 20_000
+"""Limit: timers of one moment."""
 
 MAX_CODED: Final = 16 * 1024 * 1024
 """Limit: octets of a page to send, whatever a recording claims."""
@@ -148,27 +151,30 @@ class Recording:
 
 @dataclass(slots=True)
 class Replayed:
-    """What today's engine made of it. `received` holds the pages themselves."""
+    """What today's engine made of it. `received` holds the pages themselves, where they are to be kept."""
 
     frames: list[Seen] = field(default_factory=list)
     pages: list[PageStep] = field(default_factory=list)
     outcome: Outcome | None = None
     seconds: float = 0.0
     received: list[t30.PageReceived] = field(default_factory=list)
-    sent: list[tuple[float, bytes]] = field(default_factory=list)
 
 
-def replay(recording: Recording) -> Replayed:
-    """Run a recording through the engine of today. Raises nothing for what the recording holds."""
-    return _Player(recording).run()
+def replay(recording: Recording, *, keep_pages: bool = False) -> Replayed:
+    """Run a recording through the engine of today.
+
+    Raises DocumentError when that does not end, which takes options that no settings allow.
+    """
+    return _Player(recording, keep_pages=keep_pages).run()
 
 
 class _Player:
     """One run. An order is given at its recorded moment, or later, when the engine comes to ask for it."""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, *, keep_pages: bool) -> None:
         self._recording = recording
-        self._steps_left = STEP_LIMIT
+        self._keep_pages = keep_pages
+        self._steps_left, self._still = STEP_LIMIT, 0
         self._now = 0.0
         self._cut_at = math.inf
         self._down: Cause | None = None
@@ -214,9 +220,7 @@ class _Player:
             due = min(self._media.next_timeout(), self._cut_at)
             if due >= until or due == math.inf:
                 return
-            self._steps_left -= 1
-            if self._steps_left < 0:
-                raise MisuseError(f"the replay did not end within {STEP_LIMIT} steps")
+            self._count_step(due)
             self._now = max(self._now, due)
             if due == self._cut_at:
                 self._cut_at = math.inf
@@ -224,6 +228,12 @@ class _Player:
             else:
                 self._media.handle_timeout(self._now)
             self._take()
+
+    def _count_step(self, due: float) -> None:
+        self._steps_left -= 1
+        self._still = 0 if due > self._now else self._still + 1
+        if self._steps_left < 0 or self._still > STILL_LIMIT:
+            raise DocumentError(f"the replay does not end: it was stopped at {self._now:.3f} s")
 
     def _take_step(self, step: Step) -> None:
         match step:
@@ -291,11 +301,10 @@ class _Player:
 
     def _take(self) -> None:
         """What the engine tells, until it is silent: an answer may make it tell more."""
-        result = self.result
         while events := self._media.take_events():
             for event in events:
                 self._hear(event)
-        result.sent += [(self._now, datagram) for datagram, _ in self._media.take_datagrams()]
+        self._media.take_datagrams()  # nobody is there
 
     def _hear(self, event: t30.Event) -> None:
         pages, now = self.result.pages, self._now
@@ -311,7 +320,8 @@ class _Player:
             case t30.PageReceived():
                 what = "received" if event.complete else "cut off"
                 pages.append(PageStep(now, event.number, what, event.rows, event.bad_rows))
-                self.result.received.append(event)
+                if self._keep_pages:
+                    self.result.received.append(event)
                 self._ask(("keep", event.number))
             case t30.PageNeeded(number):
                 self._ask(("code", number))

@@ -16,6 +16,7 @@ from vfax.leg import LegOptions
 from vfax.recordings import read_recording
 from vfax.redact import redact_capture, redact_journal
 from vfax.replay import Difference, Recording, Replayed, compare, replay
+from vfax.settings import wiring
 
 SAME: Final = 0
 DIFFERS: Final = 1
@@ -41,7 +42,11 @@ def run(path: Path, *, end: str, options: LegOptions, as_json: bool) -> int:
 
     `end` is caller, called or "" for both, and `options` the engine's; both for captures only: a journal knows.
     """
-    results = _of_capture(path, end, options) if is_capture(path) else [_result(path.name, "", read_recording(path))]
+    results = (
+        _of_capture(path, end, options)
+        if is_capture(path)
+        else [_result(path.name, "", read_recording(path, wiring.check_options))]
+    )
     code = DIFFERS if any(result.differences for result in results) else SAME
     if as_json:
         print_json({"ok": code == SAME, "exit": code, "calls": [_facts(result) for result in results]})

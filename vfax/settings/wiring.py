@@ -10,6 +10,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import ValidationError
+
 from vfax.capture import CaptureOptions, Pcap
 from vfax.codecs.dis import Coding, Resolution
 from vfax.endpoint import Endpoint, EndpointOptions
@@ -20,7 +22,15 @@ from vfax.host.jobs import JobOptions
 from vfax.host.service import HostOptions
 from vfax.leg import CallerOffer, InternetAware, LegOptions
 from vfax.record import Packets, RecordOptions
-from vfax.settings.model import Section, Settings
+from vfax.settings.model import (
+    FaxSettings,
+    LimitSettings,
+    MediaSettings,
+    Section,
+    Settings,
+    T38Settings,
+    TimerSettings,
+)
 from vfax.settings.words import parse_host_port
 from vfax.t30.options import AfterRtn, BadPage, Limits, T30Options, Timers
 from vfax.transports.parameters import ErrorCorrection, T38Parameters, TcpMedia
@@ -84,6 +94,25 @@ def leg_options(settings: Settings) -> LegOptions:
         "fax": t30_options(settings),
     }
     return LegOptions(**given)
+
+
+def check_options(options: LegOptions) -> None:
+    """Refuse numbers of a leg that no settings allow, for they come from a file. Raises DecodeError naming one."""
+    rooms: tuple[tuple[DataclassInstance, type[Section]], ...] = (
+        (options, MediaSettings),
+        (options.line, T38Settings),
+        (options.fax, FaxSettings),
+        (options.fax.timers, TimerSettings),
+        (options.fax.limits, LimitSettings),
+    )
+    for room, section in rooms:
+        values = {field.name: getattr(room, field.name) for field in fields(room)}
+        numbers = {name: value for name, value in values.items() if type(value) in (int, float, bool)}
+        try:
+            section.model_validate({name: value for name, value in numbers.items() if name in section.model_fields})
+        except ValidationError as why:
+            wrong = why.errors()[0]
+            raise DecodeError(f"option {wrong['loc'][0]} = {str(wrong['input'])[:40]}: {wrong['msg']}") from None
 
 
 def endpoint_options(settings: Settings) -> EndpointOptions:
