@@ -48,13 +48,14 @@ NO_SIGNAL: Final = ifp.pack_indicator(Indicator.NO_SIGNAL)
 class Wire:
     """What the peer agreed to, as far as it shapes packets; changes in place when the call is renegotiated."""
 
-    __slots__ = ("control_depth", "image_depth", "local_tcf", "options", "repeats", "sender", "version")
+    __slots__ = ("control_depth", "image_depth", "local_tcf", "opening", "options", "repeats", "sender", "version")
 
     def __init__(self, parameters: T38Parameters, options: T38Options) -> None:
         self.options = options
         stream = parameters.transport is Transport.TCP
         self.sender: Sender | TpktSender = TpktSender() if stream else Sender(parameters.max_datagram)
         self.repeats = 1 if stream else options.repeats
+        self.opening = 1 if stream else options.opening
         self.apply(parameters)
 
     def apply(self, parameters: T38Parameters) -> None:

@@ -54,7 +54,7 @@ class Voice:
         self._sent_at = now
         self._unprotected = 0  # packets of page data since the last indicator or end
         self.output: list[bytes] = []
-        self._send(NO_SIGNAL, wire.options.opening, wire.control_depth, now)
+        self._send(NO_SIGNAL, wire.opening, wire.control_depth, now)
 
     @property
     def waiting(self) -> bool:

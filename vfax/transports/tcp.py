@@ -20,7 +20,7 @@ from vfax.transports.udp import UdpSocket, format_address
 
 BACKLOG: Final = 256 * 1024
 """Limit: octets that wait for a peer who does not read: a minute of page data at least."""
-CHUNK: Final = 16 * 1024  # read at once: some 60 packets, then other tasks get their turn
+CHUNK: Final = 4 * 1024  # read at once: at most 800 of the smallest packets, 2 ms; then other tasks get their turn
 RETRY: Final = 0.2  # seconds to the next attempt where nobody listens yet
 GOODBYE: Final = 1.0  # seconds for the last octets of a call to leave
 WAITING: Final = 4  # connections that may wait to be looked at

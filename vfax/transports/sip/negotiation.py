@@ -484,20 +484,3 @@ def _find(lines: Sequence[Media], index: int, kind: str) -> Media | None:
 def _mirror(sdp: Description) -> list[_Slot]:
     """The offer's slots as our answer will decline them: one format is enough (RFC 8866 5.14 wants one)."""
     return [_Slot(media.kind, media.proto, media.formats[:1] or ("0",)) for media in sdp.media]
-
-
-__all__ = [
-    "G711",
-    "PCMA",
-    "PCMU",
-    "AgreedMedia",
-    "Answer",
-    "AudioMedia",
-    "Declined",
-    "MediaKind",
-    "MediaSession",
-    "T38Media",
-    "Unacceptable",
-    "merge",
-    "offers",
-]
