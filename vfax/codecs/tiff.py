@@ -1,6 +1,6 @@
 """Documents: received pages to TIFF Class F, files of any kind to pages that can be sent.
 
-Owns      writing, joining, reading, converting and inspecting documents; all use of Pillow.
+Owns      writing, joining, reading, converting and inspecting documents; reading images with Pillow.
 Not here  the container (tiff_file.py), what a fax page's fields mean (tiff_page.py), when a page is stored (pages.py).
 Source    RFC 2306 (TIFF Class F); the traps of Pillow and libtiff were measured and have their tests.
 
