@@ -369,6 +369,31 @@ def test_a_confirmed_block_is_confirmed_again_without_storing_twice(bench: Any) 
     assert [event.number for event in script.of(PageReceived)] == [1, 2]
 
 
+def test_a_confirmed_page_said_again_after_training_is_confirmed_again_without_storing_twice(bench: Any) -> None:
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *FRAMES, RCP, RCP, RCP)
+    script.says(Fcf.PPS, pps(Fcf.MPS)).keeps().left()  # the sender does not hear MCF, and trains again
+    script.trains(ECM).fast(ECM, *FRAMES, RCP).says(Fcf.PPS, pps(Fcf.MPS)).left()
+    assert script.said[-2:] == ["CFR", "MCF"]
+    script.fast(ECM, *FRAMES, RCP).says(Fcf.PPS, pps(Fcf.EOP, page=1)).keeps(2)
+    assert [event.number for event in script.of(PageReceived)] == [1, 2]
+
+
+def test_a_confirmed_block_said_again_after_training_is_in_the_page_once(bench: Any) -> None:
+    first, second = FRAMES[:2], encode_block(b"".join(frame[4:] for frame in FRAMES[2:]), 256)
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *first, RCP)
+    script.says(Fcf.PPS, pps(None, frames=2)).left().trains(ECM).fast(ECM, *first, RCP)
+    script.says(Fcf.PPS, pps(None, frames=2)).left().fast(ECM, *second, RCP)
+    script.says(Fcf.PPS, pps(Fcf.EOP, block=1, frames=COUNT - 2)).keeps()
+    assert script.of(PageReceived)[0].raster == RASTER
+
+
+def test_a_document_after_eom_that_begins_with_the_same_page_is_another_one(bench: Any) -> None:
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *FRAMES, RCP, RCP, RCP)
+    script.says(Fcf.PPS, pps(Fcf.EOM)).keeps().left().wait(7.1).left()
+    script.trains(ECM).fast(ECM, *FRAMES, RCP).says(Fcf.PPS, pps(Fcf.EOM)).keeps(2)
+    assert [event.number for event in script.of(PageReceived)] == [1, 2]
+
+
 def test_missing_frames_are_named_and_the_tail_is_ones(bench: Any) -> None:
     script = bench.script(sending=False).left().trains(ECM)
     script.fast(ECM, FRAMES[0], *FRAMES[3:]).says(Fcf.PPS, pps(Fcf.EOP))

@@ -85,7 +85,7 @@ class Receiver(Reception):
         self._shelve()
         info = self._frame.info
         self._unfit = ", ".join(foreign_modes(info))
-        self._answered = None
+        self._doubt_answer()
         before = self._agreement
         try:
             agreement = decode_dcs(info)
@@ -104,6 +104,13 @@ class Receiver(Reception):
         aware = self._agreement is not None and self._agreement.internet_aware
         self._set_pace(paced=not aware)
         return self._go_on_untrained() if aware else None
+
+    def _doubt_answer(self) -> None:
+        """After a DCS a command is another one, but for the PPS of a block whose MCF the sender may not have heard: it
+        may train again and say that block once more. After EOM it goes on with another document."""
+        answered = self._answered
+        if answered is None or answered.fcf is not Fcf.PPS or answered.detail[0] is Fcf.EOM:
+            self._answered = None
 
     def _go_on_untrained(self) -> Line | None:
         """No modem is between two internet-aware terminals: CFR comes at once (T.30 (09/2005) Table 2, bit 123)."""
