@@ -2,10 +2,10 @@
 
 Owns      how large a page becomes, and its pixels after that: lines kept, greys dithered, narrow pages centred.
 Not here  which mode is chosen (dis.py), coding (encode.py), the header line (header_line.py).
-Source    T.4 (07/2003) 2 for the resolutions that count as equal; how pixels are chosen is ours.
+Source    The resolutions of T.30 (09/2005) Table 2; how pixels are chosen is ours.
 
 A metric resolution and its inch-based counterpart have the same grid: their pages are exchanged pixel for pixel, as
-T.4 allows and machines do. Between grids a page keeps its pixels' proportions.
+deployed machines do (libspandsp). Between grids a page keeps its pixels' proportions.
 
 A page that is longer than the peer's paper by more than `LENGTH_SLACK` is scaled down as a whole until it fits. It is
 neither cut (people would miss what is below) nor sent as several pages (nobody would know how they belong together).
