@@ -22,9 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.interop.documents import standard_page, write_fax
 from vfax.codecs import tiff
-from vfax.codecs.dis import Resolution
+from vfax.sheets import code_sheet, page_infos
 from vfax.t30 import values as t30
-from vfax.t30.coding import code_page
 from vfax.t30.engine import T30Engine
 from vfax.t30.options import T30Options
 from vfax.transports.parameters import T38Parameters
@@ -45,9 +44,7 @@ class End:
         self.outcome = ""
         self.packet_s: list[float] = []
         if role is t30.Role.CALLER:
-            self.page = tiff.load_page(document, 0)
-            info = t30.PageInfo(self.page.width_px, self.page.rows, Resolution.STANDARD)
-            self.engine.command(t30.SendDocument((info,)), 0.0)
+            self.engine.command(t30.SendDocument(page_infos(tiff.read_headers(document), document)), 0.0)
         self.engine.command(t30.LineUp(), 0.0)
 
     def pump(self, now: float) -> list[bytes]:
@@ -70,8 +67,7 @@ class End:
         """Do what the rim would do."""
         match event:
             case t30.PageNeeded(number, agreement):
-                page = self.page
-                data = code_page(page.raster, page.width_px, page.rows, Resolution.STANDARD, agreement)
+                data = code_sheet(self.document, number, agreement).data
                 self.engine.command(t30.PageCoded(number, data), now)
             case t30.PageReceived():
                 self.received = event.raster
@@ -145,7 +141,10 @@ def measure_theirs(program: Path, sent: Path, received: Path, faxes: int) -> flo
 def check(sent: Path, received: Path) -> None:
     """Refuse to time a fax that does not arrive."""
     caller, called = fax(sent, received)
-    if called.received != caller.page.raster or (caller.outcome, called.outcome) != ("complete", "complete"):
+    if called.received != tiff.load_page(sent, 0).raster or (caller.outcome, called.outcome) != (
+        "complete",
+        "complete",
+    ):
         raise SystemExit(f"the fax did not arrive: {caller.outcome}, {called.outcome}")
 
 
@@ -165,7 +164,8 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vfax-bench-") as name:
         folder = Path(name)
-        sent, received = write_fax(folder / "sent.tif", [standard_page()]), folder / "received.tif"
+        sent, received = folder / "sent.tif", folder / "received.tif"
+        tiff.prepare_document([write_fax(folder / "drawn.tif", [standard_page()])], sent)
         check(sent, received)
         if options.profile:
             with cProfile.Profile() as profile:

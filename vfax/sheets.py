@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo
 
 from vfax.call import SendRequest
 from vfax.codecs import tiff
-from vfax.codecs.dis import Agreement
+from vfax.codecs.dis import Agreement, Coding
 from vfax.codecs.header_line import HeaderLine, draw_header, header_rows
+from vfax.codecs.libtiff import code_mmr
 from vfax.codecs.scaling import Bitmap, fit_page, fitted_size
 from vfax.codecs.tiff_page import fax_resolution
 from vfax.errors import DecodeError, DocumentError
@@ -107,8 +108,15 @@ def code_sheet(document: Path, number: int, agreement: Agreement, header: Header
     strip, bare = _strip(header, number, agreement)
     rows_above = header_rows(agreement.resolution) if strip else 0
     fitted = fit_page(page, agreement, rows_above=rows_above)
-    data = code_page(strip + fitted.raster, fitted.width_px, rows_above + fitted.rows, fitted.resolution, agreement)
+    data = _coded(strip + fitted.raster, fitted, rows_above + fitted.rows, agreement)
     return Sheet(data, _scaled(page, fitted, fitted_size(page, agreement, rows_above=rows_above)), bare)
+
+
+def _coded(raster: bytes, fitted: Bitmap, rows: int, agreement: Agreement) -> bytes:
+    """MMR is libtiff's where that gives the same octets in a fraction of the time; folding is left to code_page."""
+    if agreement.coding is Coding.MMR and fitted.resolution is agreement.resolution:
+        return code_mmr(raster, fitted.width_px, rows)
+    return code_page(raster, fitted.width_px, rows, fitted.resolution, agreement)
 
 
 def load_sheet(document: Path, number: int) -> Bitmap:

@@ -14,6 +14,7 @@ from typing import BinaryIO, Final
 
 from vfax import __version__
 from vfax.codecs.dis import Coding, Resolution
+from vfax.codecs.libtiff import read_mmr
 from vfax.codecs.t4 import MAX_WIDTH_PX, DecodeLimits, RowDecoder
 from vfax.codecs.tiff_file import Directory, Field, Tag, number, ratio, read_strips, text
 from vfax.errors import DecodeError
@@ -24,6 +25,9 @@ TOLERANCE: Final = 0.05  # by which a file's resolution may differ from the fax 
 UNCOMPRESSED: Final = 1
 T4_CODED: Final = 3
 T6_CODED: Final = 4
+OURS: Final = "vfax "
+"""How the Software field of our own files begins."""
+
 COMPRESSIONS: Final = {
     1: "uncompressed",
     2: "CCITT modified Huffman RLE",
@@ -198,7 +202,7 @@ def class_f_fields(
         Tag.T6_OPTIONS: Field.long(0),
         Tag.RESOLUTION_UNIT: Field.short(2),
         Tag.PAGE_NUMBER: Field.short(number, total),
-        Tag.SOFTWARE: Field.text(f"vfax {__version__}"),
+        Tag.SOFTWARE: Field.text(f"{OURS}{__version__}"),
         Tag.BAD_FAX_LINES: Field.long(bad_rows),
         Tag.CLEAN_FAX_DATA: Field.short(clean),
         Tag.CONSECUTIVE_BAD_FAX_LINES: Field.long(longest_bad_run),
@@ -257,6 +261,10 @@ def _strip_rows(octets: bytes, header: PageHeader, rows: int) -> tuple[bytes, in
     if header.compression == COMPRESSIONS[UNCOMPRESSED]:
         whole = min(rows, len(octets) // stride)
         return _without_padding(octets[: whole * stride], header.width_px), 0
+    if header.compression == Coding.MMR and header.software.startswith(OURS):  # of others libtiff may complain aloud
+        raster = read_mmr(octets, header.width_px, rows)
+        if raster is not None:
+            return raster, 0
     decoder = RowDecoder(Coding(header.compression), header.width_px, DecodeLimits(max_rows=rows, max_octets=2**31))
     decoder.feed(octets)
     decoder.finish()

@@ -1,0 +1,71 @@
+"""What libtiff does for us: the same octets as our own coder, and reading that believes nothing."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from vfax.codecs.dis import Coding
+from vfax.codecs.encode import encode_page
+from vfax.codecs.libtiff import READ_PX, code_mmr, read_mmr
+
+
+def picture(width_px: int, rows: int, seed: int) -> bytes:
+    """Runs of chance, some rows like the one above, some blank; the unused bits of each row are zero."""
+    dice = random.Random(seed)
+    stride = (width_px + 7) // 8
+    row, raster = bytes(stride), b""
+    for _ in range(rows):
+        if dice.random() < 0.5:
+            bits = "".join(dice.choice("01") * dice.randrange(1, 60) for _ in range(width_px // 20 + 2))[:width_px]
+            row = int(bits.ljust(stride * 8, "0"), 2).to_bytes(stride, "big")
+        elif dice.random() < 0.2:
+            row = bytes(stride)
+        raster += row
+    return raster
+
+
+@pytest.mark.parametrize(
+    ("width_px", "rows"), [(1728, 300), (2432, 90), (1, 7), (9, 40), (3456, 20), (7296, 9), (1728, 2600)]
+)
+def test_libtiff_and_our_coder_write_the_same_mmr(width_px: int, rows: int) -> None:
+    raster = picture(width_px, rows, width_px + rows)
+    code = code_mmr(raster, width_px, rows)
+    assert code == encode_page(raster, width_px, rows, Coding.MMR)
+
+
+@pytest.mark.parametrize(("width_px", "rows"), [(1728, 300), (2432, 90), (9, 40), (1728, READ_PX // 1728)])
+def test_what_was_coded_is_read_back(width_px: int, rows: int) -> None:
+    raster = picture(width_px, rows, 5)
+    assert read_mmr(code_mmr(raster, width_px, rows), width_px, rows) == raster
+
+
+def test_a_page_above_the_limit_is_left_to_our_decoder() -> None:
+    rows = READ_PX // 1728 + 1
+    assert read_mmr(code_mmr(bytes(216 * rows), 1728, rows), 1728, rows) is None
+
+
+Spoil = Callable[[bytes], bytes]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda code: code[:-40],
+        lambda code: code[:200] + b"\0" + code[201:],
+        lambda code: code + b"\0",
+        lambda code: b"",
+    ],
+    ids=["cut", "damaged", "longer", "empty"],
+)
+def test_code_that_is_not_exactly_libtiffs_is_not_believed(spoil: Spoil, capfd: pytest.CaptureFixture[str]) -> None:
+    code = code_mmr(picture(1728, 200, 1), 1728, 200)
+    assert read_mmr(spoil(code), 1728, 200) is None
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_octets_are_never_read_as_something_they_are_not(seed: int) -> None:
+    dice = random.Random(seed)
+    code = dice.randbytes(dice.randrange(1, 400))
+    raster = read_mmr(code, 64, 20)
+    assert raster is None or code_mmr(raster, 64, 20) == code
