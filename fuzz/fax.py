@@ -50,9 +50,21 @@ class Owner:
         self._kept: set[int] = set()
         self._received = 0
         self._confirmed = 0
+        self._orders: list[t30.PageCoded | t30.PageKept | t30.PageLost] = []
+
+    def take_orders(self) -> list[t30.PageCoded | t30.PageKept | t30.PageLost]:
+        """The orders given since last asked."""
+        taken, self._orders = self._orders, []
+        return taken
 
     def take(self, event: object) -> t30.Order | None:
         """Check one event; the order that answers it."""
+        order = self._answer(event)
+        if order is not None:
+            self._orders.append(order)
+        return order
+
+    def _answer(self, event: object) -> t30.PageCoded | t30.PageKept | t30.PageLost | None:
         assert self.ended is None, f"{event} after the end"
         match event:
             case t30.PageNeeded(number, agreement):
@@ -69,7 +81,7 @@ class Owner:
                 assert outcome.pages_confirmed <= (len(PAGES) if self._sending else len(self._kept))
         return None
 
-    def _take_page(self, page: t30.PageReceived) -> t30.Order | None:
+    def _take_page(self, page: t30.PageReceived) -> t30.PageKept | t30.PageLost | None:
         assert len(page.raster) == page.rows * ((page.width_px + 7) // 8), "a page of rows that are not whole"
         assert 0 <= page.longest_bad_run <= page.bad_rows
         if not page.complete:

@@ -20,7 +20,6 @@ from vfax.record import CallRecord, RecordOptions, Terms
 from vfax.recordings import read_recording
 from vfax.replay import compare, replay
 from vfax.t30 import values as t30
-from vfax.transports.parameters import T38Parameters
 
 RECORDS: Final = False
 TOKENS: Final = (b"null", b"true", b"-1", b"0", b"0.0", b"1e11", b"Infinity", b"[]", b"{}", b'"', b'"lost"', b"99999")
@@ -32,18 +31,20 @@ def _recorded(head: int, called: bool) -> bytes:
     """The journal of one end of a sound fax."""
     path = scratch.path(".recorded.jsonl")
     path.unlink(missing_ok=True)
-    now = [0.0]
-    options = LegOptions(fax=fax.options(head)[0])
+    engine, road = fax.options(head)
+    end = fax.End(sending=not called, options=engine, parameters=road)
+    options = LegOptions(fax=engine)
     document = None if called else t30.SendDocument(fax.PAGES)
-    journal = Journal(path, clock=lambda: now[0], call="x", wall=lambda: 1.7e9, max_octets=1 << 20)
+    journal = Journal(path, clock=lambda: end.now, call="x", wall=lambda: 1.7e9, max_octets=1 << 20)
     journal.note("call", direction="in" if called else "out")
     record = CallRecord(journal, Terms(options=options, called=called, document=document), RecordOptions())
-    record.event(Switched(("192.0.2.1", 4000), T38Parameters()), 0.0)
+    record.event(Switched(("192.0.2.1", 4000), road), 0.0)
     for _, time, octets in split(fax.dialogue(head)[0 if called else 1])[1:]:
-        now[0] += fax.TIMES[time]
-        record.heard(octets, now[0])
-    for number in (1, 2):
-        record.order(t30.PageKept(number) if called else t30.PageCoded(number, bytes(900)), now[0])
+        end.wait_until(end.now + fax.TIMES[time])
+        record.heard(octets, end.now)
+        end.receive(octets)
+        for order in end.owner.take_orders():
+            record.order(order, end.now)
     record.flush()
     journal.note("outcome", cause="complete", phase="E", pages_confirmed=2)
     journal.close()
