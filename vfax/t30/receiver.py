@@ -128,8 +128,7 @@ class Receiver(Reception):
         self._events.append(Trained(ok, rate_bps))
         if ok:
             self._note_training()
-        if self._options.local_tcf:
-            self._carrier = None  # an announced training may have no end; the page's may begin with the same indicator
+        self._carrier = None  # judged is over, also where nothing said so: the page's may begin with the same indicator
         return Line.TRAINED if ok else Line.UNTRAINED
 
     def _note_training(self) -> None:
