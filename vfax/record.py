@@ -102,9 +102,11 @@ class CallRecord:
         self._in, self._out = _Batch("in"), _Batch("out")
         self._room = options.packets_limit
         self._heard = 0
+        self._written = 0  # of those heard
         self._switched = False
         self._off = options.packets is Packets.OFF
-        self._first_heard = self._first_sent = not self._off  # nothing to say of either: all are there
+        self._first_heard = not self._off  # nothing to say of it: all are there
+        self._first_sent = options.packets is Packets.ALL
         self.due = math.inf
         """When `flush` wants to be called."""
         if options.redacted:
@@ -142,6 +144,10 @@ class CallRecord:
             return
         if batch.eraser is not None:
             datagram = batch.eraser.erase(datagram)
+        if now >= self.due:
+            self.flush()
+            if self._off:
+                return
         batch.append(self._journal.since_began(now), datagram)
         if self.due == math.inf:
             self.due = now + BATCH_SECONDS
@@ -149,22 +155,22 @@ class CallRecord:
             self._write(batch)
 
     def _write(self, batch: _Batch) -> None:
-        facts = batch.facts()
+        count, facts = batch.count, batch.facts()
         size = len(str(facts["data"]))
         if size > self._room:
-            self._stop("the limit of recorded packets was reached", but=_count(facts, batch))
+            self._stop("the limit of recorded packets was reached")
             return
         self._room -= size
+        self._written += count if batch is self._in else 0
         self._journal.note_whole("packets", facts)
 
-    def _stop(self, why: str, *, but: int = 0) -> None:
-        """Record no more packets; those written so far are a beginning without a hole. `but` were just thrown away."""
+    def _stop(self, why: str) -> None:
+        """Record no more packets; those written so far are a beginning without a hole."""
         if self._off:
             return
-        waiting = self._in.count + but
         self._off = True
         self._first_heard = self._first_sent = True
-        self._journal.note("unrecorded", why=why, heard=self._heard - waiting)
+        self._journal.note("unrecorded", why=why, heard=self._written)
         for batch in (self._in, self._out):
             batch.records.clear()
             batch.count = 0
@@ -269,12 +275,6 @@ def facts_of_terms(terms: Terms) -> dict[str, JsonValue]:
     facts["peer_agent"] = terms.peer_agent[:MAX_AGENT]
     facts["leg"] = plain_of(terms.options)
     return facts
-
-
-def _count(facts: dict[str, JsonValue], batch: _Batch) -> int:
-    """How many datagrams that were heard a line of packets holds."""
-    count = facts["count"]
-    return count if batch.direction == "in" and isinstance(count, int) else 0
 
 
 def _words(agreement: Agreement) -> dict[str, str | int | bool]:

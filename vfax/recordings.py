@@ -28,6 +28,9 @@ MAX_DATAGRAMS: Final = 500_000
 MAX_OCTETS: Final = 128 * 1024 * 1024
 """Limit: octets of these datagrams."""
 
+ROUNDING: Final = 0.0005
+"""Seconds that a line without a moment of its own may be behind it."""
+
 MAX_PAGES: Final = 10_000
 """Limit: pages of a document to send."""
 
@@ -78,6 +81,7 @@ class _Found:
     pages: list[PageStep] = field(default_factory=list)
     outcome: dict[str, object] | None = None
     short: str = ""
+    whole: bool = True  # no datagram is missing so far
     redacted: bool = False
     stored: bool = True
     octets: int = 0
@@ -101,6 +105,8 @@ class _Reader:
         options, document, poll, called, unknown = _terms(self._options)
         if found.outcome is None and not found.short:
             found.short = "the journal has no outcome: the call was cut off, or still runs"
+        if found.short:
+            _stop_with_the_packets(found)
         if found.redacted and called:
             _stop_at_first_answer(found)
         notes = tuple(f"an option of another version is not known here: {name}" for name in unknown[:5])
@@ -112,7 +118,7 @@ class _Reader:
             peer_agent=str(self._options.facts.get("peer_agent", "")),
             steps=_in_order(found.arrivals, found.orders),
             frames=tuple(found.frames),
-            pages=tuple(found.pages),
+            pages=None if found.redacted and called else tuple(found.pages),
             outcome=_without_storage(found),
             ended=not found.short,
             why_short=found.short,
@@ -125,7 +131,7 @@ class _Reader:
         match entry.kind:
             case "options":
                 self._options = self._options or entry
-            case "packets" if facts.get("direction") == "in":
+            case "packets" if facts.get("direction") == "in" and found.whole:
                 self._take_packets(entry)
             case "t38":
                 found.orders.append((_heard(entry), _switched(entry)))
@@ -143,21 +149,32 @@ class _Reader:
                 found.outcome = dict(facts)
                 if facts.get("lost") and not found.short:
                     found.short = f"the journal lost lines: {str(facts.get('why_lost', ''))[:100]}"
-            case "unreadable" if not found.short:
+            case "unreadable" if found.whole:
                 found.short = f"line {facts.get('line')} of the journal cannot be read"
+                found.whole = False
             case _:
                 pass
 
     def _take_packets(self, entry: Entry) -> None:
         found = self._found
         packets = read_packets(entry)
-        if len(packets) != entry.facts.get("count") and not found.short:
-            found.short = f"the packets from {entry.t:.1f} s on are damaged"
+        if len(packets) != entry.facts.get("count"):
+            found.short = f"the packets up to {entry.t:.1f} s are damaged"
+            found.whole = False
+            return
         found.redacted |= entry.facts.get("redacted") is True
         found.octets += sum(len(datagram) for _, datagram in packets)
         found.arrivals += [Arrived(at, datagram) for at, datagram in packets]
         if len(found.arrivals) > MAX_DATAGRAMS or found.octets > MAX_OCTETS:
             raise DecodeError(f"too long a call: more than {MAX_DATAGRAMS} datagrams or {MAX_OCTETS} octets")
+
+
+def _stop_with_the_packets(found: _Found) -> None:
+    """Lines go on for up to a second after the last packets that were written, or for as long as the call did."""
+    end = found.arrivals[-1].at + ROUNDING if found.arrivals else 0.0
+    found.frames = [seen for seen in found.frames if seen.at <= end]
+    found.pages = [step for step in found.pages if step.at <= end]
+    found.orders = [(heard, order) for heard, order in found.orders if isinstance(order, Switched) or order.at <= end]
 
 
 def _stop_at_first_answer(found: _Found) -> None:
@@ -167,7 +184,6 @@ def _stop_at_first_answer(found: _Found) -> None:
         return
     found.short = found.short or f"its pages were erased, so the answer to the first one, at {end:.1f} s, is unknown"
     found.frames = [seen for seen in found.frames if seen.at < end]
-    found.pages = [step for step in found.pages if step.at < end and step.what != "received"]
     found.orders = [(heard, order) for heard, order in found.orders if order.at < end and not _keeps(order)]
     found.arrivals = [one for one in found.arrivals if one.at < end]
 

@@ -1,0 +1,115 @@
+"""Redaction: no page data stays, all else does, datagram for datagram."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vfax.codecs import ifp
+from vfax.codecs.ifp import Data, DataType, Field, FieldType, Indication, Indicator
+from vfax.transports.erase import PageEraser
+from vfax.transports.udptl import Fec, Packet, Recovery, Sender
+
+FCD = bytes((0xFF, 0xC0, 0x06, 7)) + b"page data of a frame"
+V21 = ifp.encode(Data(DataType.V21, (Field(FieldType.HDLC_DATA, b"\xff\xc8\x41secret?"),)), 0)
+
+
+def ecm(octets: bytes) -> bytes:
+    return ifp.encode(Data(DataType.V17_14400, (Field(FieldType.HDLC_DATA, octets),)), 0)
+
+
+def plain(octets: bytes) -> bytes:
+    return ifp.encode(Data(DataType.V29_9600, (Field(FieldType.T4_NON_ECM_DATA, octets),)), 0)
+
+
+TRAINING = ifp.encode(Indication(Indicator.V17_14400_LONG_TRAINING), 0)
+FRAME_END = ifp.encode(Data(DataType.V17_14400, (Field(FieldType.HDLC_FCS_OK),)), 0)
+
+
+def erased(ifps: list[bytes], *, depth: int = 0, lose: frozenset[int] = frozenset()) -> list[bytes]:
+    """What a receiver gets of an erased stream."""
+    sender, eraser, recovery = Sender(), PageEraser(), Recovery()
+    got: list[bytes] = []
+    for index, one in enumerate(ifps):
+        datagram = sender.send(one, depth)
+        if index in lose:
+            continue
+        for delivery in recovery.receive(Packet.decode(eraser.erase(datagram))):
+            if isinstance(delivery, bytes):
+                got.append(delivery)
+    return got
+
+
+def test_signals_and_control_frames_stay_as_they_are() -> None:
+    assert erased([TRAINING, V21, FRAME_END]) == [TRAINING, V21, FRAME_END]
+
+
+def test_a_page_without_ecm_becomes_zeros_of_the_same_number() -> None:
+    assert erased([TRAINING, plain(b"black and white")]) == [TRAINING, plain(bytes(15))]
+
+
+def test_of_an_ecm_frame_its_header_stays() -> None:
+    assert erased([TRAINING, ecm(FCD), FRAME_END]) == [TRAINING, ecm(FCD[:4] + bytes(20)), FRAME_END]
+
+
+@given(st.lists(st.integers(1, 9), max_size=20))
+def test_a_frame_may_come_in_any_pieces(sizes: list[int]) -> None:
+    pieces, at = [], 0
+    for size in [*sizes, len(FCD)]:
+        if at < len(FCD):
+            pieces.append(FCD[at : at + size])
+            at += size
+    got = erased([TRAINING, *map(ecm, pieces), FRAME_END])
+    joined = b"".join(ifp.decode(one, 0).fields[0].octets for one in got[1:-1])  # type: ignore[union-attr,index]
+    assert joined == FCD[:4] + bytes(20)
+
+
+def test_after_a_loss_nothing_of_the_frame_is_kept() -> None:
+    got = erased([TRAINING, ecm(b"\xff"), ecm(b"ab"), ecm(b"secret"), FRAME_END, ecm(FCD)], lose=frozenset({2}))
+    assert ecm(bytes(6)) in got
+    assert got[-1] == ecm(FCD[:4] + bytes(20))
+
+
+def test_what_redundancy_repairs_is_erased_and_repaired() -> None:
+    stream = [TRAINING, ecm(FCD[:9]), ecm(FCD[9:]), FRAME_END, plain(b"secret")]
+    expected = [TRAINING, ecm(FCD[:4] + bytes(5)), ecm(bytes(15)), FRAME_END, plain(bytes(6))]
+    assert erased(stream, depth=3, lose=frozenset({1, 2})) == expected
+
+
+def test_parity_is_no_way_around() -> None:
+    one, two = plain(b"first secret"), plain(b"secret no. 2")
+    parity = bytes(a ^ b for a, b in zip(one, two, strict=True))
+    eraser = PageEraser()
+    eraser.erase(Packet(0, TRAINING).encode())
+    eraser.erase(Packet(1, one).encode())
+    octets = eraser.erase(Packet(3, TRAINING, fec=Fec(2, (parity,))).encode())
+    packet = Packet.decode(octets)
+    assert (packet.fec, packet.earlier) == (None, (plain(bytes(12)),))
+
+
+@pytest.mark.parametrize("octets", [b"", b"x", b"hello, no UDPTL at all", bytes(40)])
+def test_what_is_no_udptl_keeps_its_length_alone(octets: bytes) -> None:
+    assert PageEraser().erase(octets) == b"\xff" * len(octets)
+
+
+@given(st.lists(st.binary(max_size=60), max_size=12))
+def test_whatever_comes_erasing_does_not_fall_over(datagrams: list[bytes]) -> None:
+    eraser = PageEraser()
+    for datagram in datagrams:
+        eraser.erase(datagram)
+
+
+@given(st.integers(0, 1 << 32))
+def test_no_stretch_of_page_data_survives(seed: int) -> None:
+    """Ten octets of noise are not met by accident: any stretch of the page that is still there is a leak."""
+    dice = random.Random(seed)
+    page = dice.randbytes(400)
+    sender, eraser = Sender(), PageEraser()
+    stream = [TRAINING] + [(ecm if dice.random() < 0.5 else plain)(page[at : at + 40]) for at in range(0, 400, 40)]
+    for one in stream:
+        datagram = sender.send(one, dice.randrange(4))
+        if dice.random() < 0.2:
+            continue
+        left = eraser.erase(datagram)
+        assert not any(page[at : at + 10] in left for at in range(391))
