@@ -2,6 +2,7 @@
 
 import random
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -28,6 +29,7 @@ from vfax.t30.engine import T30Engine
 from vfax.t30.options import T30Options
 from vfax.t30.values import (
     Abort,
+    Addressing,
     Ended,
     LineDown,
     LineUp,
@@ -40,6 +42,7 @@ from vfax.t30.values import (
     PageProgress,
     PageReceived,
     PageUnavailable,
+    Poll,
     Role,
     SendDocument,
 )
@@ -64,12 +67,18 @@ ECM = Agreement(
 )
 
 
+def some_capabilities(dice: random.Random) -> bytes:
+    ecm, document, aware = (dice.random() < 0.5 for _ in range(3))
+    return Capabilities(ecm=ecm, has_document=document, internet_aware=aware, codings=frozenset(Coding)).encode()
+
+
 def sensible_frames(dice: random.Random) -> bytes:
     """A frame that might really come, at a moment when it should not."""
     fcf = dice.choice(list(Fcf))
     info = {
-        Fcf.DCS: lambda: encode_dcs(dice.choice([PLAIN, ECM])),
-        Fcf.DIS: lambda: Capabilities(ecm=dice.random() < 0.5, codings=frozenset(Coding)).encode(),
+        Fcf.DCS: lambda: encode_dcs(dice.choice([PLAIN, ECM, replace(ECM, internet_aware=True)])),
+        Fcf.DIS: lambda: some_capabilities(dice),
+        Fcf.DTC: lambda: some_capabilities(dice),
         Fcf.PPS: lambda: PartialPage(
             dice.choice([None, Fcf.MPS, Fcf.EOP, Fcf.EOM]), dice.randrange(2), dice.randrange(2), dice.randrange(1, 5)
         ).encode(),
@@ -119,13 +128,16 @@ def random_order(dice: random.Random, *, final: bool) -> Order:
     return dice.choice(orders)
 
 
-def new_engine(*, sending: bool) -> T30Engine:
-    role = Role.CALLER if sending else Role.CALLED
-    engine = T30Engine(role, sending=sending, options=T30Options(local_id="me"), now=0.0)
+DOCUMENT = SendDocument((PageInfo(1728, 20, Resolution.FINE), PageInfo(1728, 20, Resolution.STANDARD)))
+
+
+def new_engine(*, sending: bool, polling: bool = False, aware: bool = False) -> T30Engine:
+    role = Role.CALLER if sending is not polling else Role.CALLED
+    engine = T30Engine(role, sending=sending, options=T30Options(local_id="me", internet_aware=aware), now=0.0)
     if sending:
-        engine.command(
-            SendDocument((PageInfo(1728, 20, Resolution.FINE), PageInfo(1728, 20, Resolution.STANDARD))), 0.0
-        )
+        engine.command(DOCUMENT, 0.0)
+    elif polling:
+        engine.command(Poll(Addressing(poll_address="1", poll_password="2")), 0.0)
     engine.command(LineUp(), 0.0)
     return engine
 
@@ -138,8 +150,19 @@ def ended(engine: T30Engine, events: list[object]) -> bool:
 @pytest.mark.parametrize("sending", [True, False])
 @pytest.mark.parametrize("seed", range(150))
 def test_random_signals_never_raise_and_always_end(seed: int, sending: bool) -> None:
+    storm(new_engine(sending=sending), seed, sending=sending)
+
+
+@pytest.mark.parametrize("sending", [True, False])
+@pytest.mark.parametrize("polling", [True, False])
+@pytest.mark.parametrize("seed", range(50))
+def test_nor_when_polling_or_unpaced(seed: int, sending: bool, polling: bool) -> None:
+    storm(new_engine(sending=sending, polling=polling, aware=True), seed, sending=sending)
+
+
+def storm(engine: T30Engine, seed: int, *, sending: bool) -> None:
     dice = random.Random(seed)
-    engine, events, now = new_engine(sending=sending), list[object](), 0.0
+    events, now = list[object](), 0.0
     final = dice.random() < 0.3
     kept: set[int] = set()
     for _ in range(dice.choice([50, 400])):
