@@ -135,3 +135,16 @@ def test_refresh_keeps_the_connection() -> None:
 def test_setup_is_read_in_any_case_and_nonsense_is_none() -> None:
     for text, setup in (("Passive", Setup.PASSIVE), ("holdconn", Setup.HOLDCONN), ("", None), ("both", None)):
         assert Description.decode(sdp("m=image 9 TCP t38", f"a=setup:{text}")).media[0].setup is setup
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("m=image 5000 udptl t38", "m=image 5000 TCP t38"), ("m=image 5000 TCP t38", "m=image 5000 udptl t38")],
+)
+def test_fax_that_runs_does_not_change_its_road(first: str, second: str) -> None:
+    one = session()
+    before = one.answer(sdp(first), want=MediaKind.ANY)
+    with pytest.raises(Unacceptable):
+        one.answer(sdp(second), want=MediaKind.T38)
+    assert one.media == before.media
+    assert one.answer(sdp(first), want=MediaKind.T38).media == before.media

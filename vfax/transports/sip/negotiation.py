@@ -243,13 +243,22 @@ class MediaSession:
         Raises DecodeError for what is no SDP, Unacceptable when no stream fits.
         """
         sdp = Description.decode(offer, self._limits)
-        for index in _candidates(sdp, want, self._tcp):
+        for index in self._usable(sdp, want):
             if self._remote(sdp, sdp.media[index]) is not None:
                 return self._accept(sdp, index)
         current = self._before or self._now
         if current.slots and sdp.media and all(media.port == 0 for media in sdp.media):
             return self._answer(_mirror(sdp), -1, (), Declined("the peer switched every stream off"))
         raise Unacceptable(NOT_ACCEPTABLE_HERE, self._objection(sdp, want))
+
+    def _usable(self, sdp: Description, want: MediaKind) -> list[int]:
+        """The lines we could accept now. Limit: T.38 that runs stays on UDPTL or TCP, as it began."""
+        found = _candidates(sdp, want, self._tcp)
+        current = self.media
+        if not isinstance(current, T38Media):
+            return found
+        stream = current.parameters.transport is Transport.TCP
+        return [i for i in found if sdp.media[i].is_audio or sdp.media[i].is_tcp_t38 is stream]
 
     def _accept(self, sdp: Description, index: int) -> Answer:
         media = sdp.media[index]
