@@ -1,5 +1,6 @@
 """The unpaced transfer between two internet-aware terminals, and the way back from it at any point."""
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -256,3 +257,31 @@ def test_dis_after_a_change_of_paper_is_paced_again(bench: Any) -> None:
 
 def test_the_frame_of_dcs_is_well_formed() -> None:
     assert Frame.decode(Frame(Fcf.DCS, encode_dcs(MODE), x=True).encode()).info[15] == 0x20
+
+
+# --- any line -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("polled", [False, True])
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_is_lost_both_ends_reach_a_verdict_and_no_page_is_confirmed_wrongly(
+    bench: Any, seed: int, polled: bool
+) -> None:
+    dice = random.Random(seed)
+    loss = dice.choice([0.02, 0.1, 0.3])
+
+    def fate(_name: str, signal: LineSignal, now: float) -> list[LineSignal]:
+        lost = isinstance(signal, FrameReceived) and dice.random() < loss and now < 120
+        return [] if lost else [signal]
+
+    pages = [bench.draw(60, seed=each) for each in (1, 2, 3)]
+    polls = Addressing() if polled else None
+    pair = bench.pair(pages, send=AWARE, take=AWARE, fate=fate, polls=polls).run()
+    confirmed = {name: [event.number for event in pair.of(name, PageConfirmed)] for name in ("sender", "receiver")}
+    for number in confirmed["sender"]:
+        assert pair.kept[number] == pages[number - 1][1]
+    assert confirmed["receiver"] == sorted(set(confirmed["receiver"]))
+    assert set(confirmed["sender"]) <= set(confirmed["receiver"])
+    assert pair.now < 1000
+    if loss == 0.02:
+        assert pair.outcome("sender").cause in (Cause.COMPLETE, Cause.UNCERTAIN), pair.outcome("sender")
