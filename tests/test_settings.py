@@ -219,7 +219,7 @@ OTHER_VALUES: dict[str, object] = {
     "t38.pace": 0.5,
     "t38.max_fields": 100,
     "t38.v21_octet": 0.04,
-    "t38.unpaced_tick": 0.004,
+    "t38.unpaced_tick": 0.008,
     "provider.tsp_name": None,  # the one value there is
     "provider.fspi_version": None,
     "provider.capabilities": None,

@@ -164,7 +164,7 @@ class T38Settings(Section):
     unpaced_batch: int = Field(
         default=16, ge=1, le=1_000, description="Packets back to back where nothing is paced (internet-aware peers)."
     )
-    unpaced_tick: Pause = Field(default=0.002, gt=0, description="From one such batch to the next.")
+    unpaced_tick: Pause = Field(default=0.004, gt=0, description="From one such batch to the next.")
     send_fec: bool = Field(default=False, description="Send parity instead of repeats where FEC was agreed.")
     fec_span: int = Field(default=3, ge=1, le=16, description="Packets that one parity row covers; span x rows: 16.")
     fec_rows: int = Field(default=3, ge=1, le=16, description="Parity rows of a packet: losses in a row it repairs.")
