@@ -23,6 +23,9 @@ MAX_PACKETS: Final = 300_000
 MAX_OCTETS: Final = 64 * 1024 * 1024
 """Limit: octets of these packets."""
 
+MAX_ROWS: Final = 200_000
+"""Limit: rows of a timeline; the first of them are kept."""
+
 MAX_HEX: Final = 64
 """Limit: octets of one row that are shown."""
 
@@ -48,8 +51,11 @@ class Row:
     loud: bool = False
 
 
-def timeline(entries: Sequence[Entry], *, packets: bool = False) -> list[Row]:
-    """The rows of a journal, in the order of time; with `packets` every recorded datagram has one of its own."""
+def timeline(entries: Sequence[Entry], *, packets: bool = False, limit: int = MAX_ROWS) -> list[Row]:
+    """The rows of a journal, in the order of time; with `packets` every recorded datagram has one of its own.
+
+    Of more than `limit` rows the first are kept.
+    """
     rows: list[Row] = []
     streams = {"in": _Stream("in", single=packets), "out": _Stream("out", single=packets)}
     room = _Room()
@@ -69,6 +75,9 @@ def timeline(entries: Sequence[Entry], *, packets: bool = False) -> list[Row]:
     if room.closed:
         rows.append(Row(room.closed_at, "T.38", "", "further packets are recorded and not shown", loud=True))
     rows.sort(key=lambda row: row.t)
+    if len(rows) > limit:
+        words = f"{_thousands(len(rows) - limit)} further rows are not shown"
+        rows[limit:] = [Row(rows[limit].t, "call", "", words, loud=True)]
     return rows
 
 

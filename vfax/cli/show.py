@@ -49,27 +49,27 @@ def show(path: Path, *, as_json: bool, packets: bool, console: Console | None = 
         print_json(_facts(path, verdict, rows))
     else:
         console = console or out()
+        put = _print_row if console.is_terminal else _write_row
         for row in rows:
-            _print_row(console, row)
+            put(console, row)
         _print_verdict(console, verdict)
     return exits.OK
 
 
 def _print_row(console: Console, row: Row) -> None:
+    """One row on a terminal, in its colours and within its width."""
     style = LOUD if row.loud else STYLES.get(row.lane, "")
-    width = console.width if console.is_terminal else 10_000
-    wide = width >= OCTETS_WIDE
+    wide = console.width >= OCTETS_WIDE
     octets = _hex(row.octets)
-    room = width - LEAD - (len(octets) + 2 if wide and octets else 0)
-    lines = textwrap.wrap(printable(row.text), max(room, NARROWEST)) or [""]
+    room = console.width - LEAD - (len(octets) + 2 if wide and octets else 0)
+    lines = textwrap.wrap(_fit(console, row.text), max(room, NARROWEST)) or [""]
     line = Text()
     line.append(f"{row.t:9.3f}  ", "dim")
     line.append(f"{row.lane:<4} ", style)
     line.append(f"{_arrow(console, row.direction)} ", "bold" if row.direction else "")
     line.append(lines[0], style)
     if wide and octets:
-        pad = max(2, room - len(lines[0]) + 2) if console.is_terminal else 2
-        line.append(" " * pad + octets, "dim")
+        line.append(" " * max(2, room - len(lines[0]) + 2) + octets, "dim")
     for more in lines[1:]:
         line.append("\n" + " " * LEAD + more, style)
     if octets and not wide:
@@ -77,14 +77,23 @@ def _print_row(console: Console, row: Row) -> None:
     console.print(line, soft_wrap=True, highlight=False)
 
 
+def _write_row(console: Console, row: Row) -> None:
+    """One row into a pipe or a file: one line, whatever its length."""
+    octets = _hex(row.octets)
+    words = " ".join(_fit(console, row.text).split())
+    line = f"{row.t:9.3f}  {row.lane:<4} {_arrow(console, row.direction)} {words}{f'  {octets}' if octets else ''}"
+    console.file.write(f"{line.rstrip()}\n")
+
+
+def _fit(console: Console, text: str) -> str:
+    """Text that nothing obeys and that the other end has characters for."""
+    return printable(text).encode(console.encoding, "replace").decode(console.encoding, "replace")
+
+
 def _arrow(console: Console, direction: str) -> str:
-    """An arrow, if the other end of the pipe can have one."""
+    """An arrow, if the other end has one."""
     arrow = ARROWS.get(direction, " ")
-    try:
-        arrow.encode(console.encoding)
-    except UnicodeEncodeError:
-        return PLAIN_ARROWS.get(direction, " ")
-    return arrow
+    return arrow if _fit(console, arrow) == arrow else PLAIN_ARROWS[direction]
 
 
 def _hex(octets: bytes) -> str:
@@ -96,10 +105,10 @@ def _print_verdict(console: Console, verdict: Verdict) -> None:
     width = console.width if console.is_terminal else 10_000
     style = "bold green" if verdict.outcome.ok else "bold"
     console.print()
-    console.print(Text(wrapped(printable(verdict.sentence), width), style), soft_wrap=True, highlight=False)
+    console.print(Text(wrapped(_fit(console, verdict.sentence), width), style), soft_wrap=True, highlight=False)
     facts = [f"verdict {verdict.name}", f"cause {verdict.outcome.cause}", f"result {verdict.outcome.t30_result}"]
     for one in (", ".join(facts), *verdict.evidence):
-        lines = wrapped(printable(one), width - 4).splitlines() or [""]
+        lines = wrapped(_fit(console, one), width - 4).splitlines() or [""]
         console.print(Text("\n".join(f"  {line}" for line in lines), "dim"), soft_wrap=True, highlight=False)
 
 
