@@ -172,6 +172,7 @@ class Node:
     pages: list[t30.PageReceived] = field(default_factory=list)
     sip_due: float = math.inf
     leg_due: float = math.inf
+    sip_moved: bool = False  # the agent was given something: it may have events, output, another timeout
     busy_until: float = 0.0  # its store: pages are kept one after the other
 
     @property
@@ -179,15 +180,10 @@ class Node:
         """Its media socket."""
         return self.address[0], MEDIA_PORT
 
-    def ask_when(self) -> None:
-        """Learn when agent and leg want time; to be asked after every change."""
-        self.sip_due = self.agent.next_timeout()
-        if self.leg is not None:
-            self.leg_due = self.leg.next_timeout()
-
     def handle_timeout(self, now: float) -> None:
         """Let time pass."""
         if now >= self.sip_due:
+            self.sip_moved = True
             self.agent.handle_timeout(now)
         if self.leg is not None and now >= self.leg_due:
             self.leg.handle_timeout(now)
@@ -351,6 +347,7 @@ class Simulation:
         """BYE from this side, without a word to its leg: as a switch in between would, or an operator."""
         node = self.node(side)
         if node.key is not None:
+            node.sip_moved = True
             node.agent.hang_up(node.key, self.now, "")
             self._settle(node)
 
@@ -364,6 +361,7 @@ class Simulation:
 
     def _deliver(self, datagram: bytes, source: Address, node: Node, plane: Plane | None = None) -> None:
         if plane is Plane.SIGNALLING or (plane is None and source[1] != MEDIA_PORT):
+            node.sip_moved = True
             node.agent.receive(datagram, source, self.now)
         elif node.leg is not None:
             node.leg.receive(datagram, source, self.now)
@@ -374,27 +372,36 @@ class Simulation:
         """Carry what its agent and leg have for each other until nothing moves."""
         while self._pump(node):
             pass
-        node.ask_when()
+        if node.leg is not None:
+            node.leg_due = node.leg.next_timeout()
 
     def _pump(self, node: Node) -> bool:
-        moved = False
-        for event in node.agent.take_events():
-            moved = True
-            self._take_sip(node, event)
+        moved = node.sip_moved
+        if moved:
+            for event in node.agent.take_events():
+                self._take_sip(node, event)
         if node.leg is not None:
-            on_line = node.leg.line is not None
-            for datagram, to in node.leg.take_datagrams():
-                if on_line:
-                    self._watch.sent(node.side, datagram, self.now)
-                self._send(node.media, to, datagram)
-            for told in node.leg.take_events():
-                moved = True
-                self._take(node, told)
-            for order in node.leg.take_sip():
-                moved = True
-                self._obey(node, order)
-        for octets, to in node.agent.take_output():
-            self._send(node.address, to, octets)
+            moved |= self._pump_leg(node, node.leg)
+        if node.sip_moved:
+            node.sip_moved = False
+            for octets, to in node.agent.take_output():
+                self._send(node.address, to, octets)
+            node.sip_due = node.agent.next_timeout()
+        return moved
+
+    def _pump_leg(self, node: Node, its_leg: Leg) -> bool:
+        moved = False
+        on_line = its_leg.line is not None
+        for datagram, to in its_leg.take_datagrams():
+            if on_line:
+                self._watch.sent(node.side, datagram, self.now)
+            self._send(node.media, to, datagram)
+        for told in its_leg.take_events():
+            moved = True
+            self._take(node, told)
+        for order in its_leg.take_sip():
+            moved = node.sip_moved = True
+            self._obey(node, order)
         return moved
 
     def _send(self, source: Address, to: Address, datagram: bytes) -> None:

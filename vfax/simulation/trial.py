@@ -14,7 +14,7 @@ from typing import Final
 
 from vfax import simulate
 from vfax.codecs.dis import Agreement
-from vfax.journal import Journal
+from vfax.journal import Journal, facts_of
 from vfax.leg import LegEvent, LegOrder, Switched
 from vfax.outcome import Outcome
 from vfax.record import CallRecord, RecordOptions, Terms
@@ -100,6 +100,7 @@ class _Stage(simulate.Watcher):
         self._version = 0  # of T.38
         self._remembers = bool(scenario.mischief)
         self._records: dict[Side, CallRecord] = {}
+        self._journals: dict[Side, Journal] = {}
         self._dice = Random(f"{scenario.seed}/mischief")
         self._world = Simulation(
             scenario.pages,
@@ -126,8 +127,7 @@ class _Stage(simulate.Watcher):
             while world.next_due() <= limit and steps < CUT_SHORT and world.step():
                 steps += 1
                 if steps % WEIGH_EVERY == 0:
-                    self._weigh()
-            self._weigh()
+                    self._weigh(*Side)
             evidence.still = world.next_due() > 1e9
         finally:
             self._note_end()
@@ -145,8 +145,8 @@ class _Stage(simulate.Watcher):
             if not node.agent.is_empty:
                 evidence.left_over.add(side)
 
-    def _weigh(self) -> None:
-        for side in Side:
+    def _weigh(self, *sides: Side) -> None:
+        for side in sides:
             node = self._world.node(side)
             self._evidence.heaviest = max(self._evidence.heaviest, octets_held(node.leg, node.agent))
 
@@ -215,7 +215,9 @@ class _Stage(simulate.Watcher):
                 called=side is Side.CALLED,
                 document=document if side is scenario.sender else None,
                 poll=poll if side is Side.CALLER else None,
+                peer_agent=AGENT,
             )
+            self._journals[side] = journal
             self._records[side] = CallRecord(journal, terms, RecordOptions())
 
     def event(self, side: Side, event: LegEvent, now: float) -> None:
@@ -224,12 +226,14 @@ class _Stage(simulate.Watcher):
             self._evidence.told.append(Told(now, side, event))
         if isinstance(event, t30.PageNeeded):
             self._needed[event.number] = event.agreement
-        elif isinstance(event, t30.PageReceived) and event.number == 1:
-            self._weigh()  # a page has just been decoded, and is not let go yet
+        elif isinstance(event, t30.PageReceived | t30.PageStarted) and event.number == self._scenario.first:
+            self._weigh(side)  # a page has just been decoded and not let go yet, or cut into frames
         elif isinstance(event, Switched):
             self._version = event.parameters.version
         if side in self._records:
             self._records[side].event(event, now)
+            if isinstance(event, Finished):
+                self._journals[side].note("outcome", **facts_of(event.outcome))
 
     def order(self, side: Side, order: LegOrder, now: float) -> None:
         """A leg is told something by its owner."""
