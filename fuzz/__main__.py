@@ -1,6 +1,6 @@
 """All targets in turn, a line for each.
 
-    python -m fuzz SECONDS [TARGET...] [--seed N] [--plain]      SECONDS for each target
+    python -m fuzz SECONDS [TARGET...] [--seed N] [--plain] [--folder FOLDER]      SECONDS for each target
     python -m fuzz repeat TARGET FILE                            one finding again, with its trace
 
 Inputs are made by atheris where it is installed, else (or with --plain) by a seeded mutator. Exits 1 on findings.
@@ -15,17 +15,17 @@ import sys
 from pathlib import Path
 
 from fuzz.harness import ROOT, TARGETS, load
-from fuzz.session import CACHE, Report
+from fuzz.session import Report
 
 SPARE_SECONDS = 120.0
 
 
-def fuzz(target: str, seconds: float, seed: int, *, plain: bool) -> tuple[Report, str, int]:
+def fuzz(target: str, seconds: float, seed: int, folder: Path, *, plain: bool) -> tuple[Report, str, int]:
     """Run one target in a process of its own: its report, what it said, how it ended."""
-    folder = CACHE / target
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").unlink(missing_ok=True)
-    command = [sys.executable, "-m", "fuzz.session", target, str(seconds), str(seed), *(["--plain"] if plain else [])]
+    command = [sys.executable, "-m", "fuzz.session", target, str(seconds), str(seed), str(folder)]
+    command += ["--plain"] if plain else []
     with (folder / "said.txt").open("wb") as said:
         try:
             ended = subprocess.run(command, cwd=ROOT, stderr=said, stdout=said, timeout=seconds + SPARE_SECONDS)
@@ -40,7 +40,7 @@ def fuzz(target: str, seconds: float, seed: int, *, plain: bool) -> tuple[Report
     return report, words, status
 
 
-def line(report: Report, words: str, status: int) -> str:
+def line(report: Report, words: str) -> str:
     """One line of the table."""
     covered = re.findall(r"cov: (\d+)", words)
     # libFuzzer counts what ran after our last report, too
@@ -48,10 +48,9 @@ def line(report: Report, words: str, status: int) -> str:
     executions = int(counted[-1]) if counted else report.executions
     seconds = report.seconds or 1e-9
     way = "atheris" if report.guided else "plain"
-    end = "" if status == 0 else f"  ended with status {status}: see {CACHE / report.target / 'said.txt'}"
     return (
         f"{report.target:10} {way:8} {executions:10} {executions / seconds:10.0f} "
-        f"{covered[-1] if covered else '-':>9} {len(report.findings):9}{end}"
+        f"{covered[-1] if covered else '-':>9} {len(report.findings):9}"
     )
 
 
@@ -70,6 +69,7 @@ def main() -> int:
     parser.add_argument("seconds", type=float, help="for each target")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; all without any")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"), help="of all dice")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".fuzz", help="for corpus and findings")
     parser.add_argument("--plain", action="store_true", help="without atheris")
     options = parser.parse_args()
     if unknown := [name for name in options.targets if name not in TARGETS]:
@@ -78,8 +78,11 @@ def main() -> int:
     print("target     way      executions   per second  coverage  findings")
     failed = False
     for target in options.targets or TARGETS:
-        report, words, status = fuzz(target, options.seconds, options.seed, plain=options.plain)
-        print(line(report, words, status), flush=True)
+        folder = options.folder.resolve() / target
+        report, words, status = fuzz(target, options.seconds, options.seed, folder, plain=options.plain)
+        print(line(report, words), flush=True)
+        if status != 0:
+            print(f"    ended with status {status}: see {folder / 'said.txt'}", flush=True)
         failed |= bool(report.findings) or status != 0
         for place, path in report.findings.items():
             print(f"    {place}\n    repeat it: {sys.executable} -m fuzz repeat {target} {path}", flush=True)

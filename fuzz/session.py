@@ -4,7 +4,7 @@ Owns      the two ways to make inputs (atheris, where it is installed, else the 
           report that the parent reads.
 Not here  all targets in turn (__main__.py), what is a finding (harness.py), mutations (mutate.py).
 
-    python -m fuzz.session TARGET SECONDS SEED [--plain]      writes .fuzz/TARGET/{corpus,findings}/ and report.json
+    python -m fuzz.session TARGET SECONDS SEED FOLDER [--plain]      writes FOLDER/{corpus,findings}/ and report.json
 """
 
 import contextlib
@@ -20,10 +20,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from fuzz.harness import ROOT, Harness, attempt, load
+from fuzz.harness import Harness, attempt, load
 from fuzz.mutate import MAX_OCTETS, spoil, spoil_records
 
-CACHE: Final = ROOT / ".fuzz"
 REPORT_EVERY: Final = 1.0
 ADDRESS_SPACE: Final = 4 << 30
 """Limit: a claimed count that is believed fails here, whether the memory is touched or not."""
@@ -44,9 +43,9 @@ class Report:
 class Session:
     """Runs inputs, keeps the findings, writes the report about once a second."""
 
-    def __init__(self, target: str, *, seed: int, guided: bool, folder: Path | None = None) -> None:
+    def __init__(self, target: str, *, seed: int, guided: bool, folder: Path) -> None:
         self.report = Report(target, guided, seed)
-        self.folder = folder or CACHE / target
+        self.folder = folder
         self.harness: Harness = load(target)
         self._began = time.monotonic()
         self._reported = 0.0
@@ -98,17 +97,17 @@ def run_plain(session: Session, seconds: float, *, mutants: int = sys.maxsize) -
     session.write()
 
 
-def run_guided(target: str, seconds: float, seed: int) -> None:
+def run_guided(target: str, seconds: float, seed: int, folder: Path) -> None:
     """Let atheris choose the inputs by the code they reach; ends the process."""
     atheris: Any = importlib.import_module("atheris")
     with atheris.instrument_imports(include=["vfax"]):
-        session = Session(target, seed=seed, guided=True)
+        session = Session(target, seed=seed, guided=True, folder=folder)
     seeds = session.start()
     corpus, first = session.folder / "corpus", session.folder / "seeds"
-    for folder, octets in ((corpus, []), (first, seeds)):
-        folder.mkdir(exist_ok=True)
-        for data in octets:
-            (folder / sha256(data).hexdigest()[:16]).write_bytes(data)
+    for place, inputs in ((corpus, []), (first, seeds)):
+        place.mkdir(exist_ok=True)
+        for data in inputs:
+            (place / sha256(data).hexdigest()[:16]).write_bytes(data)
     others = [*seeds, *session.harness.TOKENS]
 
     def mutate(data: bytes, max_size: int, number: int) -> bytes:
@@ -126,13 +125,13 @@ def run_guided(target: str, seconds: float, seed: int) -> None:
 
 def main() -> None:
     """What the parent starts."""
-    target, seconds, seed = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+    target, seconds, seed, folder = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     if "--plain" not in sys.argv and find_spec("atheris") is not None:
-        run_guided(target, seconds, seed)
+        run_guided(target, seconds, seed, folder)
     else:
-        run_plain(Session(target, seed=seed, guided=False), seconds)
+        run_plain(Session(target, seed=seed, guided=False, folder=folder), seconds)
 
 
 if __name__ == "__main__":

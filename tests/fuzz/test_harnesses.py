@@ -1,13 +1,16 @@
 """Every harness on its seeds and some hundred mutants of them, and the machinery around the harnesses."""
 
+import json
 import math
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from fuzz.harness import TARGETS, attempt
+from fuzz.harness import ROOT, TARGETS, attempt
 from fuzz.mutate import MAX_OCTETS, record, split, spoil, spoil_records
 from fuzz.session import Session, run_plain
 
@@ -99,3 +102,27 @@ def test_records_survive_being_written_and_read() -> None:
     rows = [(0, 5, b"abc"), (255, 0, b""), (7, 255, bytes(300))]
     assert split(b"".join(record(*row) for row in rows)) == rows
     assert split(record(1, 2, b"abc")[:-1]) == [(1, 2, b"ab")]
+
+
+def fuzz_command(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "fuzz", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_command_prints_a_line_for_each_target_and_leaves_its_report(tmp_path: Path) -> None:
+    ended = fuzz_command("0.1", "ifp", "dis", "--plain", "--seed", "7", "--folder", str(tmp_path))
+    assert ended.returncode == 0, ended.stderr
+    assert [line.split()[:2] for line in ended.stdout.splitlines()[2:]] == [["ifp", "plain"], ["dis", "plain"]]
+    assert json.loads((tmp_path / "ifp" / "report.json").read_text("utf-8"))["seed"] == 7
+
+
+def test_a_finding_is_tried_again_by_its_file(tmp_path: Path) -> None:
+    octets = tmp_path / "octets"
+    octets.write_bytes(b"\x00\x02")
+    ended = fuzz_command("repeat", "ifp", str(octets))
+    assert (ended.returncode, ended.stdout) == (0, f"ifp: {octets} is no finding (any more)\n")
+
+
+def test_a_target_that_is_none_is_refused_by_name() -> None:
+    ended = fuzz_command("1", "fax")
+    assert ended.returncode == 2
+    assert "no such target: fax" in ended.stderr
