@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from vfax.pcap import Datagram, file_header, packet_record
+from vfax.pcap import Datagram, file_header, packet_record, segment_record
 from vfax.transports.erase import PageEraser
 from vfax.transports.rtp import looks_like_rtp
 from vfax.transports.sip.values import Address
@@ -58,6 +58,7 @@ class Capture:
         self._ahead = wall() - clock()
         self._room = options.pcap_limit
         self._path = path if options.pcap is not Pcap.OFF else None
+        self._numbers = [1, 1]  # of the next octet of a stream: heard, sent
         self._file = self._open()
         self._erasers = (PageEraser(), PageEraser()) if options.redacted else None
 
@@ -78,6 +79,17 @@ class Capture:
         if self._erasers is not None and not looks_like_rtp(octets):
             octets = self._erasers[sent].erase(octets)
         self._write(octets, self.media_at, peer, sent=sent)
+
+    def stream(self, octets: bytes, peer: Address, *, sent: bool) -> None:
+        """Octets of T.38 over TCP. With page data erased nothing is left of a stream: it is left out and counted."""
+        if self._file is None:
+            return
+        if self._erasers is not None:
+            self.left_out += 1
+            return
+        number, acknowledged = self._numbers[sent], self._numbers[not sent]
+        self._numbers[sent] += len(octets)
+        self._write(octets, self.media_at, peer, sent=sent, tcp=(number, acknowledged))
 
     def close(self, *, failed: bool) -> Path | None:
         """End the file; tell where it is when it stays. May be called twice."""
@@ -112,10 +124,13 @@ class Capture:
             return None
         return file
 
-    def _write(self, octets: bytes, ours: Address, peer: Address, *, sent: bool) -> None:
+    def _write(
+        self, octets: bytes, ours: Address, peer: Address, *, sent: bool, tcp: tuple[int, int] | None = None
+    ) -> None:
         source, target = (ours, peer) if sent else (peer, ours)
         try:
-            record = packet_record(Datagram(self._clock() + self._ahead, source, target, octets))
+            packet = Datagram(self._clock() + self._ahead, source, target, octets)
+            record = packet_record(packet) if tcp is None else segment_record(packet, *tcp)
         except ValueError:  # an address that is none: a name that stands for a peer in a test
             self.left_out += 1
             return

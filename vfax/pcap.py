@@ -37,6 +37,7 @@ _MAGIC_NANO: Final = 0xA1B23C4D
 _SECTION: Final = 0x0A0D0D0A
 _BYTE_ORDER: Final = 0x1A2B3C4D
 _INTERFACE, _PACKET, _SIMPLE, _ENHANCED = 1, 2, 3, 6
+_TCP: Final = 6
 _UDP: Final = 17
 _EXTENSIONS: Final = frozenset({0, 43, 60, 135})  # IPv6: hop-by-hop, routing, destination options, mobility
 _FRAGMENT: Final = 44
@@ -69,14 +70,35 @@ def packet_record(datagram: Datagram) -> bytes:
     ports = struct.pack(">HHH", datagram.source[1], datagram.target[1], 8 + len(payload))
     pseudo = source + target + struct.pack(">HH", _UDP, 8 + len(payload)) + ports + b"\0\0" + payload
     udp = ports + struct.pack(">H", _checksum(pseudo) or 0xFFFF) + payload  # RFC 768: 0 means that there is none
-    if len(source) == 4:
-        head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0x4000, 64, _UDP, 0) + source + target
-        packet = head[:10] + struct.pack(">H", _checksum(head)) + head[12:] + udp
-    else:
-        packet = struct.pack(">IHBB", 6 << 28, len(udp), _UDP, 64) + source + target + udp
-    seconds = int(datagram.at)
-    microseconds = int((datagram.at - seconds) * 1e6)
-    left_out = len(datagram.payload) - len(payload)
+    return _record(datagram.at, _ip_packet(_UDP, source, target, udp), len(datagram.payload) - len(payload))
+
+
+def segment_record(segment: Datagram, number: int, acknowledged: int) -> bytes:
+    """One record: IP and TCP headers with their checksums, and the payload, which begins at octet `number` of its way.
+
+    Octets as the call saw them, not as they were cut on the way; no connection is made or closed around them.
+    """
+    payload = segment.payload[:MAX_PAYLOAD]
+    source, target = _pair(segment.source[0], segment.target[0])
+    ports = (segment.source[1], segment.target[1])
+    order = (number & 0xFFFFFFFF, acknowledged & 0xFFFFFFFF)
+    head = struct.pack(">HHIIBBH", *ports, *order, 0x50, 0x18, 0xFFFF)  # 20 octets of header, PSH and ACK
+    size = len(head) + 4 + len(payload)
+    pseudo = source + target + struct.pack(">HH", _TCP, size) + head + b"\0\0\0\0" + payload
+    tcp = head + struct.pack(">HH", _checksum(pseudo), 0) + payload
+    return _record(segment.at, _ip_packet(_TCP, source, target, tcp), len(segment.payload) - len(payload))
+
+
+def _ip_packet(protocol: int, source: bytes, target: bytes, body: bytes) -> bytes:
+    if len(source) == 16:
+        return struct.pack(">IHBB", 6 << 28, len(body), protocol, 64) + source + target + body
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(body), 0, 0x4000, 64, protocol, 0) + source + target
+    return head[:10] + struct.pack(">H", _checksum(head)) + head[12:] + body
+
+
+def _record(at: float, packet: bytes, left_out: int) -> bytes:
+    seconds = int(at)
+    microseconds = int((at - seconds) * 1e6)
     return struct.pack("<IIII", seconds, microseconds, len(packet), len(packet) + left_out) + packet
 
 

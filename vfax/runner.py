@@ -189,6 +189,8 @@ class Runner:
         now = trio.current_time()
         self._leg.read_stream(octets, now)
         self._record.heard(octets, now)
+        if self._leg.heard_from is not None:
+            self._capture.stream(octets, self._leg.heard_from, sent=False)
         self._pump()
 
     async def _keep_time(self) -> None:
@@ -215,10 +217,11 @@ class Runner:
             self._record.event(event, now)
             self._take(event)
         fax = leg.line is not None  # else it is audio
+        capture = self._capture.stream if leg.line is not None and leg.line.is_stream else self._capture.media
         for datagram, to in leg.take_datagrams():
             if fax:
                 self._record.sent(datagram, now)
-            self._capture.media(datagram, to, sent=True)
+            capture(datagram, to, sent=True)
             send(datagram, to)
         for order in leg.take_sip():
             self._obey(order)
