@@ -20,9 +20,9 @@ from vfax.t30 import values as t30
 from vfax.transports.udptl import Packet
 
 
-def play(script: Script) -> "Player":
+def play(script: Script, make: "Callable[[Script], Player] | None" = None) -> "Player":
     """Play a script to its end. Raises ScriptError where it and the call part."""
-    player = Player(script)
+    player = (make or Player)(script)
     player.begin()
     for step in script.steps:
         try:

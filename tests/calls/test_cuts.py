@@ -43,14 +43,14 @@ def ended(player: Player, within: float) -> Outcome:
     return outcome
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SCRIPTS[::2], ids=lambda path: path.stem)
 def test_a_peer_that_falls_silent_ends_no_later_than_the_clock_says(path: Path) -> None:
     player = cut(path, "silence")
     talking = player.stage.open is not None or any(isinstance(event, t30.PageStarted) for event in player.stage.events)
     ended(player, PATIENCE + (LONGEST if talking and player.stage.sending else 0.0))
 
 
-@pytest.mark.parametrize("path", SCRIPTS[::2], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SCRIPTS[1::3], ids=lambda path: path.stem)
 def test_a_bye_ends_the_call_at_once(path: Path) -> None:
     player = cut(path, "bye")
     if player.script.start == "line":
@@ -60,7 +60,7 @@ def test_a_bye_ends_the_call_at_once(path: Path) -> None:
     ended(player, 1.0)
 
 
-@pytest.mark.parametrize("path", SCRIPTS[1::2], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SCRIPTS[2::3], ids=lambda path: path.stem)
 def test_an_abort_ends_the_call_within_a_second(path: Path) -> None:
     player = cut(path, "abort")
     was = player.stage.outcome

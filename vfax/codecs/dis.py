@@ -370,6 +370,7 @@ class Capabilities:
             f"up to {self.max_width_px} px",
             f"{self.max_length_mm} mm" if self.max_length_mm else "any length",
             f"scan line {self.min_scan_ms[0]}/{self.min_scan_ms[1]} ms",
+            "internet-aware" if self.internet_aware else "",
         ]
         return ", ".join(part for part in parts if part)
 
@@ -444,7 +445,7 @@ def decode_dcs(fif: bytes) -> Agreement:
 
 def foreign_modes(fif: bytes) -> list[str]:
     """Names of what a DCS chooses although vfax never offers it; such a page could not be understood at any rate."""
-    return [_FOREIGN_DCS[bit] for bit in sorted(_numbered(fif)) if bit in _FOREIGN_DCS]
+    return list(dict.fromkeys(_FOREIGN_DCS[bit] for bit in sorted(_numbered(fif)) if bit in _FOREIGN_DCS))
 
 
 def _chosen_modem(bits: set[int]) -> Modem:
@@ -477,10 +478,11 @@ def describe_dcs(fif: bytes) -> str:
 
 
 def describe_agreement(agreement: Agreement) -> str:
-    """`V.17 14400, MMR, ECM 256, fine, 1728 px, scan line 0 ms`."""
+    """`V.17 14400, MMR, ECM 256, fine, 1728 px, scan line 0 ms`; `internet-aware` in place of a modem where is none."""
+    road = "internet-aware" if agreement.internet_aware else describe_modem(agreement.modem)
     ecm = f"ECM {agreement.frame_octets}" if agreement.ecm else "no ECM"
     mode = f"{agreement.coding.value}, {ecm}, {agreement.resolution.title}"
-    return f"{describe_modem(agreement.modem)}, {mode}, {agreement.width_px} px, scan line {agreement.min_scan_ms} ms"
+    return f"{road}, {mode}, {agreement.width_px} px, scan line {agreement.min_scan_ms} ms"
 
 
 # --- negotiation ---------------------------------------------------------------------------------
