@@ -3,7 +3,7 @@
 Owns      writing records of raw IP with right checksums; reading the link types that fax captures have; limits.
 Not here  which datagrams are captured (capture.py), what is in them (captures.py).
 Source    draft-ietf-opsawg-pcap (the classic format), draft-ietf-opsawg-pcapng; link types of www.tcpdump.org;
-          RFC 791, RFC 8200, RFC 768.
+          RFC 791, RFC 8200, RFC 768, RFC 9293.
 
 Only whole UDP datagrams are read: fragments of IP and all else are counted and left out.
 """
