@@ -15,7 +15,7 @@ from typing import Final
 from vfax import simulate
 from vfax.codecs.dis import Agreement
 from vfax.journal import Journal, facts_of
-from vfax.leg import LegEvent, LegOrder, Switched
+from vfax.leg import Finished, LegEvent, LegOrder, Switched
 from vfax.outcome import Outcome
 from vfax.record import CallRecord, RecordOptions, Terms
 from vfax.simulate import Done, Plane, Road, Side, Simulation
@@ -26,8 +26,12 @@ from vfax.simulation.weight import octets_held
 from vfax.t30 import values as t30
 from vfax.transports.simnet import Dice
 from vfax.transports.sip import values as sip
+from vfax.transports.sip.options import SipOptions
 
 WEIGH_EVERY: Final = 2000  # steps
+AGENT: Final = SipOptions().user_agent
+"""What both sides call themselves."""
+
 CUT_SHORT: Final = 100_000  # Limit: steps of one trial
 
 
