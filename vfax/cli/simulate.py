@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vfax.cli import exits
 from vfax.cli.common import out, print_json
-from vfax.cli.screen import printable, say
+from vfax.cli.screen import printable, say, wrapped
 from vfax.errors import SettingsError
 from vfax.leg import CallUp, Finished, LegEvent, Switched
 from vfax.outcome import Cause
@@ -126,9 +126,9 @@ def _tell(console: Console, tally: Tally, seconds: float) -> None:
     for cause, count in _by_cause(tally).most_common():
         example = tally.examples[cause]
         say(console, "")
-        say(console, f"{count:6d}  {_word(cause)}  ({_kinds(tally, cause)})")
+        _say_indented(console, 8, f"{_word(cause)}  ({_kinds(tally, cause)})", first=f"{count:6d}  ")
         if example.sentence:
-            say(console, f"        seed {example.seed}: {example.sentence}")
+            _say_indented(console, 8, f"seed {example.seed}: {example.sentence}")
     say(console, "")
     if not tally.bad:
         say(console, "Every invariant held in every call.")
@@ -142,6 +142,15 @@ def _tell(console: Console, tally: Tally, seconds: float) -> None:
         say(console, f"    {repeat_command(verdict.seed)}")
     if len(tally.bad) > SHOWN:
         say(console, f"  and {len(tally.bad) - SHOWN} more: seeds {_listed(tally.bad[SHOWN:])}")
+
+
+def _say_indented(console: Console, by: int, text: str, *, first: str | None = None) -> None:
+    """One line with a margin, kept on a terminal when it is broken; `first` stands in the margin."""
+    text = printable(text)
+    margin = " " * by
+    if console.is_terminal:
+        text = wrapped(text, console.width - by).replace("\n", f"\n{margin}")
+    console.print((margin if first is None else first) + text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _by_cause(tally: Tally) -> Counter[Cause | None]:
