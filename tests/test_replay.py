@@ -11,12 +11,15 @@ from trio.testing import MockClock
 
 from tests.recorded import LIMIT, RecordedEnd, RecordedPair
 from vfax.codecs.dis import Coding, Resolution
+from vfax.journal import read_journal
 from vfax.leg import CallerOffer, LegOptions
 from vfax.outcome import Cause
 from vfax.record import Packets, RecordOptions
 from vfax.recordings import read_recording
 from vfax.replay import Difference, compare, replay
 from vfax.simulate import SimulatedPage
+from vfax.simulation.scenario import roll
+from vfax.simulation.trial import play
 from vfax.t30 import values as t30
 from vfax.t30.options import T30Options
 
@@ -190,3 +193,13 @@ def test_a_page_that_could_not_be_kept_is_lost_again(tmp_path: Path) -> None:
     assert called.outcome is not None
     assert called.outcome.cause is Cause.STORAGE
     assert (differences(tmp_path / "in.jsonl"), differences(tmp_path / "out.jsonl")) == ((), ())
+
+
+@pytest.mark.parametrize("seed", range(2000, 2020))
+def test_a_rolled_call_with_all_that_goes_wrong_replays_as_it_was(seed: int, tmp_path: Path) -> None:
+    play(roll(seed), journals=tmp_path)
+    for side in ("caller", "called"):
+        if any(entry.kind == "options" for entry in read_journal(tmp_path / f"{side}.jsonl")):
+            recording = read_recording(tmp_path / f"{side}.jsonl")
+            assert recording.ended
+            assert compare(recording, replay(recording)) == ()
