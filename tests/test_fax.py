@@ -15,7 +15,7 @@ from vfax import call
 from vfax.codecs import tiff
 from vfax.codecs.dis import Coding, Resolution
 from vfax.codecs.header_line import HeaderLine, draw_header, header_rows
-from vfax.leg import CallerOffer, LegOptions
+from vfax.leg import CallerOffer, InternetAware, LegOptions
 from vfax.outcome import Cause, Outcome
 from vfax.t30.options import T30Options
 
@@ -97,7 +97,8 @@ def documented_kinds() -> set[str]:
 async def test_journal_tells_the_call_from_invite_to_outcome(
     fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock
 ) -> None:
-    async with fax_pair() as (receiver, caller):
+    trained = LegOptions(internet_aware=InternetAware.NEVER)
+    async with fax_pair(trained) as (receiver, caller):
         await send(caller, receiver, make_document(rows=200), [])
     journal = receiver.journals[0]
     lines = [json.loads(line) for line in journal.read_text("utf-8").splitlines()]

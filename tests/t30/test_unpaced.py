@@ -13,7 +13,7 @@ from vfax.outcome import Cause
 from vfax.signals import FrameReceived, LineSignal, Modem, SendEcm, SendFrames, SendTraining, SetPace
 from vfax.t30.options import T30Options
 from vfax.t30.tables import S
-from vfax.t30.values import Addressing, Agreed, PageCoded, PageConfirmed, PageReceived, Trained
+from vfax.t30.values import Addressing, Agreed, FrameSeen, PageCoded, PageConfirmed, PageReceived, Trained
 
 AWARE = T30Options(internet_aware=True)
 PEER = Capabilities(modems=frozenset(FALL_BACK), codings=frozenset(Coding), ecm=True, internet_aware=True)
@@ -172,9 +172,10 @@ def test_without_cfr_the_third_dcs_is_an_ordinary_one(bench: Any) -> None:
 def test_ftt_brings_training_at_the_rate_never_tried(bench: Any) -> None:
     script = called(bench.script(sending=True, internet_aware=True)).says(Fcf.FTT)
     assert script.output[-1] == SendTraining(Modem.V17_14400, 2700)
-    assert script.of(Trained) == [Trained(False, 14400)]
+    assert script.of(Trained) == [], "nothing was trained"
     script.left().says(Fcf.FTT)
     assert script.output[-1].modem is Modem.V17_12000
+    assert script.of(Trained) == [Trained(False, 14400)]
 
 
 @pytest.mark.parametrize("answer", [Fcf.RTN, Fcf.PIN])
@@ -223,6 +224,8 @@ def received(script: Any) -> Any:
 def test_cfr_comes_at_once_and_unpaced(bench: Any) -> None:
     script = received(bench.script(sending=False, internet_aware=True))
     assert (script.said, script.engine.state, paces(script)) == (["DIS", "CFR"], S.AWAIT_PAGE, [False])
+    assert script.of(Trained) == []
+    assert [each.words for each in script.of(FrameSeen)][1].startswith("internet-aware, MMR")
 
 
 def test_dcs_again_has_cfr_again(bench: Any) -> None:

@@ -170,7 +170,7 @@ class Negotiation(Terminal):
         return (*frames, Frame(Fcf.DCS, info, x=self._x))
 
     def _note_trained(self) -> Line | None:
-        if self._agreement is not None:
+        if self._agreement is not None and not self._agreement.internet_aware:
             self._events.append(Trained(ok=True, rate_bps=self._agreement.modem.rate_bps))
         self._short_ok = True
         self._failures = 0
@@ -182,10 +182,10 @@ class Negotiation(Terminal):
         agreement = self._agreement
         if agreement is None:
             return None
-        self._events.append(Trained(ok=False, rate_bps=agreement.modem.rate_bps))
         self._progress()
         if self._leave_fast_path():
             return Line.AGREED
+        self._events.append(Trained(ok=False, rate_bps=agreement.modem.rate_bps))
         self._failures += 1
         self._v17_failures += agreement.modem.family == "V.17"
         if self._failures >= self._options.train_limit:

@@ -114,8 +114,6 @@ class Receiver(Reception):
 
     def _go_on_untrained(self) -> Line | None:
         """No modem is between two internet-aware terminals: CFR comes at once (T.30 (09/2005) Table 2, bit 123)."""
-        if self._agreement is not None:
-            self._events.append(Trained(ok=True, rate_bps=self._agreement.modem.rate_bps))
         self._note_training()
         return Line.AWARE
 

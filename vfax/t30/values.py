@@ -150,7 +150,7 @@ class Agreed:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Training ended: `ok` after CFR, not after FTT."""
+    """Training ended: `ok` after CFR, not after FTT. Of the unpaced transfer, which has none, nothing is told."""
 
     ok: bool
     rate_bps: int
