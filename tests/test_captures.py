@@ -12,23 +12,36 @@ from tests.conftest import ANY_PORT, Receiver
 from tests.interop import dissect
 from vfax.capture import CaptureOptions, Pcap
 from vfax.captures import read_capture, recording_of
+from vfax.codecs import ifp
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import DocumentError
 from vfax.journal import read_journal
 from vfax.leg import LegOptions
 from vfax.pcap import CaptureReader, Datagram, Skipped, file_header, packet_record
+from vfax.redact import redact_capture
 from vfax.replay import compare, replay
 from vfax.t30.options import T30Options
+from vfax.transports.parameters import T38Parameters
+from vfax.transports.udptl import Packet
 
 
 async def captured(
-    folder: Path, document: Path, capture: CaptureOptions, *, fax: T30Options | None = None, destination: str = ""
+    folder: Path,
+    document: Path,
+    capture: CaptureOptions,
+    *,
+    fax: T30Options | None = None,
+    t38: T38Parameters | None = None,
+    destination: str = "",
 ) -> None:
     """One call between two endpoints, both with journals and captures in `folder`/journal."""
     journals = folder / "journal"
     journals.mkdir(exist_ok=True)
     options = EndpointOptions(
-        listen=ANY_PORT, leg=LegOptions(fax=fax or T30Options()), journal=journals, capture=capture
+        listen=ANY_PORT,
+        leg=LegOptions(fax=fax or T30Options(), t38=t38 or T38Parameters()),
+        journal=journals,
+        capture=capture,
     )
     caller = Endpoint(options)
     async with Receiver(folder, Endpoint(options)).running() as receiver, trio.open_nursery() as nursery:
@@ -164,3 +177,50 @@ def test_a_capture_without_t38_is_refused_in_one_sentence(tmp_path: Path) -> Non
     with pytest.raises(DocumentError) as caught:
         read_capture(path)
     assert str(caught.value) == f"{path}: no T.38 over UDPTL in this capture"
+
+
+def page_data(path: Path, version: int) -> list[bytes]:
+    """What the fast modems carry, packet by packet."""
+    found = []
+    with path.open("rb") as capture:
+        for one in CaptureReader(capture):
+            if b"SIP/2.0" not in one.payload:
+                value = ifp.decode(Packet.decode(one.payload).primary, version)
+                if isinstance(value, ifp.Data) and value.type is not ifp.DataType.V21:
+                    found += [field.octets for field in value.fields or ()]
+    return found
+
+
+def media_of(path: Path) -> bytes:
+    with path.open("rb") as capture:
+        return b"".join(one.payload for one in CaptureReader(capture) if b"SIP/2.0" not in one.payload)
+
+
+@pytest.mark.parametrize("ecm", [True, False], ids=["ecm", "no-ecm"])
+@pytest.mark.parametrize("version", [0, 3])
+async def test_a_redacted_capture_carries_no_page_data_and_is_well_formed(
+    ecm: bool, version: int, make_document: Callable[..., Path], fax_clock: MockClock, tmp_path: Path
+) -> None:
+    fax = T30Options(ecm=ecm)
+    document = make_document(rows=250)
+    for name in ("open", "redacted"):
+        (tmp_path / name).mkdir()
+        options = CaptureOptions(pcap=Pcap.ALL, redacted=name == "redacted")
+        await captured(tmp_path / name, document, options, fax=fax, t38=T38Parameters(version=version))
+    for plain, redacted in zip(pcaps(tmp_path / "open"), pcaps(tmp_path / "redacted"), strict=True):
+        telling = {octets[4:16] for octets in page_data(plain, version) if len(set(octets[4:16])) > 6}
+        assert len(telling) >= 5
+        seen = dissect.frames_seen(dissect.dissect(plain, udptl_ports=[]))
+        control = [name for name in seen if name not in ("FCD", "RCP")]
+        assert {"DIS", "DCS", "CFR", "MCF", "DCN"} <= set(control)
+        copy = tmp_path / f"{redacted.stem}-copy.pcap"
+        redact_capture(plain, copy)
+        for file in (redacted, copy):
+            left = media_of(file)
+            assert not any(stretch in left for stretch in telling)
+            packets = dissect.dissect(file, udptl_ports=[])
+            dissect.assert_well_formed(packets)
+            dissect.assert_frames(packets, control)
+            (call,), _ = read_capture(file)
+            recording = recording_of(call, called=False, options=LegOptions())
+            assert [seen.name for seen in recording.frames][-1] == "DCN"

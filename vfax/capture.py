@@ -67,6 +67,11 @@ class Capture:
         """Whether anything is captured."""
         return self._file is not None
 
+    def switched(self, version: int) -> None:
+        """T.38 of this version was agreed: what is to be erased is written in it."""
+        for eraser in self._erasers or ():
+            eraser.version = version
+
     def sip(self, octets: bytes, peer: Address, *, sent: bool) -> None:
         """One SIP message."""
         if self._file is not None and octets:

@@ -265,7 +265,9 @@ class Runner:
                 publish(call.Ringing())
             case CallUp():
                 publish(call.Answered())
-            case t30.FrameSeen() | t30.Trained() | t30.PageRepeated() | Switched() | SwitchRefused():
+            case Switched(_, parameters):
+                self._capture.switched(parameters.version)
+            case t30.FrameSeen() | t30.Trained() | t30.PageRepeated() | SwitchRefused():
                 pass  # for the record only
             case t30.Ended():
                 raise MisuseError("the leg turns Ended into Finished")
