@@ -14,7 +14,9 @@ from typer.testing import CliRunner, Result
 from vfax.cli import app
 from vfax.cli.replay import run
 from vfax.errors import DocumentError
+from vfax.journal import read_journal, read_packets
 from vfax.leg import LegOptions
+from vfax.pcap import Datagram, file_header, packet_record
 
 RECORDINGS: Final = Path(__file__).parents[1] / "calls" / "recordings"
 RECEIVED, SENT = RECORDINGS / "received-ecm.jsonl", RECORDINGS / "sent-ecm.jsonl"
@@ -163,3 +165,53 @@ def test_no_value_in_a_journal_makes_it_fall_over(tmp_path: Path, data: st.DataO
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with suppress(DocumentError):
         run(path, end="", options=LegOptions(), as_json=True)
+
+
+OURS, THEIRS = ("192.0.2.1", 4000), ("198.51.100.2", 4002)
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    """A capture without SIP: vfax called libspandsp."""
+    datagrams = []
+    for entry in read_journal(SENT):
+        if entry.kind == "packets":
+            sent = entry.facts["direction"] == "out"
+            source, target = (OURS, THEIRS) if sent else (THEIRS, OURS)
+            datagrams += [Datagram(1_700_000_000 + at, source, target, octets) for at, octets in read_packets(entry)]
+    path = tmp_path / "call.pcap"
+    path.write_bytes(file_header() + b"".join(map(packet_record, sorted(datagrams, key=lambda one: one.at))))
+    return path
+
+
+def test_our_end_of_a_capture_replays_the_same(capture: Path) -> None:
+    result = vfax(capture, "--as", "caller")
+    assert (result.exit_code, result.stdout.splitlines()[0].split(": ")[0]) == (
+        0,
+        "192.0.2.1:4000 calls 198.51.100.2:4002, the calling end",
+    )
+    assert "Today: complete, 2 pages confirmed." in result.stdout
+
+
+def test_another_makers_end_of_a_capture_differs(capture: Path) -> None:
+    answer = facts(capture)
+    assert (answer["exit"], [call["end"] for call in answer["calls"]]) == (1, ["called", "caller"])
+    (found,) = answer["calls"][0]["differences"]
+    assert (found["what"], answer["calls"][1]["differences"]) == ("frames", [])
+    assert "sent CSI" in found["recorded"] or "sent DIS" in found["recorded"] or "sent NSF" in found["recorded"]
+
+
+def test_a_redacted_copy_of_a_capture_is_a_capture(capture: Path, tmp_path: Path) -> None:
+    assert vfax(capture, "--redact", tmp_path / "copy.pcap").exit_code == 0
+    assert facts(tmp_path / "copy.pcap")["calls"][0]["datagrams"] > 100
+    assert (tmp_path / "copy.pcap").stat().st_size < capture.stat().st_size
+
+
+@pytest.mark.parametrize("head", [b"\xd4\xc3\xb2\xa1", b"\x0a\x0d\x0d\x0a", b"\xa1\xb2\x3c\x4d"])
+def test_a_capture_of_noise_is_one_sentence_and_3(head: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.pcap"
+    path.write_bytes(head + bytes(range(256)) * 40)
+    answer = facts(path)
+    assert answer["exit"] == 3
+    assert answer["error"].startswith(f"{path}: ")
+    assert "\n" not in answer["error"]
