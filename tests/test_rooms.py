@@ -57,6 +57,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     },
     "calls": BASE
     | {
+        "carried",
         "sheets",
         "course",
         "codecs",
@@ -71,7 +72,9 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "record",
         "capture",
     },
-    "endpoint": BASE | {"transports", "leg", "call", "calls", "pages", "record", "capture"},
+    "carried": BASE
+    | {"codecs", "course", "transports", "t30", "leg", "journal", "pages", "verdict", "runner", "record", "capture"},
+    "endpoint": BASE | {"transports", "leg", "call", "calls", "carried", "pages", "record", "capture"},
     "simulation": BASE | {"codecs", "transports", "t30", "leg", "simulate", "journal", "record"},
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},
     # the device sees a network, never a host; the host sees the contract, never a device
@@ -98,6 +101,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "verdict_table",
         "leg",
         "call",
+        "endpoint",
     },
     "__main__": {"cli"},
 }

@@ -97,6 +97,17 @@ class SendRequest:
     header_timezone: str = ""  # of its time: an IANA name, "" for this machine's
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollRequest:
+    """What to ask another machine for: the document it holds ready, or the one behind `poll_address`."""
+
+    destination: str  # SIP URI
+    local_id: str  # our CIG
+    caller_name: str
+    poll_address: str = ""  # SEP
+    poll_password: str = ""  # PWD
+
+
 class InboundCall(Protocol):
     """A call that has not been answered yet. Exactly one of refuse() and receive() ends its waiting.
 
@@ -144,6 +155,10 @@ class OutboundCall(Protocol):
 
     async def send(self, request: SendRequest, *, publish: Publish) -> Outcome:
         """Dial, send every page, hang up. Returns an outcome; raises DocumentError before dialling only."""
+        ...
+
+    async def poll(self, request: PollRequest, target: Path, *, publish: Publish) -> Outcome:
+        """Dial, ask for a document (DTC) and receive it into `target`, as InboundCall.receive does; never raises."""
         ...
 
     def abort(self) -> None:

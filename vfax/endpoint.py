@@ -18,6 +18,7 @@ import trio
 from vfax import call
 from vfax.calls import IncomingFax, OutgoingFax
 from vfax.capture import CaptureOptions
+from vfax.carried import Carried
 from vfax.errors import DecodeError, LinkError, MisuseError
 from vfax.leg import LegOptions
 from vfax.pages import Disk
@@ -76,7 +77,7 @@ class Endpoint:
         self._dice = random.SystemRandom() if seed is None else random.Random(seed)
         self._allow = tuple(ipaddress.ip_network(text) for text in options.allow)
         self._called: dict[str, int] = {}  # hosts of our outgoing calls, and how many calls each
-        self._calls: dict[CallKey, IncomingFax | OutgoingFax] = {}
+        self._calls: dict[CallKey, Carried] = {}
         self._on_call: Callable[[call.InboundCall], None] | None = None
         self._turn = 0
         self._wake = trio.Event()
@@ -228,7 +229,7 @@ class Endpoint:
             raise LinkError("the endpoint has been shut down")
         return self._socket
 
-    def adopt(self, key: CallKey, carried: OutgoingFax) -> None:
+    def adopt(self, key: CallKey, carried: Carried) -> None:
         """Events of `key` go to `carried` from now on."""
         self._calls[key] = carried
 

@@ -82,6 +82,7 @@ class Habits:
     lose: Callable[[int], bool] = lambda index: False  # which of our UDPTL datagrams (counted from 0) never leave
     patience: float = 600.0
     watch_frames: bool = True
+    sends: bool | None = None  # None: the caller sends; else polling
     user: str = "spandsp"
 
 
@@ -582,6 +583,7 @@ class _Call:
         self._terminal = SpandspTerminal(
             self.document,
             caller=self.caller,
+            sends=self.habits.sends,
             abilities=self.habits.abilities,
             watch_frames=self.habits.watch_frames,
         )

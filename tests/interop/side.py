@@ -76,6 +76,14 @@ class VfaxSide:
         fax.outcome = await incoming.receive(target, local_id=OUR_ID, publish=fax.events.append)
         return fax
 
+    async def poll(self, target: Path, uri: str) -> Fax:
+        """Call `uri` and fetch its document into `target`."""
+        fax = Fax(target)
+        target.touch()  # noqa: ASYNC240 - a thread would let virtual time run on
+        request = call.PollRequest(destination=uri, local_id=OUR_ID, caller_name="vfax")
+        fax.outcome = await self.endpoint.outbound().poll(request, target, publish=fax.events.append)
+        return fax
+
     async def send(self, document: Path, uri: str) -> Fax:
         """Call `uri` and send `document`."""
         fax = Fax(document)

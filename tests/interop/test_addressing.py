@@ -3,13 +3,18 @@
 from pathlib import Path
 
 import pytest
+import trio
 from PIL import Image
+from trio.testing import MockClock
 
 from tests.interop import documents
 from tests.interop.grid import draw, simulated
 from tests.interop.joined import JoinedFax
+from tests.interop.peer import CallResult, Habits, open_peer
+from tests.interop.side import Fax, open_vfax
 from tests.interop.spandsp import Abilities
 from vfax.codecs.dis import Resolution
+from vfax.endpoint import EndpointOptions
 from vfax.outcome import Cause
 from vfax.t30.options import T30Options
 from vfax.t30.values import Addressing
@@ -98,3 +103,32 @@ def test_we_hear_the_subaddress_of_libspandsp(document: Path) -> None:
     assert result.ok, result
     assert result.heard["SUB"] == "12#34"
     assert [page.raster for page in result.pages] == rasters(PAGES)
+
+
+async def test_a_whole_call_of_ours_polls_libspandsp(document: Path, tmp_path: Path, fax_clock: MockClock) -> None:
+    got = tmp_path / "got.tif"
+    faxes: list[Fax] = []
+    results: list[CallResult] = []
+
+    async def peer_works() -> None:
+        results.append(await peer.listen(document, Habits(sends=True)))
+
+    options = EndpointOptions(listen=("127.0.0.1", 0))
+    async with open_vfax(options) as side, open_peer() as peer, trio.open_nursery() as nursery:
+        nursery.start_soon(peer_works)
+        faxes.append(await side.poll(got, peer.uri))
+    assert (faxes[0].ended.cause, results[0].ok) == (Cause.COMPLETE, True), (faxes[0].ended, results[0].verdict)
+    assert faxes[0].ended.sentence.startswith("The fax was received")
+    documents.assert_same_pages(got, PAGES)
+
+
+async def test_a_machine_that_has_nothing_to_poll_is_said_to_have_nothing(tmp_path: Path, fax_clock: MockClock) -> None:
+    got = tmp_path / "got.tif"
+    options = EndpointOptions(listen=("127.0.0.1", 0))
+    async with open_vfax(options) as side, open_peer() as peer, trio.open_nursery() as nursery:
+        nursery.start_soon(peer.listen, tmp_path / "theirs.tif")
+        fax = await side.poll(got, peer.uri)
+        nursery.cancel_scope.cancel()
+    assert fax.ended.cause is Cause.INCOMPATIBLE
+    assert "poll" in fax.ended.sentence
+    assert got.stat().st_size == 0

@@ -95,6 +95,9 @@ def send(
     ] = "",
     resolution: Resolution = "fine",
     no_header: Annotated[bool, typer.Option("--no-header", help="Put no header line on top of the pages.")] = False,
+    subaddress: Annotated[str, typer.Option(metavar="DIGITS", help="Whom it is for behind the number (SUB).")] = "",
+    sender_password: Annotated[str, typer.Option(metavar="DIGITS", help="Password for the receiver (SID).")] = "",
+    first_page: Annotated[int, typer.Option(metavar="N", min=1, help="Begin here; pages before have arrived.")] = 1,
     no_ecm: NoEcm = False,
     max_rate: MaxRate = None,
     json: Json = False,
@@ -109,7 +112,35 @@ def send(
         settings, images = read_for_images(config, overrides, resolution)
         from vfax.cli.send import send as run
 
-        raise typer.Exit(run(settings, files, destination, listen=listen, resolution=images, as_json=json))
+        how = {
+            "subaddress": _digits("--subaddress", subaddress),
+            "sender_password": _digits("--sender-password", sender_password),
+            "first_page": first_page,
+        }
+        raise typer.Exit(run(settings, files, destination, listen=listen, resolution=images, how=how, as_json=json))
+
+
+@app.command(epilog=exits.help_text())
+def poll(
+    destination: Annotated[str, typer.Argument(metavar="SIP-URI", help="Whom to call: sip:fax@192.0.2.1:5060")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.tif", help="The new file for what comes.")],
+    address: Annotated[str, typer.Option(metavar="DIGITS", help="Which of its documents (SEP).")] = "",
+    password: Annotated[str, typer.Option(metavar="DIGITS", help="Password for it (PWD).")] = "",
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to call from; any free port unless given.")
+    ] = "",
+    no_ecm: NoEcm = False,
+    max_rate: MaxRate = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Call a machine and fetch the document that it holds ready."""
+    with one_line_errors(as_json=json):
+        asked = {"address": _digits("--address", address), "password": _digits("--password", password)}
+        settings = read_settings(config, _fax_overrides(no_ecm=no_ecm, max_rate=max_rate))
+        from vfax.cli.poll import poll as run
+
+        raise typer.Exit(run(settings, destination, file, listen=listen, **asked, as_json=json))
 
 
 @app.command(epilog=exits.help_text())
@@ -219,6 +250,13 @@ def show(
         from vfax.cli.show import show as run
 
         raise typer.Exit(run(journal, as_json=json, packets=packets))
+
+
+def _digits(option: str, value: str) -> str:
+    """What T.30 lets SUB, SID, SEP and PWD say."""
+    if len(value) > 20 or not set(value) <= set("0123456789+#* "):
+        raise SettingsError(f"command line: {option} {value}: expected at most 20 of 0-9, +, #, * and space")
+    return value
 
 
 def _fax_overrides(*, no_ecm: bool, max_rate: int | None) -> dict[tuple[str, str], object | None]:

@@ -20,7 +20,7 @@ from vfax.cli.hosting import abort_when, interruptible, running
 from vfax.cli.screen import Screen, choose, say
 from vfax.codecs import tiff
 from vfax.codecs.dis import Resolution
-from vfax.errors import StoreError
+from vfax.errors import SettingsError, StoreError
 from vfax.host.records import FaxRecord
 from vfax.host.service import FaxService
 from vfax.settings import Settings, parse_host_port, wiring
@@ -30,19 +30,30 @@ KEPT_JOURNALS: Final = 100
 
 
 def send(
-    settings: Settings, files: Sequence[Path], destination: str, *, listen: str, resolution: Resolution, as_json: bool
+    settings: Settings,
+    files: Sequence[Path],
+    destination: str,
+    *,
+    listen: str,
+    resolution: Resolution,
+    how: Mapping[str, object],
+    as_json: bool,
 ) -> int:
     """Prepare the files as one document (images at `resolution`), send it, say how it went; returns the exit code.
+
+    `how` goes to the device: `subaddress`, `sender_password`, `first_page`.
 
     Raises SettingsError or DocumentError before anything is dialled.
     """
     wiring.network_towards(settings, destination, listen)  # refuse a wrong destination before reading documents
-    journal = _journal_folder(settings)
+    journal = journal_folder(settings)
     with tempfile.TemporaryDirectory(prefix="vfax-send-") as folder:
         document = Path(folder) / "document.tif"
-        tiff.prepare_document(files, document, resolution=resolution)
+        pages = len(tiff.prepare_document(files, document, resolution=resolution))
+        if int(str(how.get("first_page", 1))) > pages:
+            raise SettingsError(f"command line: --first-page {how['first_page']}: the document has {pages} pages")
         with choose(out(), json=as_json) as screen:
-            record, interrupted = trio.run(_send, settings, document, destination, listen, journal, screen)
+            record, interrupted = trio.run(_send, settings, document, destination, listen, journal, how, screen)
     code = exits.INTERRUPTED if interrupted and not record.ok else exits.code_of(record.cause)
     if as_json:
         print_json({"ok": record.ok, "exit": code, **record.to_json()})
@@ -51,7 +62,7 @@ def send(
     return code
 
 
-def _journal_folder(settings: Settings) -> Path | None:
+def journal_folder(settings: Settings) -> Path | None:
     """The folder of the journals, made and tidied; None where none are wanted, or our own place cannot be had.
 
     Raises StoreError when the folder that the settings name cannot be made.
@@ -83,12 +94,18 @@ def keep_newest(folder: Path, count: int) -> None:
 
 
 async def _send(
-    settings: Settings, document: Path, destination: str, listen: str, journal: Path | None, screen: Screen
+    settings: Settings,
+    document: Path,
+    destination: str,
+    listen: str,
+    journal: Path | None,
+    how: Mapping[str, object],
+    screen: Screen,
 ) -> tuple[FaxRecord, bool]:
     network = wiring.network_towards(settings, destination, listen, journal=journal)
     one_line = settings.model_copy(update={"host": settings.host.model_copy(update={"lines": 1})})
     options = replace(wiring.host_options(settings), spool=document.parent / "spool", receive=False)
-    service = FaxService(options, [wiring.registration(one_line, network)], observe=screen.show)
+    service = FaxService(options, [wiring.registration(one_line, network, **how)], observe=screen.show)
     port = parse_host_port(listen)[1] if listen else 0
     interrupted = trio.Event()
     async with interruptible(interrupted.set), running(service, port=port), trio.open_nursery() as nursery:

@@ -172,6 +172,9 @@ class Job:
                 caller_name=document.caller_name,
                 header=self._options.header,
                 header_timezone=self._options.header_timezone,
+                first_page=self._options.first_page,
+                subaddress=self._options.subaddress,
+                sender_password=self._options.sender_password,
             )
             await self._run(call, lambda: call.send(request, publish=self.publish))
 

@@ -25,7 +25,8 @@ class DeviceOptions:
     that names none; `receiver_name` goes into FAX_RECEIVE. Where one is empty, what the host put there stands. A call
     that rings for `host_answer_timeout` without being taken by the host hears 480. `shutdown_grace` is what running
     calls get to end politely at FaxDevShutdown. With `header` each page sent has a line on top, its time that of
-    `header_timezone` (an IANA name, "" for this machine's).
+    `header_timezone` (an IANA name, "" for this machine's). `subaddress` and `sender_password` (SUB and SID, 20
+    characters each) are said to receivers that take them; sending begins at page `first_page` of the document.
     """
 
     lines: int = 4
@@ -35,6 +36,9 @@ class DeviceOptions:
     receiver_name: str = ""
     header: bool = False
     header_timezone: str = ""
+    subaddress: str = ""
+    sender_password: str = ""
+    first_page: int = 1
     host_answer_timeout: float = 30.0
     shutdown_grace: float = 2.0
     journal_folder: Path | None = None
@@ -75,6 +79,9 @@ _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "receiver_name": str,
     "header": bool,
     "header_timezone": str,
+    "subaddress": str,
+    "sender_password": str,
+    "first_page": int,
     "host_answer_timeout": (int, float),
     "shutdown_grace": (int, float),
     "journal_folder": (Path, type(None)),
@@ -87,6 +94,9 @@ _EXPECTED: Final = {
     "receiver_name": "text",
     "header": "true or false",
     "header_timezone": "text",
+    "subaddress": "text",
+    "sender_password": "text",
+    "first_page": "a whole number",
     "host_answer_timeout": "a number of seconds",
     "shutdown_grace": "a number of seconds",
     "journal_folder": "a path or nothing",

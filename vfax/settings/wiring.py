@@ -212,8 +212,10 @@ def _towards(settings: Settings, destination: str) -> str:
     return "::" if there.version == 6 else "0.0.0.0"
 
 
-def registration(settings: Settings, network: Endpoint | None = None) -> RegistrationRecord:
+def registration(settings: Settings, network: Endpoint | None = None, **more: object) -> RegistrationRecord:
     """The provider's registration record, with the devices and their network as its configuration.
+
+    `more` are options of the devices for this run alone.
 
     Raises SettingsError where the record is not one (a GUID, a version that is none).
     """
@@ -239,7 +241,7 @@ def registration(settings: Settings, network: Endpoint | None = None) -> Registr
             tsp_name=provider.tsp_name,
             fspi_version=provider.fspi_version,
             capabilities=provider.capabilities,
-            configuration=configuration | provider.configuration,
+            configuration=configuration | provider.configuration | more,
         )
     except ProviderLoadError as why:
         raise SettingsError(f"[provider] {why}") from why
