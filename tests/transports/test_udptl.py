@@ -198,8 +198,24 @@ def test_one_forged_number_costs_nothing(jump: int) -> None:
 def test_peer_that_begins_anew_is_heard_from_its_first_packet(reached: int) -> None:
     recovery = Recovery()
     feed(recovery, redundant(reached, 1))
-    assert feed(recovery, redundant(20, 3)) == [Missing(1), *(payload(n) for n in range(20))]
+    said = [payload(n) if n < 3 else b"new" + payload(n) for n in range(20)]  # both begin with the same no-signals
+    anew = [Packet(n, said[n], tuple(said[max(0, n - 3) : n][::-1])) for n in range(20)]
+    assert feed(recovery, anew) == [Missing(1), *said]
     assert recovery.counters.restarts == 1
+
+
+@pytest.mark.parametrize("late", [range(20, 60), range(0, 120)])
+def test_a_burst_that_comes_very_late_is_not_a_peer_that_begins_anew(late: range) -> None:
+    packets = redundant(200, 0)
+    recovery = Recovery()
+    got = feed(recovery, [p for n, p in enumerate(packets[:150]) if n not in range(40, 50)])
+    assert feed(recovery, [packets[n] for n in late]) == []
+    assert got + feed(recovery, packets[150:]) == [
+        *(payload(n) for n in range(40)),
+        Missing(10),
+        *(payload(n) for n in range(50, 200)),
+    ]
+    assert recovery.counters.restarts == 0
 
 
 def test_wrap_to_one_costs_nothing() -> None:

@@ -25,6 +25,15 @@ RING: Final = 16
 WINDOW: Final = 2000
 """Limit: a number further away than this, ahead or behind, belongs to another stream."""
 
+PRINTS: Final = 2048
+"""Limit: of so many numbers it is remembered what they brought (a hash of it)."""
+
+GONE: Final = -1
+"""For a number that was lost; no hash of octets is -1."""
+
+MAX_ODD: Final = 64
+"""Limit: datagrams of what may be another stream that are held until it is certain."""
+
 DEFAULT_MAX_DATAGRAM: Final = 400
 MAX_DATAGRAM: Final = 1400
 
@@ -263,7 +272,7 @@ class Recovery:
     _AHEAD: Final = 2
     _BEHIND: Final = 4
 
-    __slots__ = ("_existing", "_expected", "_ifps", "_numbers", "_odd", "_whole", "counters")
+    __slots__ = ("_existing", "_expected", "_ifps", "_numbers", "_odd", "_prints", "_whole", "counters")
 
     def __init__(self, counters: Counters | None = None) -> None:
         self.counters = counters or Counters()
@@ -272,6 +281,7 @@ class Recovery:
         self._whole = False  # the stream is known from its first number on: before those there is nothing
         self._numbers = [-1] * RING
         self._ifps = [b""] * RING
+        self._prints: list[int | None] = [None] * PRINTS  # what each number brought: a hash, GONE when it was lost
         self._odd: list[Packet] = []  # a row of numbers that make no sense, in case it goes on
 
     def receive(self, packet: Packet) -> list[Delivery]:
@@ -294,6 +304,7 @@ class Recovery:
 
     def _keep(self, number: int, ifp: bytes) -> bytes:
         slot = number % RING
+        self._prints[number % PRINTS] = hash(ifp)
         self._numbers[slot] = number
         self._ifps[slot] = ifp
         self._expected = (number + 1) % MODULUS
@@ -352,6 +363,7 @@ class Recovery:
         self._existing = min(self._existing + gap, RING)
         for step in range(min(gap, RING)):
             self._numbers[(first + step) % RING] = -1
+            self._prints[(first + step) % PRINTS] = GONE
 
     def _note_lost(self, lost: int, deliveries: list[Delivery]) -> int:
         if lost:
@@ -360,7 +372,11 @@ class Recovery:
         return 0
 
     def _doubt(self, packet: Packet, ahead: int) -> list[Delivery]:
-        """Hold a number that makes no sense until enough of its successors came, then believe all of them."""
+        """Hold a number that makes no sense until enough of its successors came, then believe all of them.
+
+        Behind us only those count that bring something new: what was delivered under that number, or given up, may be
+        merely very late (a whole unpaced burst can be).
+        """
         row = self._odd
         if row and packet.sequence == row[-1].sequence:
             self.counters.repeated += 1
@@ -369,16 +385,26 @@ class Recovery:
             self._drop_odd()
         row.append(packet)
         jump = (row[0].sequence - self._expected) % MODULUS
-        if len(row) < (self._BEHIND if jump >= MODULUS - WINDOW else self._AHEAD):
+        if jump < MODULUS - WINDOW:
+            certain = len(row) >= self._AHEAD
+        else:
+            certain = sum(map(self._is_new, row)) >= self._BEHIND
+        if not certain:
+            del row[:-MAX_ODD]
             return []
         self._odd = []
         return self._jump(row, jump)
+
+    def _is_new(self, packet: Packet) -> bool:
+        return self._prints[packet.sequence % PRINTS] not in (GONE, hash(packet.primary))
 
     def _jump(self, row: list[Packet], jump: int) -> list[Delivery]:
         """Go on at the first packet of `row`: a long gap within the window, another stream beyond it."""
         deliveries: list[Delivery] = []
         self._numbers = [-1] * RING
         if jump <= WINDOW:
+            for step in range(jump):
+                self._prints[(self._expected + step) % PRINTS] = GONE
             brought = min(len(row[0].earlier), RING)
             self._note_lost(jump - brought, deliveries)
             self._expected = (row[0].sequence - brought) % MODULUS
