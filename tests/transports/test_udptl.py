@@ -204,7 +204,7 @@ def test_peer_that_begins_anew_is_heard_from_its_first_packet(reached: int) -> N
     assert recovery.counters.restarts == 1
 
 
-@pytest.mark.parametrize("late", [range(20, 60), range(0, 120)])
+@pytest.mark.parametrize("late", [range(20, 60), range(120)])
 def test_a_burst_that_comes_very_late_is_not_a_peer_that_begins_anew(late: range) -> None:
     packets = redundant(200, 0)
     recovery = Recovery()

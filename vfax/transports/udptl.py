@@ -385,10 +385,8 @@ class Recovery:
             self._drop_odd()
         row.append(packet)
         jump = (row[0].sequence - self._expected) % MODULUS
-        if jump < MODULUS - WINDOW:
-            certain = len(row) >= self._AHEAD
-        else:
-            certain = sum(map(self._is_new, row)) >= self._BEHIND
+        back = jump >= MODULUS - WINDOW
+        certain = sum(map(self._is_new, row)) >= self._BEHIND if back else len(row) >= self._AHEAD
         if not certain:
             del row[:-MAX_ODD]
             return []
