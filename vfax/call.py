@@ -157,10 +157,6 @@ class OutboundCall(Protocol):
         """Dial, send every page, hang up. Returns an outcome; raises DocumentError before dialling only."""
         ...
 
-    async def poll(self, request: PollRequest, target: Path, *, publish: Publish) -> Outcome:
-        """Dial, ask for a document (DTC) and receive it into `target`, as InboundCall.receive does; never raises."""
-        ...
-
     def abort(self) -> None:
         """As of InboundCall."""
 

@@ -195,7 +195,10 @@ class OutgoingFax(Carried):
             return self._end(await self._dial(errand, publish))
 
     async def poll(self, request: call.PollRequest, target: Path, *, publish: call.Publish) -> Outcome:
-        """Dial and receive (see `call.OutboundCall.poll`)."""
+        """Dial, ask for a document (DTC) and receive it into `target`, as `call.InboundCall.receive` does; never raises.
+
+        Not in `call.OutboundCall`: the contract between devices and services knows no polling.
+        """
         self.sending = False
         self._open_journal(("192.0.2.1", 9))
         with self._to_the_end():

@@ -117,7 +117,7 @@ class Endpoint:
             self._socket.close()
             self._socket = self._agent = None
 
-    def outbound(self) -> call.OutboundCall:
+    def outbound(self) -> OutgoingFax:
         """A fresh outgoing call."""
         return OutgoingFax(self)
 
