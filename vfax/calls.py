@@ -195,7 +195,7 @@ class OutgoingFax(Carried):
             return self._end(await self._dial(errand, publish))
 
     async def poll(self, request: call.PollRequest, target: Path, *, publish: call.Publish) -> Outcome:
-        """Dial, ask for a document (DTC) and receive it into `target`, as `call.InboundCall.receive` does; never raises.
+        """Dial, ask for a document (DTC), receive it into `target` as `call.InboundCall.receive` does; never raises.
 
         Not in `call.OutboundCall`: the contract between devices and services knows no polling.
         """
