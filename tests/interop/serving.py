@@ -128,7 +128,7 @@ class Sent:
 
 async def send(document: Path, uri: str) -> Sent:
     """Run `vfax send --json` to its end."""
-    command = [sys.executable, "-m", "vfax", "send", "--json", str(document), uri]
+    command = [sys.executable, "-m", "vfax", "send", "--json", "--no-header", str(document), uri]
     done = await trio.run_process(
         command, capture_stdout=True, capture_stderr=True, check=False, env=environment(document.parent)
     )
