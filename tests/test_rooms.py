@@ -102,6 +102,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "leg",
         "call",
         "endpoint",
+        "pages",
     },
     "__main__": {"cli"},
 }

@@ -4,6 +4,7 @@ Owns      the file it goes into, what is said while it comes, the verdict as an 
 Not here  the call (calls.py); the service contract, which knows no polling.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -12,14 +13,17 @@ from rich.console import Console
 from vfax import call
 from vfax.cli import exits
 from vfax.cli.common import out, print_json
-from vfax.cli.hosting import interruptible
+from vfax.cli.hosting import interruptible, only_one
 from vfax.cli.screen import printable, say
 from vfax.cli.send import journal_folder
+from vfax.cli.sockets import holder_of
+from vfax.codecs import tiff
 from vfax.endpoint import Endpoint
-from vfax.errors import StoreError
+from vfax.errors import DocumentError, LinkError, StoreError
 from vfax.journal import facts_of
 from vfax.outcome import Outcome
-from vfax.settings import Settings, wiring
+from vfax.pages import PageFolder, pages_folder, recover
+from vfax.settings import Settings, parse_host_port, wiring
 
 
 def poll(
@@ -27,7 +31,7 @@ def poll(
 ) -> int:
     """Call, ask for the document, keep it in `target`, say how it went; returns the exit code.
 
-    Raises SettingsError or StoreError before anything is dialled: an existing file is never written over.
+    Raises SettingsError, StoreError or LinkError before anything is dialled: an existing file is never written over.
     """
     endpoint = wiring.network_towards(settings, destination, listen, journal=journal_folder(settings))
     request = call.PollRequest(
@@ -41,19 +45,42 @@ def poll(
     console = None if as_json else out()
     try:
         outcome, journal, interrupted = trio.run(_poll, endpoint, request, target, console)
+    except LinkError as why:
+        port = parse_host_port(listen)[1] if listen else 0
+        raise LinkError(" ".join(part for part in (str(why), holder_of(port) if port else "") if part)) from why
     finally:
-        if target.stat().st_size == 0:
-            target.unlink()
+        waiting = _tidy(target)
     code = exits.INTERRUPTED if interrupted and not outcome.ok else exits.code_of(outcome.cause)
     file = str(target) if target.exists() else ""
     if as_json:
-        print_json({"ok": outcome.ok, "exit": code, "file": file, "journal": str(journal or ""), **facts_of(outcome)})
+        files = {"file": file, "waiting": waiting, "journal": str(journal or "")}
+        print_json({"ok": outcome.ok, "exit": code, **files, **facts_of(outcome)})
     else:
-        _conclude(out(), outcome, file, journal)
+        _conclude(out(), outcome, file, waiting, journal)
     return code
 
 
+def _tidy(target: Path) -> str:
+    """Put pages that still wait beside the file into it, remove a file that stayed empty; tell where pages still wait.
+
+    A confirmed page is nowhere else: whatever cut the call off, it must not be forgotten in a folder of its own.
+    """
+    folder = PageFolder(target)
+    try:
+        if folder.pages():
+            folder.assemble(tiff.join_pages)
+    except (StoreError, DocumentError):
+        return str(folder.folder)
+    finally:
+        with suppress(FileNotFoundError):
+            if target.stat().st_size == 0:
+                target.unlink()
+    return ""
+
+
 def _make(target: Path) -> None:
+    if recover(target):
+        raise StoreError(f"pages of an earlier call wait in {pages_folder(target)}; name another file")
     try:
         target.touch(exist_ok=False)
     except FileExistsError:
@@ -80,12 +107,15 @@ async def _poll(
         interrupted = True
         outgoing.abort()
 
-    async with trio.open_nursery() as nursery:
-        await nursery.start(endpoint.run, lambda arrived: arrived.refuse(486))
-        outgoing = endpoint.outbound()
-        async with interruptible(abort):
-            outcome = await outgoing.poll(request, target, publish=publish)
-        nursery.cancel_scope.cancel()
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(endpoint.run, lambda arrived: arrived.refuse(486))
+            outgoing = endpoint.outbound()
+            async with interruptible(abort):
+                outcome = await outgoing.poll(request, target, publish=publish)
+            nursery.cancel_scope.cancel()
+    except ExceptionGroup as group:
+        raise only_one(group) from None
     return outcome, outgoing.journal_path, interrupted
 
 
@@ -105,9 +135,11 @@ def _words(event: call.CallEvent) -> str:
             return ""
 
 
-def _conclude(console: Console, outcome: Outcome, file: str, journal: Path | None) -> None:
+def _conclude(console: Console, outcome: Outcome, file: str, waiting: str, journal: Path | None) -> None:
     say(console, printable(outcome.sentence))
     if file:
         say(console, f"The pages are in {file}.")
+    if waiting:
+        say(console, f"The pages could not be joined; each is a file of its own in {waiting}.")
     if journal is not None and not outcome.ok:
         say(console, f"What happened, event by event: {journal}")
