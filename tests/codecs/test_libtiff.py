@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from vfax.codecs import libtiff
 from vfax.codecs.dis import Coding
 from vfax.codecs.encode import encode_page
 from vfax.codecs.libtiff import READ_PX, code_mmr, read_mmr
@@ -32,6 +33,39 @@ def test_libtiff_and_our_coder_write_the_same_mmr(width_px: int, rows: int) -> N
     raster = picture(width_px, rows, width_px + rows)
     code = code_mmr(raster, width_px, rows)
     assert code == encode_page(raster, width_px, rows, Coding.MMR)
+
+
+@pytest.mark.parametrize(("width_px", "rows"), [(1728, 900), (2432, 400), (19_999, 60), (64, 9000)])
+def test_bands_of_any_height_join_without_a_seam(width_px: int, rows: int) -> None:
+    noise = random.Random(rows).randbytes((width_px + 7) // 8 * rows // 2)
+    raster = noise + bytes((width_px + 7) // 8 * rows - len(noise))
+    raster = cleared(raster, width_px)
+    assert code_mmr(raster, width_px, rows) == encode_page(raster, width_px, rows, Coding.MMR)
+
+
+def cleared(raster: bytes, width_px: int) -> bytes:
+    """The raster with zeros for the unused bits of each row."""
+    stride = (width_px + 7) // 8
+    octets = bytearray(raster)
+    for at in range(stride - 1, len(octets), stride):
+        octets[at] &= 0xFF << (-width_px % 8) & 0xFF
+    return bytes(octets)
+
+
+def test_no_band_of_a_dithered_page_holds_up_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def counted(raster: bytes, width_px: int, rows: int) -> bytes:
+        code = uncounted(raster, width_px, rows)
+        sizes.append(len(code))
+        return code
+
+    uncounted = libtiff._libtiff_mmr
+    monkeypatch.setattr(libtiff, "_libtiff_mmr", counted)
+    rows = 1500
+    code_mmr(random.Random(4).randbytes(304 * rows), 2432, rows)
+    assert sum(sizes) > 1_000_000
+    assert max(sizes[2:]) < 2 * libtiff.BAND_OCTETS
 
 
 @pytest.mark.parametrize(("width_px", "rows"), [(1728, 300), (2432, 90), (9, 40), (1728, READ_PX // 1728)])

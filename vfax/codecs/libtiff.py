@@ -21,8 +21,11 @@ Image.preinit()
 
 EOFB_CODE: Final = int(EOFB, 2)
 EOFB_BITS: Final = len(EOFB)
-BAND_PX: Final = 1 << 21
-"""Pixels that Pillow and libtiff code in one go: no other thread runs meanwhile, for some two milliseconds."""
+BAND_PX: Final = 1 << 20
+"""Most pixels that Pillow and libtiff code in one go: no other thread runs meanwhile, for some two milliseconds."""
+BAND_OCTETS: Final = 1 << 15
+"""Octets that the code of a band should take, for some three milliseconds: of a dithered page a band is a few rows."""
+FIRST_BAND_PX: Final = 1 << 18
 
 
 def code_mmr(raster: bytes, width_px: int, rows: int) -> bytes:
@@ -35,20 +38,33 @@ def code_mmr(raster: bytes, width_px: int, rows: int) -> bytes:
     stride = (width_px + 7) // 8
     if rows < 1 or len(raster) != rows * stride:
         raise MisuseError(f"raster has {len(raster)} octets, expected {rows} rows of {stride}")
-    step = max(1, BAND_PX // width_px)
-    if rows <= step:
-        return _libtiff_mmr(raster, width_px, rows)
-    code = bits = 0
-    for first in range(0, rows, step):
+    octets = []
+    rest = bits = first = 0  # bits: the last ones of the band above, fewer than eight
+    step = max(1, FIRST_BAND_PX // width_px)
+    while first < rows:
         # A band is coded below the last row of the band above it, and the code of that row is cut off again.
         top, last = max(0, first - 1), min(first + step, rows)
         band, length = _without_eofb(_libtiff_mmr(raster[top * stride : last * stride], width_px, last - top))
         if first:
             length -= _without_eofb(_libtiff_mmr(raster[top * stride : first * stride], width_px, 1))[1]
-        code = code << length | band & ((1 << length) - 1)
-        bits += length
-    padding = -(bits + EOFB_BITS) % 8
-    return (((code << EOFB_BITS) | EOFB_CODE) << padding).to_bytes((bits + EOFB_BITS + padding) // 8, "big")
+        whole, rest, bits = _in_octets(rest << length | band & ((1 << length) - 1), bits + length)
+        octets.append(whole)
+        first = last
+        step = _next_step(step, width_px, len(whole))
+    octets.append(_in_octets((rest << EOFB_BITS | EOFB_CODE) << 7, bits + EOFB_BITS + 7)[0])
+    return b"".join(octets)
+
+
+def _next_step(rows: int, width_px: int, octets: int) -> int:
+    """Rows of the next band after one of `rows` whose code took `octets`."""
+    wanted = min(rows * 4, rows * BAND_OCTETS // max(1, octets))
+    return max(1, min(wanted, BAND_PX // width_px))
+
+
+def _in_octets(code: int, bits: int) -> tuple[bytes, int, int]:
+    """The first octets of a code, as many as are full; what is left and how many bits that are."""
+    left = bits % 8
+    return (code >> left).to_bytes(bits // 8, "big"), code & ((1 << left) - 1), left
 
 
 READ_PX: Final = 1 << 22
