@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Final, Self
 
 from vfax.codecs.dis import Capabilities, decode_ctc, describe_dcs, describe_modem
+from vfax.codecs.nsf import maker_of
 from vfax.errors import DecodeError
 
 ADDRESS: Final = 0xFF
@@ -298,9 +299,9 @@ _WORDS: Final[dict[Fcf, str]] = {
     Fcf.ERR: "end of retransmission understood",
     Fcf.DCN: "disconnect",
     Fcf.CRP: "repeat the command",
-    Fcf.NSF: "non-standard facilities, ignored",
-    Fcf.NSS: "non-standard set-up, ignored",
-    Fcf.NSC: "non-standard command, ignored",
+    Fcf.NSF: "non-standard facilities",
+    Fcf.NSS: "non-standard set-up",
+    Fcf.NSC: "non-standard command",
 }
 
 
@@ -328,6 +329,9 @@ def _describe(frame: Frame) -> str:
             return f"frames missing: {_ranges(decode_request(frame.info, MAX_BLOCK))}"
         case Fcf.EOR:
             return f"block given up, then {_post_title(decode_rest(frame.info))}"
+        case Fcf.NSF | Fcf.NSS | Fcf.NSC:
+            maker = maker_of(bytes(REVERSED[octet] for octet in frame.info[:3]))
+            return f"{_WORDS[frame.fcf]} of {maker}, ignored"
     return _WORDS.get(frame.fcf, "")
 
 
