@@ -248,7 +248,9 @@ def _fax(cell: Cell, document: Path, pages: list[Image.Image], seed: int) -> Joi
         options=options,
         pages=tuple(simulated(page, cell.resolution) for page in pages),
         parameters=T38Parameters(error_correction=correction),
-        line_options=T38Options(control_redundancy=depth, image_redundancy=depth),
+        line_options=T38Options(
+            control_redundancy=depth, image_redundancy=depth, send_fec=True, fec_span=3, fec_rows=3
+        ),
         protection=cell.guard.protection,
         depth=depth,
         weather=cell.weather,

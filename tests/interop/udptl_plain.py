@@ -1,6 +1,6 @@
 """UDPTL for the test peer, written apart from vfax so that a mistake there is not mirrored here.
 
-Owns      datagram packing with redundancy or FEC, unpacking of redundancy, and what an IFP packet roughly is.
+Owns      datagram packing and unpacking with redundancy or FEC, and what an IFP packet roughly is.
 Not here  IFP contents beyond the first octet: libspandsp reads those.
 Source    T.38 UDPTL as every deployed stack writes it.
 """
@@ -82,38 +82,57 @@ class Packer:
 
 
 class Unpacker:
-    """Incoming stream: every packet once and in order, gaps filled from the redundancy that came with it."""
+    """Incoming stream: every packet once and in order, gaps filled from what came with it, copies or parity."""
 
     def __init__(self) -> None:
         self._expected: int | None = None
+        self._heard: dict[int, bytes] = {}
         self.recovered = 0
         self.lost = 0
 
     def unpack(self, datagram: bytes) -> list[tuple[int, bytes]]:
         """Sequence numbers and IFP packets that are new; raises BadDatagramError."""
-        sequence, primary, older = split(datagram)
+        sequence, primary, older, rows = split(datagram)
         if self._expected is None:
             self._expected = sequence
         ahead = (sequence - self._expected) & 0xFFFF
         if ahead > WINDOW:
             return []
         fresh = [((sequence - k) & 0xFFFF, older[k - 1]) for k in range(min(ahead, len(older)), 0, -1)]
+        if rows and ahead:
+            fresh = self._solve(sequence, rows, [(sequence - k) & 0xFFFF for k in range(ahead, 0, -1)])
         self.recovered += len(fresh)
         self.lost += ahead - len(fresh)
         self._expected = (sequence + 1) & 0xFFFF
+        self._heard.update([*fresh, (sequence, primary)])
+        for old in list(self._heard)[:-HISTORY]:
+            del self._heard[old]
         return [(number, ifp) for number, ifp in [*fresh, (sequence, primary)] if ifp]
 
+    def _solve(self, sequence: int, rows: "Rows", gap: list[int]) -> list[tuple[int, bytes]]:
+        """A parity row that lacks one packet gives it back, with zeros behind it where it was shorter than the row."""
+        found: dict[int, bytes] = {}
+        for octets, members in rows:
+            missing = [number for number in members if number not in self._heard]
+            if len(missing) == 1 and missing[0] in gap:
+                found[missing[0]] = parity([octets, *(self._heard[n] for n in members if n != missing[0])])
+        return [(number, found[number]) for number in gap if number in found]
 
-def split(datagram: bytes) -> tuple[int, bytes, list[bytes]]:
-    """Sequence number, primary, older packets newest first (empty for FEC); raises BadDatagramError."""
+
+Rows = list[tuple[bytes, list[int]]]
+
+
+def split(datagram: bytes) -> tuple[int, bytes, list[bytes], Rows]:
+    """Sequence number, primary, older packets newest first, parity rows with their members; raises BadDatagramError."""
     if len(datagram) < 5:
         raise BadDatagramError(f"only {len(datagram)} octets")
     primary, at = _take(datagram, 2)
     if at >= len(datagram):
         raise BadDatagramError("no error recovery part")
     kind = datagram[at]
+    sequence = int.from_bytes(datagram[:2], "big")
     if kind == 0x80:
-        return int.from_bytes(datagram[:2], "big"), primary, []
+        return sequence, primary, [], _rows(datagram, at + 1, sequence)
     if kind != 0:
         raise BadDatagramError(f"error recovery octet {kind:02x}")
     count, at = _length(datagram, at + 1)
@@ -123,7 +142,21 @@ def split(datagram: bytes) -> tuple[int, bytes, list[bytes]]:
         older.append(ifp)
     if at != len(datagram):
         raise BadDatagramError(f"{len(datagram) - at} octets too many")
-    return int.from_bytes(datagram[:2], "big"), primary, older
+    return sequence, primary, older, []
+
+
+def _rows(datagram: bytes, at: int, sequence: int) -> Rows:
+    if datagram[at : at + 1] != b"\1" or at + 2 >= len(datagram):
+        raise BadDatagramError(f"FEC part at {at}")
+    span = datagram[at + 1]
+    count, at = _length(datagram, at + 2)
+    rows = []
+    for index in range(count):
+        octets, at = _take(datagram, at)
+        rows.append((octets, [(sequence + index - k * count) & 0xFFFF for k in range(1, span + 1)]))
+    if at != len(datagram):
+        raise BadDatagramError(f"{len(datagram) - at} octets too many")
+    return rows
 
 
 def _length(datagram: bytes, at: int) -> tuple[int, int]:
