@@ -9,10 +9,11 @@ nothing to lock. Work that may block (TIFF, coding, disk) runs in worker threads
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import assert_never
+from typing import Final, assert_never
 
 import trio
 
@@ -44,7 +45,11 @@ from vfax.record import CallRecord
 from vfax.sheets import Sheet, code_sheet
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
+from vfax.transports.sip.values import Address
 from vfax.transports.tcp import MediaSocket
+
+TURN: Final = 0.002
+"""Seconds that a call may take with datagrams that have come all at once; the last of them may take longer."""
 
 Told = (
     t30.FrameSeen
@@ -168,14 +173,23 @@ class Runner:
     async def _read(self, scope: trio.CancelScope) -> None:
         with scope:
             while True:
-                batch = await self._socket.receive()
-                now = trio.current_time()
-                for datagram, source in batch:
-                    self._capture.media(datagram, source, sent=False)
-                    self._leg.receive(datagram, source, now)
-                    if source == self._leg.heard_from:  # strangers and stray audio were not believed
-                        self._record.heard(datagram, now)
-                self._pump()
+                waiting = deque(await self._socket.receive())
+                while waiting:
+                    self._hear(waiting)
+                    if waiting:  # other calls have their turn: page data may cost a millisecond a datagram
+                        await trio.lowlevel.checkpoint()
+
+    def _hear(self, waiting: deque[tuple[bytes, Address]]) -> None:
+        """Give the leg datagrams, as many as one turn allows."""
+        now = trio.current_time()
+        over = now + TURN
+        while waiting and trio.current_time() <= over:
+            datagram, source = waiting.popleft()
+            self._capture.media(datagram, source, sent=False)
+            self._leg.receive(datagram, source, now)
+            if source == self._leg.heard_from:  # strangers and stray audio were not believed
+                self._record.heard(datagram, now)
+        self._pump()
 
     async def _read_stream(self) -> None:
         """T.38 over TCP: make the connection, and carry what it brings until it ends or the call does."""

@@ -20,7 +20,8 @@ from vfax.transports.udp import UdpSocket, format_address
 
 BACKLOG: Final = 256 * 1024
 """Limit: octets that wait for a peer who does not read: a minute of page data at least."""
-CHUNK: Final = 4 * 1024  # read at once: at most 800 of the smallest packets, 2 ms; then other tasks get their turn
+READ: Final = 1536  # octets at once, five ECM frames or 300 of the smallest packets; then other tasks get their turn
+CHUNK: Final = 4 * 1024  # octets written at once
 RETRY: Final = 0.2  # seconds to the next attempt where nobody listens yet
 GOODBYE: Final = 1.0  # seconds for the last octets of a call to leave
 WAITING: Final = 4  # connections that may wait to be looked at
@@ -179,7 +180,7 @@ class _Stream:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, sock, nursery.cancel_scope)
             try:
-                while octets := await sock.recv(CHUNK):
+                while octets := await sock.recv(READ):
                     take(octets)
                 self._end_because("the peer closed the connection of T.38")
             except OSError as why:

@@ -297,8 +297,8 @@ def test_no_64_kib_take_longer_than_5_ms(name: str) -> None:
     data = SLOW[name][:LONGEST]
     best = 1.0
     for _ in range(7):
-        begin = time.process_time()
+        begin = time.thread_time()
         with suppress(DecodeError):
             everything(data)
-        best = min(best, time.process_time() - begin)
+        best = min(best, time.thread_time() - begin)
     assert best < 0.005

@@ -1,0 +1,74 @@
+"""The reader of a call: what datagrams that come all at once cost the others on the loop."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from vfax.capture import Capture, CaptureOptions
+from vfax.journal import Journal
+from vfax.leg import Dial, Leg, LegOptions
+from vfax.record import CallRecord, RecordOptions, Terms
+from vfax.runner import TURN, Runner
+from vfax.transports.parameters import T38Parameters
+from vfax.transports.sip.negotiation import MediaSession
+from vfax.transports.sip.values import Address
+from vfax.transports.tcp import MediaSocket
+from vfax.transports.udp import BATCH
+
+COST = 0.0007
+"""Seconds that a datagram takes."""
+HOST = "127.0.0.1"
+
+
+@pytest.fixture
+def still_clock() -> MockClock:
+    """Time passes where a test says so, and nowhere else."""
+    return MockClock()
+
+
+class DearLeg(Leg):
+    """A leg to which every datagram is as dear as one full of page data."""
+
+    def __init__(self, clock: MockClock, port: int) -> None:
+        session = MediaSession(host=HOST, port=port, parameters=T38Parameters(), session_id=1)
+        super().__init__(LegOptions(), session, now=trio.current_time())
+        self.clock = clock
+        self.taken: list[bytes] = []
+
+    def receive(self, datagram: bytes, source: Address, now: float) -> None:
+        super().receive(datagram, source, now)
+        self.taken.append(datagram)
+        self.clock.jump(COST)
+
+
+def running(leg: Leg, socket: MediaSocket) -> Runner:
+    journal = Journal(None, clock=trio.current_time, call="call")
+    record = CallRecord(journal, Terms(options=LegOptions(), called=False), RecordOptions())
+    capture = Capture(None, CaptureOptions(), clock=trio.current_time, wall=trio.current_time)
+    return Runner(
+        leg, socket, journal, record=record, capture=capture, obey=lambda order: None, publish=lambda event: None
+    )
+
+
+async def test_datagrams_that_come_at_once_are_all_taken_and_leave_others_their_turn(still_clock: MockClock) -> None:
+    socket, peer = MediaSocket.bind(HOST, 0), MediaSocket.bind(HOST, 0)
+    try:
+        sent = [bytes((n,)) for n in range(BATCH)]
+        for datagram in sent:
+            peer.send(datagram, socket.address)
+        leg = DearLeg(still_clock, socket.address[1])
+        longest = 0.0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(running(leg, socket).run, Dial())
+            with trio.fail_after(60.0):
+                while len(leg.taken) < BATCH:
+                    before = trio.current_time()
+                    await trio.lowlevel.checkpoint()
+                    longest = max(longest, trio.current_time() - before)
+            nursery.cancel_scope.cancel()
+        assert leg.taken == sent
+        # Tasks of one round run in any order, so two turns of the reader may meet.
+        assert COST < longest <= 2 * (TURN + COST)
+    finally:
+        socket.close()
+        peer.close()
