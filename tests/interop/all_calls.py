@@ -1,4 +1,4 @@
-"""The full matrix of calls between vfax and libspandsp, each in virtual time: `script/interop`.
+"""The full matrix of calls between vfax and libspandsp, each in virtual time: `script/interop calls`.
 
     python -m tests.interop.all_calls [--only WORD ...] [--every N] [--list]
 
