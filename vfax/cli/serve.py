@@ -3,6 +3,7 @@
 Owns      what the operator is told at the start and for each fax. Not here: the service (host/service.py).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import trio
@@ -71,8 +72,13 @@ def greeting(settings: Settings, address: tuple[str, int] | None, inbox: Path) -
         f"vfax {__version__} is listening on UDP {shown}:{port} with {lines} line{'s' if lines > 1 else ''}.",
         f"Call it at sip:{settings.sip.contact_user}@{shown}:{port}",
         f"Faxes appear in {inbox}",
-        f"It takes T.38 over UDP, or G.711 audio that becomes T.38: up to {fax.max_rate} bit/s, "
-        f"{'ECM, ' if fax.ecm else 'no ECM, '}{', '.join(fax.receive_codings)}, {', '.join(fax.resolutions)}.",
+        f"It takes T.38 over {'UDP' if settings.media.tcp == 'off' else 'UDP or TCP'}, or G.711 audio that becomes T.38: "
+        f"up to {fax.max_rate} bit/s, {'ECM' if fax.ecm else 'no ECM'}, {', '.join(fax.receive_codings)}, "
+        f"{_resolutions(fax.resolutions)}.",
         f"Calls are taken from {', '.join(settings.sip.allow)}"
         + (" (this machine alone; --listen and --allow open it to a network)." if local else ": OPEN TO A NETWORK."),
     ]
+
+
+def _resolutions(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) < 4 else f"{names[0]} to {names[-1]} ({len(names)} resolutions)"
