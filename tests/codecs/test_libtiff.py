@@ -8,7 +8,9 @@ import pytest
 from vfax.codecs import libtiff
 from vfax.codecs.dis import Coding
 from vfax.codecs.encode import encode_page
-from vfax.codecs.libtiff import READ_PX, code_mmr, read_mmr
+from vfax.codecs.libtiff import READ_PX, code_mmr, code_whole, read_mmr
+from vfax.codecs.t4 import RowDecoder
+from vfax.errors import MisuseError
 
 
 def picture(width_px: int, rows: int, seed: int) -> bytes:
@@ -41,6 +43,34 @@ def test_bands_of_any_height_join_without_a_seam(width_px: int, rows: int) -> No
     raster = noise + bytes((width_px + 7) // 8 * rows - len(noise))
     raster = cleared(raster, width_px)
     assert code_mmr(raster, width_px, rows) == encode_page(raster, width_px, rows, Coding.MMR)
+
+
+@pytest.mark.parametrize("coding", Coding)
+@pytest.mark.parametrize("k", [2, 4])
+@pytest.mark.parametrize(("width_px", "rows"), [(1728, 1300), (2432, 90), (1, 7), (9, 40), (7296, 150), (1728, 4)])
+def test_libtiff_and_our_coder_say_the_same_in_every_coding(width_px: int, rows: int, k: int, coding: Coding) -> None:
+    raster = picture(width_px, rows, width_px + rows)
+    code = code_whole(raster, width_px, rows, coding, k=k)
+    ours = encode_page(raster, width_px, rows, coding, k=k, ecm=True)
+    assert abs(len(code) - len(ours)) <= 20
+    decoder = RowDecoder(coding, width_px)
+    decoder.feed(code)
+    decoder.finish()
+    assert (decoder.take_raster(), decoder.bad_rows, decoder.ended) == (raster, 0, True)
+
+
+@pytest.mark.parametrize("coding", [Coding.MH, Coding.MR])
+def test_but_for_fill_the_bits_of_one_band_are_ours(coding: Coding) -> None:
+    raster = picture(1728, 100, 6)
+    code = code_whole(raster, 1728, 100, coding, k=4)
+    ours = encode_page(raster, 1728, 100, coding, k=4, ecm=True)
+    before_end = len(ours) - 11
+    assert code[:before_end] == ours[:before_end]
+
+
+def test_k_that_libtiff_does_not_know_is_refused() -> None:
+    with pytest.raises(MisuseError, match="K is 8"):
+        code_whole(bytes(216), 1728, 1, Coding.MR, k=8)
 
 
 def cleared(raster: bytes, width_px: int) -> bytes:

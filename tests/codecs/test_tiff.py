@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from vfax.codecs import tiff
 from vfax.codecs.dis import Coding, Resolution
 from vfax.codecs.encode import encode_page
-from vfax.codecs.libtiff import BAND_PX, code_mmr
+from vfax.codecs.libtiff import BAND_OCTETS, BAND_PX, code_mmr
 from vfax.codecs.tiff_file import Field, FieldType, FileLimits, Tag, read_directories, read_strips, write_file
 from vfax.codecs.tiff_page import PageImage, class_f_fields
 from vfax.errors import DecodeError, DocumentError, MisuseError
@@ -393,6 +393,19 @@ def test_a_large_page_is_coded_in_bands_that_join_without_a_seam(random_page: Ra
         page = random_page(random.Random(rows), width_px, rows)
         assert rows > BAND_PX // width_px
         assert code_mmr(page.raster, width_px, rows) == encode_page(page.raster, width_px, rows, Coding.MMR)
+
+
+def test_a_dense_page_is_stored_in_strips_that_can_be_read_in_no_time(random_page: RandomPage, tmp_path: Path) -> None:
+    dice = random.Random(8)
+    page = random_page(dice, 1728, 1203)
+    page = PageImage(dice.randbytes(216 * 1000) + page.raster[216 * 1000 :], 1728, 1203, 204, 196)
+    (header,) = tiff.prepare_document([store(tmp_path / "p.tif", page)], tmp_path / "out.tif")
+    assert header.strips > 4
+    assert tiff.load_page(tmp_path / "out.tif", 0).raster == page.raster
+    with (tmp_path / "out.tif").open("rb") as file:
+        (directory,) = read_directories(file)
+        assert max(map(len, read_strips(file, directory, 10**7))) <= 2 * BAND_OCTETS
+    assert [finding for finding in tiff.inspect(tmp_path / "out.tif").findings if "strips" not in finding] == []
 
 
 def test_fax_pages_by_cm_and_big_endian_are_kept(page: PageImage, tmp_path: Path) -> None:

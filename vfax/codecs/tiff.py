@@ -29,7 +29,7 @@ from typing import BinaryIO, Final
 from PIL import Image, ImageChops, ImageFilter, ImageOps, UnidentifiedImageError
 
 from vfax.codecs.dis import Resolution
-from vfax.codecs.libtiff import code_mmr
+from vfax.codecs.libtiff import BAND_OCTETS, BAND_PX, code_mmr
 from vfax.codecs.t4 import MAX_WIDTH_PX
 from vfax.codecs.tiff_file import (
     Directory,
@@ -70,6 +70,9 @@ __all__ = [
 ]
 
 MAX_ENLARGEMENT: Final = 4
+STRIP_OCTETS: Final = 1 << 17
+"""Deviation: a page to be sent whose code is longer is stored in several strips; RFC 2306 would rather have one. A
+page of fine text has 80 KB. Of a longer strip nothing but our own decoder could be used, for many seconds."""
 # Share of pixels inside grey areas, above which an image has real greys.
 GREY_SHARE: Final = 0.01
 NOISE_SHARE: Final = 0.4
@@ -322,7 +325,19 @@ def _coded_pages(
         fields = class_f_fields(
             page.width_px, page.rows, x_dpi=page.x_dpi, y_dpi=page.y_dpi, number=number, total=len(parts)
         )
-        yield fields, [code_mmr(page.raster, page.width_px, page.rows)]
+        strips, fields[Tag.ROWS_PER_STRIP] = _strips(page)
+        yield fields, strips
+
+
+def _strips(page: PageImage) -> tuple[list[bytes], Field]:
+    """The page as one strip, or as many as let libtiff read each of them in a few milliseconds; rows of a strip."""
+    code = code_mmr(page.raster, page.width_px, page.rows)
+    if len(code) <= STRIP_OCTETS:
+        return [code], Field.long(page.rows)
+    stride = (page.width_px + 7) // 8
+    rows = max(1, min(BAND_PX // page.width_px, page.rows * BAND_OCTETS // len(code)))
+    parts = [page.raster[at : at + rows * stride] for at in range(0, len(page.raster), rows * stride)]
+    return [code_mmr(part, page.width_px, len(part) // stride) for part in parts], Field.long(rows)
 
 
 def _page(

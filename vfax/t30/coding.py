@@ -2,7 +2,7 @@
 
 Owns      what follows from an agreement: K, fill to the minimum scan-line time; rows folded to half or a quarter.
 Not here  the codes themselves (codecs/encode.py), scaling in any other way (codecs/scaling.py).
-Source    T.4 (07/2003) 4.2.2 for K at 3.85 and 7.7 lines/mm; higher resolutions as deployed. T.30 (09/2005) Table 2
+Source    T.4 (07/2003) 4.2.2 for K at 3.85 and 7.7 lines/mm; T.30 (09/2005) Table 2 for K above that (bit 122) and
           for the minimum scan-line time.
 """
 
@@ -12,9 +12,9 @@ from vfax.codecs.dis import Agreement, Resolution
 from vfax.codecs.encode import encode_page
 from vfax.errors import DocumentError
 
-_K_OF_ROWS: Final = {1: 2, 2: 4, 3: 6, 4: 8, 6: 12}  # by hundreds of rows per inch
-K: Final = {resolution: _K_OF_ROWS[resolution.grid[1]] for resolution in Resolution}
-"""Parameter K of MR: a row coded on its own at least every so many rows."""
+K: Final = {resolution: 2 if resolution.grid[1] == 1 else 4 for resolution in Resolution}
+"""Parameter K of MR: a row coded on its own at least every so many rows. Above 4 only with bit 122 of DIS and DCS,
+which vfax never says: more rows of one dimension are right for every receiver and cost little."""
 
 
 def code_page(raster: bytes, width_px: int, rows: int, resolution: Resolution, agreement: Agreement) -> bytes:
