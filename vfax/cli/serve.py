@@ -68,13 +68,13 @@ def greeting(settings: Settings, address: tuple[str, int] | None, inbox: Path) -
     fax = settings.fax
     local = all(is_loopback(network) for network in settings.sip.allow)
     lines = settings.host.lines
+    roads = "UDP" if settings.media.tcp == "off" else "UDP or TCP"
     return [
         f"vfax {__version__} is listening on UDP {shown}:{port} with {lines} line{'s' if lines > 1 else ''}.",
         f"Call it at sip:{settings.sip.contact_user}@{shown}:{port}",
         f"Faxes appear in {inbox}",
-        f"It takes T.38 over {'UDP' if settings.media.tcp == 'off' else 'UDP or TCP'}, or G.711 audio that becomes T.38: "
-        f"up to {fax.max_rate} bit/s, {'ECM' if fax.ecm else 'no ECM'}, {', '.join(fax.receive_codings)}, "
-        f"{_resolutions(fax.resolutions)}.",
+        f"It takes T.38 over {roads}, or G.711 audio that becomes T.38: up to {fax.max_rate} bit/s, "
+        f"{'ECM' if fax.ecm else 'no ECM'}, {', '.join(fax.receive_codings)}, {_resolutions(fax.resolutions)}.",
         f"Calls are taken from {', '.join(settings.sip.allow)}"
         + (" (this machine alone; --listen and --allow open it to a network)." if local else ": OPEN TO A NETWORK."),
     ]
