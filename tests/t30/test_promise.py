@@ -12,7 +12,7 @@ from vfax.codecs.encode import encode_page
 from vfax.codecs.frames import RCP, Fcf, Frame, PartialPage, decode_request, encode_block, encode_rest
 from vfax.outcome import Cause
 from vfax.signals import DataMissing, DataReceived, FrameReceived, Modem, SendFrames, SignalEnded, SignalStarted
-from vfax.t30.tables import S
+from vfax.t30.tables import S, Timer
 from vfax.t30.values import LineDown, PageConfirmed, PageKept, PageReceived
 
 MODEM = Modem.V29_9600
@@ -93,6 +93,103 @@ def test_a_page_is_not_kept_before_it_was_handed_over(bench: Any) -> None:
     assert "MCF" not in script.said
     assert [event.rows for event in script.of(PageReceived)] == [ROWS * 12]
     assert script.keeps().said[-1] == "MCF"
+
+
+# --- a sender that goes on without its answer -----------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [0.1, 1.0, 4.0])
+@pytest.mark.parametrize("trains", [True, False])
+def test_a_page_kept_late_is_not_confirmed_to_a_sender_that_has_gone_on(bench: Any, trains: bool, after: float) -> None:
+    """The next page came while the first was being stored: an MCF now would be heard as one for that page."""
+    script = bench.script(sending=False).left().trains(PLAIN)
+    page(script, plain(1)).says(Fcf.MPS)
+    if trains:
+        script.trains(PLAIN)
+    page(script, plain(2)).says(Fcf.EOP).wait(after).keeps().left().says(Fcf.EOP).left().says(Fcf.EOP)
+    assert "MCF" not in script.said
+    assert (len(script.of(PageReceived)), script.of(PageConfirmed)) == (1, [])
+    script.says(Fcf.DCN)
+    assert (script.outcome.pages_confirmed, script.outcome.pages_partial) == (0, 1)
+
+
+def test_a_page_that_came_while_another_was_stored_is_asked_for_again_with_ecm(bench: Any) -> None:
+    """RNR, RR: the page that is kept meanwhile is not what the sender asks about."""
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *frames(1))
+    script.says(Fcf.PPS, pps(Fcf.MPS, len(frames(1)))).wait(2.0).left()
+    assert script.said[-1] == "RNR"
+    last = pps(Fcf.EOP, len(frames(2)), page=1)
+    script.fast(ECM, *frames(2)).says(Fcf.PPS, last).left().keeps().says(Fcf.RR).wait(1.0).says(Fcf.PPS, last).left()
+    assert "MCF" not in script.said
+    assert script.said[-1] == "PPR"
+    script.fast(ECM, *frames(2)).says(Fcf.PPS, last).keeps(2)
+    assert script.said[-1] == "MCF"
+    assert script.of(PageConfirmed) == [PageConfirmed(2)]
+    assert [event.raster for event in script.of(PageReceived)] == [raster(1), raster(2)]
+
+
+@pytest.mark.parametrize("post", [Fcf.EOP, Fcf.EOM])
+def test_a_page_behind_the_last_one_has_not_the_answer_of_that(bench: Any, post: Fcf) -> None:
+    """Nobody listened to it: the sender was to say DCN, or to wait for DIS."""
+    script = bench.script(sending=False).left().trains(PLAIN)
+    page(script, plain(1)).says(post).keeps().left().wait(1.0 if post is Fcf.EOP else 8.0)
+    page(script.left(), plain(2)).says(post)
+    assert script.said.count("MCF") == 1
+
+
+def test_an_ecm_page_behind_the_last_one_has_not_the_answer_of_that(bench: Any) -> None:
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *frames(1))
+    script.says(Fcf.PPS, pps(Fcf.EOP, len(frames(1)))).keeps().left()
+    script.fast(ECM, *frames(2)).says(Fcf.PPS, pps(Fcf.EOP, len(frames(2))))
+    assert script.said.count("MCF") == 1
+
+
+def test_an_empty_page_has_not_the_answer_of_the_one_before(bench: Any) -> None:
+    """EOFB and nothing else: no row. The same PPS again is about that page still."""
+    nothing = encode_block(b"\x00\x10\x01", 256)
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *frames(1))
+    script.says(Fcf.PPS, pps(Fcf.MPS, len(frames(1)))).keeps().left()
+    assert script.said[-1] == "MCF"
+    said = len(script.said)
+    for _ in range(3):
+        script.fast(ECM, *nothing).says(Fcf.PPS, pps(Fcf.MPS, 1)).left()
+        script.says(Fcf.PPS, pps(Fcf.MPS, 1)).left()
+    assert "MCF" not in script.said[said:]
+
+
+@pytest.mark.parametrize(("packets", "answers"), [(31, 2), (32, 1)])
+@pytest.mark.parametrize("asks", [Fcf.CRP, Fcf.RR])
+def test_an_answer_is_not_said_again_after_an_outage_as_long_as_a_page(
+    bench: Any, asks: Fcf, packets: int, answers: int
+) -> None:
+    script = bench.script(sending=False).left().trains(PLAIN)
+    page(script, plain(1)).says(Fcf.MPS).keeps().left().wait(3.0)
+    script.hear(DataMissing(packets)).says(asks)
+    assert script.said.count("MCF") == answers
+
+
+@pytest.mark.parametrize(("packets", "answer"), [(31, "MCF"), (32, "PPR")])
+def test_the_same_pps_after_an_outage_as_long_as_a_page_brings_the_block_again(
+    bench: Any, packets: int, answer: str
+) -> None:
+    """Quirk: a sender that does not count its pages says the same of the next."""
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *frames(1))
+    script.says(Fcf.PPS, pps(Fcf.MPS, len(frames(1)))).keeps().left().wait(3.0)
+    script.hear(DataMissing(packets)).says(Fcf.PPS, pps(Fcf.MPS, len(frames(1)))).left()
+    assert script.said[-1] == answer
+    if answer == "PPR":
+        script.fast(ECM, *frames(1)).says(Fcf.PPS, pps(Fcf.MPS, len(frames(1))))
+        assert (script.said[-1], len(script.of(PageReceived))) == ("MCF", 1)
+
+
+def test_a_page_kept_within_t5_waits_for_the_sender_beyond_it(bench: Any) -> None:
+    """T5 is about the store: what is kept is not given up because it took long."""
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *frames(1))
+    script.says(Fcf.PPS, pps(Fcf.EOP, len(frames(1)))).wait(1.6).left()
+    while script.now < script.engine._terminal._due[Timer.T5] - 4.0:
+        script.says(Fcf.RR).left()
+    script.wait(script.engine._terminal._due[Timer.T5] - script.now - 0.1).keeps().wait(1.0).says(Fcf.RR)
+    assert script.said[-1] == "MCF"
 
 
 # --- the same command about another page ---------------------------------------------------------
@@ -235,6 +332,7 @@ class Storm:
         self.kept: set[int] = set()
         self.heard = 0  # pieces of page data since the last answer
         self.news = 0  # those among them that no confirmed block had
+        self.behind = 0  # pieces since a page was told whole
         self.confirmed: list[bytes] = []  # frames of the last confirmed block
         self.last_pps = b""
         self.confirmed_pps = b""
@@ -270,11 +368,12 @@ class Storm:
                 self.hear(FrameReceived(MODEM, frame), new=frame not in self.confirmed)
 
     def hear(self, signal: Any, *, new: bool) -> None:
-        in_page = self.script.engine.state is S.IN_PAGE
+        in_training = self.script.engine.state in (S.AWAIT_TCF, S.IN_TCF)
         self.script.hear(signal)
-        if in_page:
+        if not in_training:
             self.heard += 1
             self.news += new
+            self.behind += 1
 
     def post(self) -> None:
         self.command = self.dice.choice([*[Fcf.PPS] * 4, Fcf.MPS, Fcf.EOP, Fcf.EOM, Fcf.EOR, Fcf.CTC, Fcf.CRP, Fcf.RR])
@@ -303,6 +402,9 @@ class Storm:
         events, self.script.events = self.script.events, []
         confirmations = [event.number for event in events if isinstance(event, PageConfirmed)]
         assert set(confirmations) <= self.kept
+        assert not confirmations or not self.behind
+        if any(isinstance(event, PageReceived) for event in events):
+            self.behind = 0
         self.unkept += [event.number for event in events if isinstance(event, PageReceived)]
         said, self.script.output = self.script.output, []
         for each in said:

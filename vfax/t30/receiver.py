@@ -220,9 +220,9 @@ class Receiver(Reception):
         """
         page = self._page
         if page is None or not page.ecm:
-            return not self._fresh
+            return self._heard_nothing()
         if not page.block.frames:
-            return not self._fresh and not page.block.asked_for
+            return self._heard_nothing() and not page.block.asked_for
         return page.block.repeats_before()
 
     def _forget_repetition(self) -> None:
@@ -264,7 +264,7 @@ class Receiver(Reception):
 
     def _recall(self) -> Line | None:
         """RR, CRP: say our last answer once more. What has come since has none yet: saying it would confirm that."""
-        if self._answer_said and not self._talking and not self._fresh:
+        if self._answer_said and not self._talking and self._heard_nothing():
             for octets in self._answer_said:
                 self._note_said((Frame.decode(octets),))
             self._say(SendFrames(self._answer_said))

@@ -63,7 +63,7 @@ class Reception(Terminal):
         self._last_block: Fingerprints | None = None
         self._started = 0  # number of the last page that PageStarted told of
         self._told_rows = 0
-        self._fresh = False  # a carrier was heard since our last answer
+        self._fresh = False  # a carrier was heard since our last answer, or since the command that awaits one
         self._missed = 0  # packets lost since our last answer
         self._ahead = 0  # packets lost of a burst before its first data
         self._heard_at = now
@@ -87,11 +87,12 @@ class Reception(Terminal):
     def _begin_carrier(self, modem: Modem) -> None:
         self._check = TrainingCheck(modem)
         self._heard_at = self._now
+        # Our last answer is not about a burst that no DCS announced, whether or not we listen to it.
+        self._fresh = self._fresh or self.state is not S.AWAIT_TCF
         super()._begin_carrier(modem)
 
     def _open_page(self) -> Line | None:
         self._shelve()
-        self._fresh = True
         self._ahead = 0
         self._heard_at = self._now
         self._due.setdefault(Timer.PAGE, self._now + self._timers.page)
@@ -210,6 +211,7 @@ class Reception(Terminal):
         self._verdict = verdict
         self._commanded_at = self._now
         self._handed_over = False
+        self._fresh = False
 
     def _finish_page(self) -> Line | None:
         """All octets are there: decode the rest, then judge."""
@@ -254,6 +256,8 @@ class Reception(Terminal):
         return Line.REFUSED
 
     def _forget_empty(self) -> Line:
+        self._fresh = True
+        self._answered = None  # the command will come again, and be about that page still
         self._drop_page()
         return Line.EMPTY
 
@@ -322,8 +326,12 @@ class Reception(Terminal):
         self._fresh = False
 
     def _is_repeated(self, command: Answered) -> bool:
-        """True for the command we answered last, if nothing came since and no page can have gone by unheard."""
-        return self._answered == command and not self._fresh and self._missed < OUTAGE
+        """True for the command we answered last, if nothing came since."""
+        return self._answered == command and self._heard_nothing()
+
+    def _heard_nothing(self) -> bool:
+        """True when no page can have gone by since our last answer."""
+        return not self._fresh and self._missed < OUTAGE
 
     # --- the store ----------------------------------------------------------------------------------
 
@@ -331,6 +339,7 @@ class Reception(Terminal):
         match order:
             case PageKept(number) if self._awaits(number):
                 self._progress()
+                self._due.pop(Timer.T5, None)
                 self._advance(Line.PAGE_KEPT)
             case PageLost(number, why) if self._awaits(number):
                 self._evidence = f"page {number} could not be stored: {why}"
@@ -359,7 +368,8 @@ class Reception(Terminal):
         page = self._page
         if page is None:
             return None
-        self._due.pop(Timer.T5, None)
+        if self._fresh:
+            return self._stay_silent()
         verdict, post = self._verdict, self._post
         self._answer(verdict)
         self._note_answer(self._pending, verdict)
@@ -375,6 +385,13 @@ class Reception(Terminal):
         if post is not Fcf.MPS:
             return Line.NEXT_DOCUMENT
         return Line.RETRAIN if verdict is Fcf.RTP else Line.NEXT_PAGE
+
+    def _stay_silent(self) -> Line:
+        """The sender went on without its answer: it would take one now as that to what it sent since, and we did not
+        listen to that. Field: whoever does so says its command again, or the page after PPR."""
+        self._shelve()
+        self._drop_page()
+        return Line.GONE_ON
 
     def _turn_page(self) -> None:
         self._number += 1

@@ -85,6 +85,7 @@ class Line(Enum):
     BLOCK_TORN = auto()
     BLOCK_GIVEN_UP = auto()
     TOO_LATE = auto()  # kept too late to answer now without crossing the sender's repetition
+    GONE_ON = auto()  # the sender sent more before it had its answer
     OVER_LIMIT = auto()
     # verdicts: both
     REFUSED = auto()  # RTN once too often
@@ -304,6 +305,7 @@ RECEIVE: Final[Table] = {
     (S.BUSY, Line.RNR_DUE): Step(say=Fcf.RNR, timer=Timer.T2),
     (S.BUSY, Line.PAGE_KEPT): Step(S.READY, timer=Timer.T2),
     **{(S.READY, post): Step(do=Do.CONFIRM) for post in _REPETITIONS},
+    **{(s, Line.GONE_ON): Step(S.AWAIT_COMMAND, timer=Timer.T2) for s in (S.HOLDING, S.READY)},
     **{(s, Line.NEXT_PAGE): Step(S.AWAIT_PAGE, timer=Timer.T2) for s in (S.HOLDING, S.BUSY, S.READY)},
     **{(s, Line.NEXT_DOCUMENT): Step(S.AWAIT_COMMAND, timer=Timer.T2) for s in (S.HOLDING, S.BUSY, S.READY)},
     **{(s, Line.RETRAIN): Step(S.AWAIT_COMMAND, timer=Timer.T2) for s in (S.HOLDING, S.BUSY, S.READY)},
