@@ -13,7 +13,7 @@ from vfax.codecs.frames import RCP, Fcf, Frame, PartialPage, decode_request, enc
 from vfax.outcome import Cause
 from vfax.signals import DataMissing, DataReceived, FrameReceived, Modem, SendFrames, SignalEnded, SignalStarted
 from vfax.t30.tables import S, Timer
-from vfax.t30.values import LineDown, PageConfirmed, PageKept, PageReceived
+from vfax.t30.values import LineDown, PageConfirmed, PageKept, PageReceived, PageRepeated
 
 MODEM = Modem.V29_9600
 PLAIN = Agreement(
@@ -290,6 +290,32 @@ def test_packets_lost_count_for_the_rows_they_held(bench: Any, lost: int, answer
     parts[9 : 9 + lost] = [DataMissing(lost)]
     script = bench.script(sending=False).left().trains(PLAIN).burst(MODEM, *parts).says(Fcf.EOP).keeps()
     assert script.said[-1] == answer
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_no_page_has_more_bad_rows_than_rows(bench: Any, refused: bool) -> None:
+    """More packets are lost than rows came: judged by what is lost, told as what is there."""
+    part = [DataReceived(MODEM, plain(1)[at : at + 40]) for at in range(0, len(plain(1)) // 4, 40)]
+    script = bench.script(sending=False, rtn_from=0.15 if refused else 10.0, rtp_from=0.0).left().trains(PLAIN)
+    script.burst(MODEM, *part, DataMissing(2 * ROWS)).says(Fcf.EOP).wait(0.0)
+    if refused:
+        (repeated,) = script.of(PageRepeated)
+        came = int(repeated.why.split()[0])
+        assert repeated.why == f"{came} of {came} rows are bad"
+        script.says(Fcf.DCN)
+    (told,) = script.of(PageReceived)
+    assert (told.bad_rows, told.complete) == (told.rows, not refused)
+    assert told.longest_bad_run <= told.rows
+    script.keeps().says(Fcf.DCN)
+    assert script.outcome.bad_rows == told.rows
+
+
+@pytest.mark.parametrize("rtn_from", [0.15, 1.0, 10.0])
+def test_a_plain_page_without_a_row_is_refused_whatever_is_borne(bench: Any, rtn_from: float) -> None:
+    script = bench.script(sending=False, rtn_from=rtn_from).left().trains(PLAIN)
+    page(script, bytes(400)).says(Fcf.EOP).wait(0.0)
+    assert (script.said[-1], script.of(PageReceived)) == ("RTN", [])
+    assert [event.why for event in script.of(PageRepeated)] == ["no row can be read"]
 
 
 def test_what_was_lost_of_the_training_is_not_missing_from_the_page(bench: Any) -> None:

@@ -175,8 +175,13 @@ class IncomingPage:
 
     @property
     def bad_rows(self) -> int:
-        """Bad rows: at least one where the page was cut short, and those that lost packets held, however well the
-        rest fits together: as many as the packets that came, and one at least."""
+        """Bad rows of those that are there."""
+        return min(self.marred_rows, self.decoder.rows)
+
+    @property
+    def marred_rows(self) -> int:
+        """Rows bad or missing, what the page is judged by: at least one where the page was cut short, and those that
+        lost packets held, however well the rest fits together: as many as the packets that came, and one at least."""
         cut = self.torn or self.decoder.damaged or bool(self.decoder.limit)
         gone = self.holes * self.decoder.rows // self.packets if self.packets else 0
         return max(self.decoder.bad_rows, self.holes, gone, int(cut))

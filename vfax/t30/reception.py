@@ -241,8 +241,8 @@ class Reception(Terminal):
             if not rows:
                 return self._forget_empty()
             return self._hand_over(page)
-        share = page.bad_rows / rows if rows else 1.0
-        if share >= self._options.rtn_from:
+        share = page.marred_rows / rows if rows else 1.0
+        if not rows or share >= self._options.rtn_from:
             return self._refuse(page)
         if share >= self._options.rtp_from:
             self._verdict = Fcf.RTP
@@ -263,10 +263,11 @@ class Reception(Terminal):
 
     def _refuse(self, page: IncomingPage) -> Line:
         self._refusals += 1
-        why = f"{page.bad_rows} of {page.decoder.rows} rows are bad"
+        rows = page.decoder.rows
+        why = f"{page.bad_rows} of {rows} rows are bad" if rows else "no row can be read"
         self._events.append(PageRepeated(self._number, 0, why))
         self._note_answer(self._pending, Fcf.RTN)
-        self._aside = page if page.decoder.rows else None
+        self._aside = page if rows else None
         self._drop_page()
         if self._number > self._options.limits.pages:
             self._evidence = f"more than {self._options.limits.pages} pages"
