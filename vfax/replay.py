@@ -8,6 +8,7 @@ engine says, so a difference is shown where it begins; what follows may be its c
 """
 
 import math
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,10 @@ from vfax.transports.sip.values import Address
 
 STEP_LIMIT: Final = 2_000_000
 """Limit: timers of one replay; half a day of sending takes 1.5 million."""
+
+WORK_BASE: Final = 5.0
+WORK_PER_DATAGRAM: Final = 0.00025
+"""Limit: seconds of processor time of one replay, and more for each datagram that came; a quarter is usual."""
 
 TIE: Final = 2e-6
 """Seconds: recorded moments are rounded to microseconds, which must not turn "at the same moment" into "later"."""
@@ -166,7 +171,7 @@ class Replayed:
 def replay(recording: Recording, *, keep_pages: bool = False) -> Replayed:
     """Run a recording through the engine of today.
 
-    Raises DocumentError when that does not end, which takes options that no settings allow.
+    Raises DocumentError when that does not end, or takes far more work than any call that was.
     """
     return _Player(recording, keep_pages=keep_pages).run()
 
@@ -178,6 +183,7 @@ class _Player:
         self._recording = recording
         self._keep_pages = keep_pages
         self._steps_left, self._still = STEP_LIMIT, 0
+        self._work_limit = time.process_time() + WORK_BASE + WORK_PER_DATAGRAM * recording.datagrams
         self._now = 0.0
         self._cut_at = math.inf
         self._down: Cause | None = None
@@ -210,6 +216,7 @@ class _Player:
             if self.result.outcome is not None:
                 break
             self._now = max(self._now, step.at)
+            self._look_at_work()
             self._take_step(step)
             self._take()
         if self._recording.ended:
@@ -233,10 +240,16 @@ class _Player:
             self._take()
 
     def _count_step(self, due: float) -> None:
+        self._look_at_work()
         self._steps_left -= 1
         self._still = 0 if due > self._now else self._still + 1
         if self._steps_left < 0 or self._still > STILL_LIMIT:
             raise DocumentError(f"the replay does not end: it was stopped at {self._now:.3f} s")
+
+    def _look_at_work(self) -> None:
+        """A hostile file must not keep anybody waiting, whatever costs the time."""
+        if time.process_time() > self._work_limit:
+            raise DocumentError(f"the replay takes too long: it was stopped at {self._now:.3f} s of the call")
 
     def _take_step(self, step: Step) -> None:
         match step:

@@ -1,7 +1,9 @@
 """`vfax replay` as people type it: what it says, how it ends, and that no file makes it fall over."""
 
 import json
+import re
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from vfax import replay
 from vfax.cli import app
 from vfax.cli.replay import run
 from vfax.errors import DocumentError
@@ -165,6 +168,26 @@ def test_no_value_in_a_journal_makes_it_fall_over(tmp_path: Path, data: st.DataO
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with suppress(DocumentError):
         run(path, end="", options=LegOptions(), as_json=True)
+
+
+def test_a_journal_whose_options_keep_every_timer_busy_ends_within_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "WORK_BASE", 0.3)
+    lines = [json.loads(line) for line in SENT.read_bytes().splitlines()[:6]]
+    (terms,) = [line for line in lines if line["kind"] == "options"]
+    terms["leg"]["line"] |= {"keep_alive": 0.001, "v21_octet": 0.000001}
+    terms["leg"]["fax"]["timers"] |= {"t1": 86400.0, "call": 86400.0}
+    lines.append({"at": "x", "t": 86400.0, "kind": "outcome", "cause": "complete"})
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    before = time.process_time()
+    answer = facts(path)
+    assert time.process_time() - before < 3
+    assert answer["exit"] == 3
+    assert re.fullmatch(
+        rf"{path}: the replay takes too long: it was stopped at \d+\.\d{{3}} s of the call", answer["error"]
+    )
 
 
 OURS, THEIRS = ("192.0.2.1", 4000), ("198.51.100.2", 4002)

@@ -42,11 +42,7 @@ def run(path: Path, *, end: str, options: LegOptions, as_json: bool) -> int:
 
     `end` is caller, called or "" for both, and `options` the engine's; both for captures only: a journal knows.
     """
-    results = (
-        _of_capture(path, end, options)
-        if is_capture(path)
-        else [_result(path.name, "", read_recording(path, wiring.check_options))]
-    )
+    results = _of_capture(path, end, options) if is_capture(path) else [_of_journal(path)]
     code = DIFFERS if any(result.differences for result in results) else SAME
     if as_json:
         print_json({"ok": code == SAME, "exit": code, "calls": [_facts(result) for result in results]})
@@ -73,6 +69,14 @@ def is_capture(path: Path) -> bool:
         raise DocumentError(f"{path}: cannot be read: {why.strerror or why}") from why
 
 
+def _of_journal(path: Path) -> Result:
+    recording = read_recording(path, wiring.check_options)
+    try:
+        return _result(path.name, "", recording)
+    except DocumentError as why:
+        raise DocumentError(f"{path}: {why}") from None
+
+
 def _of_capture(path: Path, end: str, options: LegOptions) -> list[Result]:
     calls, note = read_capture(path)
     results = []
@@ -80,7 +84,10 @@ def _of_capture(path: Path, end: str, options: LegOptions) -> list[Result]:
         for called in (True, False):
             if end in ("", "called" if called else "caller"):
                 title = f"{call.title}, the {'called' if called else 'calling'} end"
-                results.append(_result(title, note, recording_of(call, called=called, options=options)))
+                try:
+                    results.append(_result(title, note, recording_of(call, called=called, options=options)))
+                except DocumentError as why:
+                    raise DocumentError(f"{path}: {title}: {why}") from None
     return results
 
 
