@@ -7,8 +7,8 @@ Source    T.4 4.1, 4.2 (changing elements); the first bit of the code is the mos
 The tracing loops copy window and row into locals, run, and write them back: that is why all fields are open.
 """
 
-from functools import lru_cache, reduce
-from operator import xor
+from functools import lru_cache
+from struct import unpack
 from typing import Final
 
 # How a trace ended.
@@ -18,13 +18,14 @@ BAD: Final = 2  # no such code, or a run past the row's end
 TOO_LONG: Final = 3  # the row's code exceeds the limit
 
 # A look takes 10 bits for modes and 13 for runs: with 23 in the window neither look needs a check of its own.
-# 22 bits left + 24 new + 11 old ones kept for finding an EOL whose zeros were taken for code: 57 bits, two digits
-# of a CPython int and one machine word when compiled.
+# 22 bits left + 32 new: 54 bits, two digits of a CPython int and one machine word when compiled.
 WINDOW_BITS: Final = 23
-REFILL_OCTETS: Final = 3
-REFILL_BITS: Final = 24
+WORD_OCTETS: Final = 4
+WORD_BITS: Final = 32
+KEEP: Final = [(1 << count) - 1 for count in range(WINDOW_BITS + WORD_BITS + 1)]
+# Words that stay when they were read, for finding an EOL whose zeros were taken for code.
+HISTORY_WORDS: Final = 3
 HISTORY_BITS: Final = 11
-KEEP: Final = [(1 << (count + HISTORY_BITS)) - 1 for count in range(WINDOW_BITS + REFILL_BITS + 1)]
 
 # Four copies of the width end every list of changes: b1 and b2 exist wherever a trace looks for them.
 SENTINELS: Final = 4
@@ -36,39 +37,44 @@ IN_SECOND_RUN: Final = 2
 
 
 class Bits:
-    """The coded octets: `count` unread bits at the low end of `window`, then `octets[at:]`.
+    """The coded octets: `count` unread bits at the low end of `window`, then `words[at:]`, then `rest`.
 
-    `base` is the number of octets that were dropped before `octets[0]`.
+    `base` is the number of words that were dropped before `words[0]`; `rest` is too short for a word.
     """
 
-    __slots__ = ("at", "base", "count", "octets", "window")
+    __slots__ = ("at", "base", "count", "rest", "window", "words")
 
     def __init__(self) -> None:
-        self.window = 1  # a one before the stream: its start is not the end of an EOL's zeros
+        self.window = 0
         self.count = 0
-        self.octets = b""
-        self.at = 0
-        self.base = 0
+        # A one before the stream: its start is not the end of an EOL's zeros.
+        self.words: tuple[int, ...] = (0, 0, 1)
+        self.at = HISTORY_WORDS
+        self.base = -HISTORY_WORDS
+        self.rest = b""
 
     def feed(self, octets: bytes) -> None:
         """Append octets; what was read is dropped."""
-        self.base += self.at
-        self.octets = self.octets[self.at :] + octets
-        self.at = 0
+        dropped = self.at - HISTORY_WORDS
+        octets = self.rest + octets
+        words = len(octets) // WORD_OCTETS
+        self.words = self.words[dropped:] + unpack(f">{words}I", octets[: words * WORD_OCTETS])
+        self.rest = octets[words * WORD_OCTETS :]
+        self.base += dropped
+        self.at = HISTORY_WORDS
 
     def position(self) -> int:
         """Bits read since the start of the stream."""
-        return (self.base + self.at) * 8 - self.count
+        return (self.base + self.at) * WORD_BITS - self.count
 
     def refill(self) -> bool:
         """Bring the window to at least `WINDOW_BITS` bits; False when there are not enough octets."""
-        while self.count < WINDOW_BITS:
-            if self.at + REFILL_OCTETS > len(self.octets):
+        if self.count < WINDOW_BITS:
+            if self.at >= len(self.words):
                 return False
-            fresh = int.from_bytes(self.octets[self.at : self.at + REFILL_OCTETS], "big")
-            self.window = (self.window & KEEP[self.count]) << REFILL_BITS | fresh
-            self.at += REFILL_OCTETS
-            self.count += REFILL_BITS
+            self.window = (self.window & KEEP[self.count]) << WORD_BITS | self.words[self.at]
+            self.at += 1
+            self.count += WORD_BITS
         return True
 
     def peek(self, bits: int) -> int:
@@ -84,7 +90,9 @@ class Bits:
 
     def zeros_behind(self) -> int:
         """How many of the bits just read were zeros, as far as the history goes."""
-        behind = (self.window >> self.count) & ((1 << HISTORY_BITS) - 1)
+        at, words = self.at, self.words
+        behind = ((words[at - 3] << WORD_BITS | words[at - 2]) << WORD_BITS | words[at - 1]) >> self.count
+        behind &= (1 << HISTORY_BITS) - 1
         return (behind & -behind).bit_length() - 1 if behind else HISTORY_BITS
 
 
@@ -128,7 +136,7 @@ class Row:
         self.phase = AT_CODE
         self.doubled = False
         self.start = position
-        self.stop = position // 8 + octets
+        self.stop = (position // 8 + octets + WORD_OCTETS - 1) // WORD_OCTETS
 
     def accept(self) -> bool:
         """Make the traced row the reference; True when it equals the row above."""
@@ -163,4 +171,7 @@ def masks(width_px: int) -> list[int]:
 def paint(changes: list[int], mask: list[int], octets: int) -> bytes:
     """Packed pixels of a row, 1 = black: from every change on all pixels turn over."""
     # From the right: the accumulator is as short as the mask, so half the words are touched.
-    return reduce(xor, map(mask.__getitem__, reversed(changes)), 0).to_bytes(octets, "big")
+    row = 0
+    for position in reversed(changes):
+        row ^= mask[position]
+    return row.to_bytes(octets, "big")

@@ -104,7 +104,7 @@ class RowDecoder:
     # --- in ---------------------------------------------------------------------------------------
 
     def feed(self, octets: bytes) -> None:
-        """Decode as far as the octets reach; up to five octets wait for the next call or for `finish`."""
+        """Decode as far as the octets reach; up to six octets wait for the next call or for `finish`."""
         if self._state == _OVER:
             return
         room = self.limits.max_octets - self.octets
@@ -311,22 +311,21 @@ def trace_1d(bits: Bits, row: Row) -> int:
 
     A look resolves two terminating codes where they fit; make-up codes and the row's end go one by one.
     """
-    window, count, octets, at = bits.window, bits.count, bits.octets, bits.at
+    window, count, words, at = bits.window, bits.count, bits.words, bits.at
     changes, a0, run, phase, width = row.changes, row.a0, row.run, row.phase, row.width
     pairs, runs = (BLACK_PAIRS, BLACK_RUNS) if len(changes) & 1 else (WHITE_PAIRS, WHITE_RUNS)
-    from_bytes, keep = int.from_bytes, KEEP
-    enough = len(octets) - 3
+    keep = KEEP
     limit = row.stop - bits.base
-    end = min(enough, limit)
+    end = min(len(words), limit)
     status = BAD
     while True:
         if count < 23:  # WINDOW_BITS
-            if at > end:
-                status = TOO_LONG if at > limit else MORE
+            if at >= end:
+                status = TOO_LONG if at >= limit else MORE
                 break
-            window = (window & keep[count]) << 24 | from_bytes(octets[at : at + 3], "big")
-            at += 3
-            count += 24
+            window = (window & keep[count]) << 32 | words[at]
+            at += 1
+            count += 32
         if phase == AT_CODE:
             taken, first, second = pairs[(window >> (count - 13)) & 8191]
             if taken:

@@ -34,23 +34,22 @@ def trace_2d(bits: Bits, row: Row) -> int:
     One loop on purpose: this is where a page's time goes. A look resolves a run of V0 codes and the code after
     them; V0 codes copy a slice of the reference.
     """
-    window, count, octets, at = bits.window, bits.count, bits.octets, bits.at
+    window, count, words, at = bits.window, bits.count, bits.words, bits.at
     reference, last, width = row.reference, row.last, row.width
     changes, a0, b1, run, phase = row.changes, row.a0, row.b1, row.run, row.phase
     modes, white_pairs, black_pairs = MODES, WHITE_PAIRS, BLACK_PAIRS
-    from_bytes, keep = int.from_bytes, KEEP
-    enough = len(octets) - 3
+    keep = KEEP
     limit = row.stop - bits.base
-    end = min(enough, limit)
+    end = min(len(words), limit)
     status = BAD
     while True:
         if count < 23:  # WINDOW_BITS
-            if at > end:
-                status = TOO_LONG if at > limit else MORE
+            if at >= end:
+                status = TOO_LONG if at >= limit else MORE
                 break
-            window = (window & keep[count]) << 24 | from_bytes(octets[at : at + 3], "big")
-            at += 3
-            count += 24
+            window = (window & keep[count]) << 32 | words[at]
+            at += 1
+            count += 32
         if phase == AT_CODE:
             taken, zeros, what = modes[(window >> (count - 10)) & 1023]
             if zeros:
@@ -68,23 +67,26 @@ def trace_2d(bits: Bits, row: Row) -> int:
                 a0 = reference[b1 - 1]
             count -= taken
             if what < MODE_PASS:
-                if what:
+                if what > 0:
+                    a0 = reference[b1] + what
+                    if a0 >= width:
+                        status = DONE if a0 == width else BAD
+                        break
+                    changes.append(a0)
+                    b1 += 1
+                    while reference[b1] <= a0:
+                        b1 += 2
+                elif what:
                     position = reference[b1] + what
                     b1 += 1
-                    if what > 0:
-                        if position >= width:
-                            status = DONE if position == width else BAD
+                    if position <= a0:
+                        if position < a0:
                             break
-                        while reference[b1] <= position:
-                            b1 += 2
-                    else:
-                        if position <= a0:
-                            if position < a0:
-                                break
-                            row.doubled = True
-                        # A change left behind lies ahead again; among the sentinels this keeps b1 in its place.
-                        if b1 > 1 and reference[b1 - 2] > position:
-                            b1 -= 2
+                        row.doubled = True
+                    # A change left behind lies ahead again; among the sentinels this keeps b1 in its place. V0 has
+                    # just passed the one before, so nothing was.
+                    if not zeros and b1 > 1 and reference[b1 - 2] > position:
+                        b1 -= 2
                     changes.append(position)
                     a0 = position
             elif what == MODE_HORIZONTAL:
