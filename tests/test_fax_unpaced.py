@@ -1,5 +1,6 @@
 """Whole calls between two of us that leave pacing aside: when they do, how fast, and what a bad road makes of it."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,3 +65,16 @@ def test_bad_road_never_confirms_a_wrong_page(pages: list[SimulatedPage], seed: 
     assert fax.seconds < 1800
     if loss == 0.02 and ecm:
         assert fax.sent.cause is Cause.COMPLETE, fax.sent.sentence
+
+
+@pytest.mark.parametrize("queue", [16_384, 65_536])
+@pytest.mark.parametrize("rate_bps", [500_000.0, 2_000_000.0])
+def test_narrow_road_is_found_and_kept_to(rate_bps: float, queue: int) -> None:
+    dice = random.Random(7)  # noise: 100 KB a page
+    rasters = [b"".join(dice.randbytes(60) + bytes(156) for _ in range(1000)) for _ in range(2)]
+    dense = [SimulatedPage(1728, 1000, Resolution.STANDARD, raster) for raster in rasters]
+    wish = aware(InternetAware.AUTO)
+    fax = run_fax(dense, seed=1, faults=LineFaults(rate_bps=rate_bps, queue=queue), calling=wish, called=wish)
+    assert fax.sent.cause is Cause.COMPLETE, fax.sent.sentence
+    assert [page.raster for page in fax.pages] == rasters
+    assert fax.seconds < 35.0  # paced it is two minutes

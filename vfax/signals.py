@@ -83,11 +83,15 @@ class SendImage:
 
 @dataclass(frozen=True, slots=True)
 class SendEcm:
-    """An ECM burst: training, at least 200 ms of flags, the FCD frames, and RCP three times (given in `frames`)."""
+    """An ECM burst: training, at least 200 ms of flags, the FCD frames, and RCP three times (given in `frames`).
+
+    `again` when the peer asked for these frames of the burst before: the road has lost them.
+    """
 
     modem: Modem
     short: bool
     frames: tuple[bytes, ...]
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

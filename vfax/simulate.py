@@ -92,6 +92,8 @@ class LineFaults:
     jitter: float = 0.0
     truncate: float = 0.0
     flip: float = 0.0
+    rate_bps: float = math.inf
+    queue: int = 65536
 
     def line(self, dice: Dice) -> BadLine:
         """One direction of such a line."""
@@ -105,6 +107,8 @@ class LineFaults:
             jitter=self.jitter,
             truncate=self.truncate,
             flip=self.flip,
+            rate_bps=self.rate_bps,
+            queue=self.queue,
         )
 
 
@@ -204,7 +208,8 @@ class _Way:
 class Simulation:
     """One fax from caller to called. Use `run_fax`; who wants to meddle plans it with `at` and calls `run`.
 
-    `first` is the page from which a fax goes on; with `polled` the caller asks for the called side's pages.
+    `first` is the page from which a fax goes on; with `polled` the caller asks for the called side's pages, by the
+    `addressing` they are kept under unless it is `asking` for others.
     """
 
     def __init__(
@@ -222,6 +227,7 @@ class Simulation:
         first: int = 1,
         addressing: t30.Addressing | None = None,
         polled: bool = False,
+        asking: t30.Addressing | None = None,
     ) -> None:
         self.now = 0.0
         self.datagrams = 0
@@ -238,7 +244,7 @@ class Simulation:
         infos = tuple(t30.PageInfo(page.width_px, page.rows, page.resolution) for page in pages)
         addresses = addressing or t30.Addressing()
         document = t30.SendDocument(infos, first, addresses)
-        poll = t30.Poll(addresses) if polled else None
+        poll = t30.Poll(asking or addresses) if polled else None
         self.caller = self._node(Side.CALLER, CALLER, calling or LegOptions(), None if polled else document, poll)
         self.called = self._node(Side.CALLED, CALLED, called or LegOptions(), document if polled else None, None)
         self._nodes = (self.caller, self.called)

@@ -69,3 +69,15 @@ def test_one_bit_is_flipped() -> None:
     got = arrive(BadLine(random.Random(6), flip=1.0))
     changed = [int.from_bytes(a, "big") ^ int.from_bytes(b, "big") for a, b in zip(SENT, got, strict=True)]
     assert all(bits.bit_count() == 1 for bits in changed)
+
+
+def test_bottleneck_spreads_what_comes_at_once_and_loses_what_finds_no_room() -> None:
+    line = BadLine(random.Random(0), delay=0.1, rate_bps=80_000, queue=1000)
+    for number in range(20):
+        line.send(bytes((number,)) * 72, 0.0)  # 100 octets with their headers: 10 ms
+    assert line.lost == 10
+    assert line.next_arrival() == pytest.approx(0.11)
+    assert line.arrivals(0.1501) == [bytes((number,)) * 72 for number in range(5)]
+    assert len(line.arrivals(0.2001)) == 5
+    line.send(b"again", 0.2)
+    assert line.lost == 10

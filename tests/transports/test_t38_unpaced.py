@@ -211,3 +211,33 @@ def test_over_a_stream_the_same_orders_go_once_and_unnumbered() -> None:
     assert len([d for _, d in pair.sent if d == b"\x03\x00\x00\x05\x06"]) == 1
     assert pair.lines[1].counters.lost == 0
     assert pair.due() < math.inf
+
+
+def seconds_of(pair: Pair, burst: SendEcm) -> float:
+    """How long the first end takes for an unpaced burst."""
+    began = pair.now
+    pair.say(0, burst).run(10.0)
+    return max(at for at, _ in pair.sent) - began
+
+
+def test_what_the_road_lost_of_a_burst_it_is_not_given_the_next_time() -> None:
+    pair = Pair().say(0, FREE)
+    whole = SendEcm(Modem.V17_14400, True, FCD + RCP)
+    usual = seconds_of(pair, whole)
+    half = seconds_of(pair, replace(whole, frames=FCD[::2] + RCP, again=True))
+    assert half == pytest.approx(2 * usual, rel=0.2)  # half the frames at a quarter of the rate
+    assert seconds_of(pair, whole) == pytest.approx(4 * usual, rel=0.2)
+    for _ in range(20):
+        seconds_of(pair, whole)
+    assert seconds_of(pair, whole) == pytest.approx(usual, rel=0.01)
+
+
+def test_few_frames_asked_again_cost_no_speed_and_all_of_them_for_ever_a_bounded_one() -> None:
+    pair = Pair().say(0, FREE)
+    whole = SendEcm(Modem.V17_14400, True, FCD + RCP)
+    usual = seconds_of(pair, whole)
+    seconds_of(pair, replace(whole, frames=FCD[:12] + RCP, again=True))
+    assert seconds_of(pair, whole) == pytest.approx(usual)
+    for _ in range(12):
+        slowest = seconds_of(pair, replace(whole, again=True))
+    assert slowest == pytest.approx(64 * usual)

@@ -11,7 +11,7 @@ from typing import Final
 from vfax.codecs.dis import Agreement, encode_ctc
 from vfax.codecs.frames import RCP, Fcf, Frame, PartialPage, decode_request, encode_rest
 from vfax.errors import DecodeError
-from vfax.outcome import Cause, Outcome, Retry
+from vfax.outcome import Cause, Outcome
 from vfax.signals import SendEcm, SendImage, Transmission
 from vfax.t30.negotiation import Negotiation
 from vfax.t30.options import AfterRtn, T30Options
@@ -35,18 +35,6 @@ from vfax.t30.values import (
 _ESTIMATE: Final = 1.0  # seconds between two PageProgress events
 _UNPACED_REQUESTS: Final = 3  # PPR for one block of the unpaced transfer: then at the modem's rate
 
-_RETRY: Final[dict[Cause, Retry]] = {
-    Cause.T1_EXPIRED: Retry.LATER,
-    Cause.NO_RESPONSE: Retry.LATER,
-    Cause.NO_CARRIER: Retry.LATER,
-    Cause.CANNOT_TRAIN: Retry.LOWER_RATE,
-    Cause.PAGE_REFUSED: Retry.LOWER_RATE,
-    Cause.ECM_FAILED: Retry.LATER,
-    Cause.PEER_DISCONNECTED: Retry.LATER,
-    Cause.PEER_HUNG_UP: Retry.LATER,
-}
-"""What is not listed is not worth another try: a machine that cannot print it, a page that may have been delivered."""
-
 
 class Sender(Negotiation):
     """Sends the pages of one fax."""
@@ -56,6 +44,7 @@ class Sender(Negotiation):
         self._first = 0  # index of the first page of this call
         self._coded: dict[int, tuple[Agreement, bytes]] = {}
         self._needed: dict[int, Agreement] = {}
+        self._needed_at = now
         self._failed: dict[int, str] = {}
         self._confirmed = 0
         self._torn: list[int] = []  # pages that went with blocks given up
@@ -77,6 +66,7 @@ class Sender(Negotiation):
             Do.REPEAT: self._repeat,
             Do.START_PAGE: self._check_coded,
             Do.CHECK_CODED: self._check_coded,
+            Do.HOLD_ON: self._hold_on,
             Do.SEND_BLOCK: self._send_block,
             Do.SAY_POST: self._say_post,
             Do.NOTE_CONFIRMED: self._note_confirmed,
@@ -135,11 +125,12 @@ class Sender(Negotiation):
         if have is None or not fits(have, agreement):
             self._coded.pop(index, None)
             self._needed[index] = agreement
+            self._needed_at = self._now
             self._events.append(PageNeeded(index + 1, agreement))
 
     def _check_coded(self) -> Line | None:
         if self._index in self._failed:
-            self._evidence = f"page {self._index + 1} cannot be sent: {self._failed[self._index]}"
+            self._evidence = self._failed[self._index]
             return Line.PAGE_UNAVAILABLE
         if self._index in self._coded:
             return Line.CODED
@@ -147,6 +138,13 @@ class Sender(Negotiation):
             return None
         self._need(self._index)
         return Line.UNCODED
+
+    def _hold_on(self) -> Line:
+        """The page is not coded yet: keep the receiver waiting, within reason."""
+        if self._now - self._needed_at < self._timers.coding:
+            return Line.RETRAIN
+        self._evidence = f"page {self._index + 1} was not coded within {self._timers.coding:g} s"
+        return Line.CODING_LATE
 
     def _send_block(self) -> Line | None:
         """Put the page, the next block of it, or the frames asked for again, on the line."""
@@ -157,7 +155,7 @@ class Sender(Negotiation):
         short = self._short_ok and agreement.modem.family == "V.17"
         if page.ecm:
             frames = [page.frames[number] for number in page.burst]
-            burst: Transmission = SendEcm(agreement.modem, short, (*frames, RCP, RCP, RCP))
+            burst: Transmission = SendEcm(agreement.modem, short, (*frames, RCP, RCP, RCP), again=page.requests > 0)
         else:
             burst = SendImage(agreement.modem, short, page.data)
         self._short_ok = True
@@ -356,9 +354,5 @@ class Sender(Negotiation):
         return Cause.UNCERTAIN if left_open and asking and last else cause
 
     def _outcome(self) -> Outcome:
-        retry = _RETRY.get(self._cause, Retry.NEVER)
-        if self._cause is Cause.PEER_DISCONNECTED and self._was is S.AWAIT_CFR:
-            # Field: DCN instead of CFR means that the mode was disliked.
-            retry = Retry.LOWER_RATE
         partial = len(self._torn) + len(self._refused)
-        return self._facts(pages_confirmed=self._confirmed, pages_partial=partial, bad_rows=0, retry=retry)
+        return self._facts(pages_confirmed=self._confirmed, pages_partial=partial, bad_rows=0)

@@ -1,13 +1,17 @@
 """A bad line in virtual time: what a network does to datagrams, decided by seeded dice.
 
-Owns      loss (single and in bursts), delay, jitter, doubling, reordering, cutting and bit errors, one direction.
+Owns      loss (single and in bursts), delay, jitter, doubling, reordering, cutting, bit errors and a bottleneck, one
+          direction.
 Not here  what the datagrams are; clocks and sockets.
 Source    none: loss in bursts is the two-state model of Gilbert (1960).
 """
 
 import math
 from heapq import heappop, heappush
-from typing import Protocol
+from typing import Final, Protocol
+
+HEADERS: Final = 28
+"""Octets of IPv4 and UDP around a datagram: they take time in a bottleneck, too."""
 
 
 class Dice(Protocol):
@@ -29,6 +33,8 @@ class BadLine:
     `duplicate` that it comes twice; `reorder` that it is overtaken by what follows within 50 ms; `truncate` that it
     is cut anywhere; `flip` that one of its bits is inverted. Each arrives after `delay` and up to `jitter` more, never
     before a datagram sent earlier unless it was chosen to be overtaken.
+
+    A narrow line carries `rate_bps`, and what finds more than `queue` octets waiting there is lost.
     """
 
     OVERTAKEN = 0.05
@@ -45,6 +51,8 @@ class BadLine:
         jitter: float = 0.0,
         truncate: float = 0.0,
         flip: float = 0.0,
+        rate_bps: float = math.inf,
+        queue: int = 65536,
     ) -> None:
         self._dice = dice
         self._loss = loss
@@ -55,6 +63,9 @@ class BadLine:
         self._jitter = jitter
         self._truncate = truncate
         self._flip = flip
+        self._rate_bps = rate_bps
+        self._queue = queue
+        self._queued_until = -math.inf
         self._lost_last = False
         self._latest = -math.inf
         self._count = 0
@@ -63,11 +74,12 @@ class BadLine:
 
     def send(self, datagram: bytes, now: float) -> None:
         """Give a datagram to the line at `now`."""
-        if self._loses():
+        leaves = self._squeeze(len(datagram) + HEADERS, now)
+        if leaves == math.inf or self._loses():
             self.lost += 1
             return
         for _ in range(2 if self._happens(self._duplicate) else 1):
-            self._carry(self._damage(datagram), now)
+            self._carry(self._damage(datagram), leaves)
 
     def arrivals(self, now: float) -> list[bytes]:
         """Take what has arrived up to `now`, in order of arrival."""
@@ -79,6 +91,16 @@ class BadLine:
     def next_arrival(self) -> float:
         """When the next datagram arrives; math.inf when none is under way."""
         return self._under_way[0][0] if self._under_way else math.inf
+
+    def _squeeze(self, octets: int, now: float) -> float:
+        """When so many octets have gone through the bottleneck; math.inf when there is no room for them."""
+        if self._rate_bps == math.inf:
+            return now
+        begins = max(now, self._queued_until)
+        if (begins - now) * self._rate_bps / 8 + octets > self._queue:
+            return math.inf
+        self._queued_until = begins + octets * 8 / self._rate_bps
+        return self._queued_until
 
     def _happens(self, chance: float) -> bool:
         return chance > 0 and self._dice.random() < chance

@@ -55,7 +55,8 @@ class T38Options:
     unpaced_batch: int = 16
     """Datagrams sent back to back where nothing is paced: what a socket buffer holds many times over."""
     unpaced_tick: float = 0.004
-    """Seconds from one such batch to the next: with whole ECM frames some 8 Mbit/s, far above what pages need."""
+    """Seconds from one such batch to the next, longer where the road loses much (t38_voice.py): with whole ECM frames
+    some 8 Mbit/s, far above what pages need."""
     send_fec: bool = False
     """Send parity instead of repeats where FEC was agreed; deployed decoders differ, so only on purpose."""
     fec_span: int = 3

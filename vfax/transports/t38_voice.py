@@ -1,6 +1,6 @@
 """Sending over T.38: burst after burst, packet after packet, each on its time.
 
-Owns      the queue of orders, pacing and its absence, repetition, keep-alive.
+Owns      the queue of orders, pacing and its absence (then the rate that the road bears), repetition, keep-alive.
 Not here  what a burst is (t38_bursts.py), numbers and redundancy (udptl.py), whose turn it is (t38.py).
 Source    waits as deployed (t38_options.py says why); T.30 (09/2005) Table 2 bit 123 for the unpaced transfer.
 """
@@ -14,6 +14,16 @@ from vfax import signals as line
 from vfax.signals import Transmission
 from vfax.transports.t38_bursts import CONTROL, FREE, NO_SIGNAL, SIGNAL, Step, Wire, free_steps, hurried, steps
 
+LOSSY: Final = 1 / 8
+"""Share of a burst asked for again from which the road is taken to be too narrow: dice lose less."""
+FEW: Final = 16
+"""Frames asked for again that say nothing of the road yet: of so few any share may be chance."""
+SLOWEST: Final = 64
+"""Limit: times as long as `unpaced_tick` may a tick become: some 150 kbit/s; T.30 soon paces what is slower still."""
+FASTER: Final = 0.8
+"""What a tick shrinks by after a burst of which nothing was asked for again."""
+_RCPS: Final = 3
+
 HURRY: Final = 0.05  # of its time a hurried burst takes: a gateway may not manage to send it, a terminal hears it
 
 
@@ -23,6 +33,7 @@ class Voice:
     _BACK_TO_BACK: Final = 2
 
     __slots__ = (
+        "_asked",
         "_base",
         "_done_at",
         "_free",
@@ -31,9 +42,11 @@ class Voice:
         "_pace",
         "_queue",
         "_ready_at",
+        "_said",
         "_sent_at",
         "_step",
         "_steps",
+        "_tick",
         "_unprotected",
         "_wire",
         "output",
@@ -53,6 +66,9 @@ class Voice:
         self._done_at = math.inf  # our own trailing silence ends
         self._sent_at = now
         self._unprotected = 0  # packets of page data since the last indicator or end
+        self._tick = wire.options.unpaced_tick  # of unpaced bursts: what the road was found to bear
+        self._said = 0  # frames of the last unpaced ECM burst
+        self._asked = False  # it was one that had been asked for again
         self.output: list[bytes] = []
         self._send(NO_SIGNAL, wire.opening, wire.control_depth, now)
 
@@ -100,9 +116,7 @@ class Voice:
                     return False
                 burst += 1
                 if burst > (options.unpaced_batch if self._free else self._BACK_TO_BACK):
-                    self._held_until = now + (
-                        options.unpaced_tick if self._free else options.packet_ms / 1000 * self._pace
-                    )
+                    self._held_until = now + (self._tick if self._free else options.packet_ms / 1000 * self._pace)
                     return False
             self._perform(step, now, now - due)
         if now >= self._done_at:
@@ -141,12 +155,28 @@ class Voice:
         self._done_at = math.inf
         order, free = self._queue.popleft()
         self._free = free and not isinstance(order, line.SendTone)
+        if self._free and isinstance(order, line.SendEcm):
+            self._adapt(order)
         self._pace = self._wire.options.pace * (HURRY if hurried(order) else 1.0)
         self._steps = (free_steps if self._free else steps)(self._wire, order)
         self._step = next(self._steps)
         if follows and self._step[1] == NO_SIGNAL:  # said already, as the end of our burst before
             self._step = next(self._steps)
         return True
+
+    def _adapt(self, order: line.SendEcm) -> None:
+        """Find the rate that the road bears: what it lost of the burst before, it is not given the next time.
+
+        Queues on the way have swallowed a part, so the road is narrower than the loss says: hence its square.
+        """
+        frames = max(1, len(order.frames) - _RCPS)
+        base = self._wire.options.unpaced_tick
+        if not order.again:
+            self._tick = self._tick if self._asked else max(self._tick * FASTER, base)
+        elif frames > max(FEW, self._said * LOSSY):
+            kept = max(0.25, 1 - frames / self._said) if self._said else 1.0
+            self._tick = min(self._tick / kept**2, base * SLOWEST)
+        self._said, self._asked = frames, order.again
 
     def _perform(self, step: Step, now: float, late: float) -> None:
         wire = self._wire
