@@ -51,6 +51,21 @@ def whole(pair: Any) -> None:
 # --- the perfect line ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("options", [ECM, PLAIN], ids=["ecm", "plain"])
+@pytest.mark.parametrize("code_after", [5.0, 8.5, 14.0, 25.0])
+def test_a_page_that_takes_long_to_code_keeps_its_receiver_waiting(
+    bench: Any, code_after: float, options: T30Options
+) -> None:
+    """A receiver hangs up six seconds after its CFR or MCF: so the training is said again, as if CFR had been lost."""
+    whole(bench.pair([bench.draw(60, seed=seed) for seed in (1, 2)], send=options, code_after=code_after).run())
+
+
+def test_a_page_that_is_never_coded_ends_the_fax(bench: Any) -> None:
+    pair = bench.pair([bench.draw(60, seed=1)], code_after=1000.0).run()
+    assert pair.outcome("sender").cause is Cause.INTERNAL
+    assert pair.now < 50
+
+
 @pytest.mark.parametrize("coding", list(Coding))
 def test_ecm_pages_arrive_equal_in_every_coding(bench: Any, coding: Coding) -> None:
     pages = [bench.draw(60, seed=seed) for seed in (1, 2, 3)]

@@ -66,7 +66,7 @@ class Line(Enum):
     CNG_DUE = auto()
     RNR_DUE = auto()
     RR_DUE = auto()
-    CODING_LATE = auto()
+    CODING_SLOW = auto()
     PAGE_LATE = auto()
     CALL_LATE = auto()
     NO_PROGRESS = auto()
@@ -102,6 +102,7 @@ class Line(Enum):
     RESEND = auto()
     CHANGE_RATE = auto()
     GIVE_UP_BLOCK = auto()
+    CODING_LATE = auto()
     TRY_AGAIN = auto()
     TRIES_OUT = auto()
 
@@ -141,7 +142,7 @@ EXPIRY: Final[dict[Timer, Line]] = {
     Timer.READY: Line.RNR_DUE,
     Timer.ASK_READY: Line.RR_DUE,
     Timer.CNG: Line.CNG_DUE,
-    Timer.CODING: Line.CODING_LATE,
+    Timer.CODING: Line.CODING_SLOW,
     Timer.PAGE: Line.PAGE_LATE,
     Timer.CALL: Line.CALL_LATE,
 }
@@ -192,6 +193,7 @@ class Do(Enum):
     REPEAT = auto()
     START_PAGE = auto()
     CHECK_CODED = auto()
+    HOLD_ON = auto()
     SEND_BLOCK = auto()
     SAY_POST = auto()
     NOTE_CONFIRMED = auto()
@@ -352,6 +354,9 @@ SEND: Final[Table] = {
     **{(s, Line.CODED): Step(S.SENDING_PAGE, Do.SEND_BLOCK) for s in SENDING},
     **{(s, Line.UNCODED): Step(S.AWAIT_CODED, timer=Timer.CODING) for s in SENDING},
     (S.AWAIT_CODED, Line.PAGE_CODED): Step(do=Do.CHECK_CODED),
+    # The receiver hangs up when T2 is over: DCS and TCF once more, as if its CFR had been lost, give us another T2.
+    (S.AWAIT_CODED, Line.CODING_SLOW): Step(do=Do.HOLD_ON),
+    (S.AWAIT_CODED, Line.RETRAIN): Step(S.AWAIT_CFR, Do.TRAIN, timer=Timer.T4),
     (S.SENDING_PAGE, Line.SENT): Step(S.AWAIT_ANSWER, Do.SAY_POST, timer=Timer.T4),
     # phase D
     **{(S.AWAIT_ANSWER, answer): Step(do=Do.NOTE_CONFIRMED) for answer in (Fcf.MCF, Fcf.PIP)},

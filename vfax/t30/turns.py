@@ -35,6 +35,7 @@ from vfax.t30.values import Event, FrameSeen, IdentityReceived
 
 GRACE: Final = 0.5  # after a burst that brought no command: at least this long until the stopped timer goes on
 LOCAL_TRAINING: Final = 3.4  # localTCF: no zeros come, perhaps no end; after 2.9 s, before the sender's T4 is over
+CODING_PAUSE: Final = 3.0  # after CFR or MCF without a page of ours: half of the receiver's T2
 LATE: Final = 5.0  # and twice its airtime: by then our burst has left, whatever the line says
 
 
@@ -129,7 +130,7 @@ class Turns:
                 return timers.ask_ready
             case Timer.CNG:
                 return timers.cng
-        return timers.coding
+        return min(CODING_PAUSE, timers.coding)
 
     # --- hearing ----------------------------------------------------------------------------------
 
