@@ -6,9 +6,19 @@ from typing import Any
 import pytest
 
 from vfax.codecs.dis import FALL_BACK, Agreement, Capabilities, Coding, Resolution, decode_dcs
-from vfax.codecs.frames import Fcf, Frame, PartialPage, encode_identity
+from vfax.codecs.encode import encode_page
+from vfax.codecs.frames import Fcf, Frame, PartialPage, encode_block, encode_identity
 from vfax.outcome import Cause
-from vfax.signals import FrameReceived, Modem, SendFrames, SignalEnded, SignalStarted
+from vfax.signals import (
+    DataMissing,
+    FrameDamaged,
+    FrameReceived,
+    LineSignal,
+    Modem,
+    SendFrames,
+    SignalEnded,
+    SignalStarted,
+)
 from vfax.t30.engine import T30Engine
 from vfax.t30.options import T30Options
 from vfax.t30.tables import S
@@ -33,6 +43,15 @@ KEPT = Addressing(poll_address="*42#", poll_password="1234")
 PEER = Capabilities(modems=frozenset(FALL_BACK), codings=frozenset(Coding), ecm=True)
 OFFERS = replace(PEER, has_document=True)
 PAGE = PageInfo(1728, 20, Resolution.FINE)
+ECM = Agreement(
+    modem=Modem.V29_9600,
+    coding=Coding.MMR,
+    ecm=True,
+    frame_octets=256,
+    resolution=Resolution.FINE,
+    width_px=1728,
+    min_scan_ms=0,
+)
 
 
 def whole(pair: Any, *, first: int = 1) -> None:
@@ -41,6 +60,12 @@ def whole(pair: Any, *, first: int = 1) -> None:
     for name in ("sender", "receiver"):
         assert (pair.outcome(name).cause, pair.outcome(name).pages_confirmed) == (Cause.COMPLETE, count)
     assert list(pair.kept.values()) == [raster for _, raster in pair.pages[first - 1 :]]
+
+
+def received(script: Any, post: Fcf) -> Any:
+    """The peer sends a white page, which is kept and confirmed."""
+    frames = encode_block(encode_page(bytes(20 * 216), 1728, 20, Coding.MMR, ecm=True), 256)
+    return script.fast(ECM, *frames).says(Fcf.PPS, PartialPage(post, 0, 0, len(frames)).encode()).keeps().left()
 
 
 # --- polling -------------------------------------------------------------------------------------
@@ -92,10 +117,54 @@ def test_a_document_kept_under_a_number_goes_to_who_says_it(bench: Any) -> None:
 def test_a_document_kept_under_a_number_goes_to_nobody_else(bench: Any, polls: Addressing, words: str) -> None:
     pair = bench.pair([bench.draw(20, seed=1)], addressing=KEPT, polls=polls).run()
     outcome = pair.outcome("sender")
-    assert (outcome.cause, outcome.pages_confirmed, pair.kept) == (Cause.INCOMPATIBLE, 0, {})
+    assert (outcome.cause, outcome.pages_confirmed, pair.kept) == (Cause.REJECTED, 0, {})
     assert words in outcome.sentence
     assert "1234" not in outcome.sentence
-    assert pair.outcome("receiver").cause is Cause.PEER_DISCONNECTED
+    outcome = pair.outcome("receiver")
+    assert (outcome.cause, outcome.sentence) == (Cause.REJECTED, "waiting for an answer to DTC: DCN came")
+
+
+@pytest.mark.parametrize("fcf", [Fcf.PWD, Fcf.SEP])
+@pytest.mark.parametrize("how", [FrameDamaged(Modem.V21), DataMissing(2)])
+def test_a_password_lost_on_the_way_is_waited_for(bench: Any, fcf: Fcf, how: LineSignal) -> None:
+    """The line tells that something of the burst is missing: the caller may have said all that it takes."""
+    lost = False
+
+    def fate(_name: str, signal: LineSignal, _now: float) -> list[LineSignal]:
+        nonlocal lost
+        if not lost and isinstance(signal, FrameReceived) and signal.octets[2] == fcf.value:
+            lost = True
+            return [how]
+        return [signal]
+
+    pair = bench.pair([bench.draw(20, seed=1)], addressing=KEPT, polls=KEPT, fate=fate).run()
+    whole(pair)
+    assert pair.said("receiver").count("DTC") == 2
+
+
+def test_dcn_between_two_documents_is_no_refusal_to_be_polled(bench: Any) -> None:
+    """Only the first DTC asks whether we may have it."""
+    script = bench.script(sending=False)
+    script.engine = T30Engine(Role.CALLER, sending=False, now=0.0)
+    script.order(LineUp()).left().says(Fcf.DIS, OFFERS.encode()).left().trains(ECM)
+    received(script, Fcf.EOM).wait(8.0)
+    assert script.said[-1] == "DTC"
+    script.left().says(Fcf.DCN)
+    assert (script.outcome.cause, script.outcome.pages_confirmed) == (Cause.PEER_DISCONNECTED, 1)
+
+
+def test_who_has_sent_pages_is_given_none(bench: Any) -> None:
+    """What it brought stays what the outcome is about."""
+    script = bench.script(sending=False)
+    engine = script.engine = T30Engine(Role.CALLED, sending=False, now=0.0)
+    engine.command(SendDocument((PAGE,)), 0.0)
+    script.order(LineUp()).left().trains(ECM)
+    received(script, Fcf.EOM).wait(8.0)
+    assert script.said[-1] == "DIS"
+    script.left().says(Fcf.DTC, PEER.encode()).left().wait(2.0)
+    assert not engine.sending
+    assert (script.said[-1], script.outcome.cause, script.outcome.pages_confirmed) == ("DCN", Cause.REJECTED, 1)
+    assert script.outcome.sentence == "the caller polled after it had sent pages"
 
 
 def test_what_the_document_does_not_ask_for_is_not_said(bench: Any) -> None:

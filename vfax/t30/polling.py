@@ -11,11 +11,12 @@ from dataclasses import replace
 from vfax.codecs.dis import Capabilities
 from vfax.codecs.frames import Fcf, Frame, encode_identity
 from vfax.errors import DecodeError
+from vfax.outcome import Cause
 from vfax.signals import SendFrames, SendTone, Tone
 from vfax.t30.options import T30Options
 from vfax.t30.receiver import Receiver
 from vfax.t30.sender import Sender
-from vfax.t30.tables import OFFER, POLL, POLLED, Do, Line, S, Timer
+from vfax.t30.tables import AWAITED_POLLED, AWAITED_POLLING, OFFER, POLL, POLLED, Do, Line, S, Timer
 from vfax.t30.turns import dialable
 from vfax.t30.values import Addressing, Order, Poll, SendDocument
 
@@ -25,6 +26,7 @@ class PolledSender(Sender):
 
     def __init__(self, options: T30Options, document: SendDocument, asked: "Offering", asks: Frame) -> None:
         super().__init__(options, now=asked._now, table=POLLED)
+        self._awaited = AWAITED_POLLED
         self._succeed(asked)
         self.load(document)
         self.state = S.AWAIT_DIS
@@ -70,13 +72,21 @@ class Offering(Receiver):
         return Line.UNFIT
 
     def _check_poll(self) -> Line | None:
-        """DTC: whether the document may go to this caller. Without a document it says nothing to us."""
+        """DTC: whether the document may go to this caller. Without a document it says nothing to us.
+
+        Limit: a call has one direction; who has sent pages gets none, so that these remain what the outcome is about.
+        """
         document = self._document
         if document is None:
             return None
+        if self._number > 1 or self._aside is not None:
+            self._evidence = "the caller polled after it had sent pages"
+            return Line.UNAUTHORISED
         asked = (self._addressed.get(Fcf.SEP, ""), self._addressed.get(Fcf.PWD, ""))
         wanted = (document.addressing.poll_address, document.addressing.poll_password)
         for word, said, due in zip(("document (SEP)", "password (PWD)"), asked, wanted, strict=True):
+            if dialable(due) and not said and self._torn_burst:
+                return None  # it may have been said: DIS, and it comes again
             if dialable(due) and said != dialable(due):
                 self._evidence = f"the caller polled with {'another' if said else 'no'} {word}"
                 return Line.UNAUTHORISED
@@ -93,6 +103,7 @@ class Poller(Receiver):
 
     def __init__(self, options: T30Options, *, now: float) -> None:
         super().__init__(options, now=now, table=POLL)
+        self._awaited = AWAITED_POLLING
         self._addressing = Addressing()
         self._peer = Capabilities()
         self._tries = 0
@@ -151,6 +162,11 @@ class Poller(Receiver):
     def _accept_dcs(self) -> Line | None:
         self._tries = 0
         return super()._accept_dcs()
+
+    def _refined(self, cause: Cause) -> Cause:
+        """DCN in answer to our first DTC: the other machine does not give its document to us."""
+        refused = cause is Cause.PEER_DISCONNECTED and self._tries > 0 and self._agreement is None
+        return Cause.REJECTED if refused else super()._refined(cause)
 
     def _count_try(self) -> Line | None:
         self._tries += 1

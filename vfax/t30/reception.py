@@ -129,6 +129,7 @@ class Reception(Terminal):
     def _on_missing(self, packets: int) -> None:
         """A hole in the data: rows of the page are gone, or a run of zeros in TCF ends. ECM asks for its frames."""
         self._missed += packets
+        self._torn_burst = self._torn_burst or self._flags
         page = self._page
         if self.state is not S.IN_PAGE or page is None:
             self._ahead += packets

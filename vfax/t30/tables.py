@@ -76,7 +76,7 @@ class Line(Enum):
     UNFIT = auto()  # DCS chose what we never offered, DIS offers nothing we can use
     AWARE = auto()  # DCS says that no modem is between us: no training comes
     POLLED = auto()  # DTC asks for the document we have
-    UNAUTHORISED = auto()  # DTC lacks what the document is kept under
+    UNAUTHORISED = auto()  # DTC lacks what the document is kept under, or comes too late
     REPEATED = auto()  # the command was answered before
     EMPTY = auto()  # a page without a single row: never confirmed
     PAGE_WHOLE = auto()
@@ -387,7 +387,7 @@ OFFER: Final[Table] = {
     **RECEIVE,
     (S.AWAIT_DCS, Fcf.DTC): Step(do=Do.CHECK_POLL),
     (S.AWAIT_DCS, Line.POLLED): Step(S.ENDED, Do.HAND_OVER),
-    (S.AWAIT_DCS, Line.UNAUTHORISED): _fail(Cause.INCOMPATIBLE),
+    (S.AWAIT_DCS, Line.UNAUTHORISED): _fail(Cause.REJECTED),
     (S.AWAIT_TCF, Line.UNFIT): _fail(Cause.INCOMPATIBLE),
 }
 """The called side that may have a document: DTC makes it the sender, which goes on at POLLED."""
@@ -450,3 +450,6 @@ AWAITED: Final[dict[S, str]] = {
     S.ENDED: "at the end",
 }
 """What a terminal was doing, for the evidence of an outcome."""
+
+AWAITED_POLLING: Final = {**AWAITED, S.AWAIT_DCS: "waiting for an answer to DTC"}
+AWAITED_POLLED: Final = {**AWAITED, S.AWAIT_DIS: "waiting for DTC"}

@@ -42,6 +42,7 @@ class Terminal(Turns):
         super().__init__(options, now=now)
         self.ignored = 0  # triggers that had no row
         self._table = table
+        self._awaited = AWAITED
         self._agreement: Agreement | None = None
         self._phase = Phase.IDLE
         self._cause = Cause.INTERNAL
@@ -207,7 +208,7 @@ class Terminal(Turns):
             self._start_reply(step.timer)
         if step.end is not None:
             if not self._evidence:
-                self._evidence = f"{AWAITED[before]}: {_words(trigger)}"
+                self._evidence = f"{self._awaited[before]}: {_words(trigger)}"
             self._end(step.end, dcn=step.dcn)
         return verdict
 
@@ -284,7 +285,7 @@ class Terminal(Turns):
             self._due[Timer.GOODBYE] = min(self._due.get(Timer.GOODBYE, math.inf), self._now + self._timers.abort)
             return
         idle = self.state is S.IDLE
-        self._evidence = f"{AWAITED[self.state]}: {why}"
+        self._evidence = f"{self._awaited[self.state]}: {why}"
         self._enter(S.CLOSING)
         self._end(Cause.ABORTED, dcn=not idle)
 

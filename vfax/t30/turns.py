@@ -83,6 +83,7 @@ class Turns:
         self._paused: tuple[Timer, float] | None = None  # stopped by flags
         self._flags = False  # a V.21 burst of the peer is on
         self._burst_at = now
+        self._torn_burst = False  # something of that burst was lost
         self._final: Frame | None = None  # the mandatory frame of that burst
         self._frame = Frame(Fcf.DCN)  # what the step in progress answers to
         self._carrier: Modem | None = None  # a fast burst of the peer is on
@@ -149,6 +150,7 @@ class Turns:
     def _begin_v21(self) -> None:
         self._flags = True
         self._burst_at = self._now
+        self._torn_burst = False
         self._addressed = {}
         for timer in FLAG_TIMERS:
             due = self._due.pop(timer, None)
@@ -188,6 +190,7 @@ class Turns:
     def _on_damage(self, modem: Modem) -> None:
         if modem is Modem.V21:
             if self._flags:
+                self._torn_burst = True
                 self._start(Timer.FRAME, self._timers.frame)
         else:
             self._ensure_carrier(modem)
