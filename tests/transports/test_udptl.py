@@ -180,6 +180,16 @@ def test_empty_entries_keep_their_place() -> None:
     assert got == [b"six", Missing(1), b"eight", b"nine"]
 
 
+def test_empty_entry_of_a_peer_that_sends_empty_ifps_is_one_of_them() -> None:
+    recovery = Recovery()
+    recovery.receive(Packet(5, b"five"))
+    recovery.receive(Packet(6, b""))
+    got = recovery.receive(Packet(9, b"nine", (b"", b"seven")))
+    assert got == [b"seven", b"", b"nine"]
+    assert recovery.receive(Packet(12, b"twelve", (b"",))) == [Missing(1), b"", b"twelve"]  # number 10 is in none
+    assert (recovery.counters.repaired, recovery.counters.lost) == (3, 1)
+
+
 def test_first_datagram_brings_what_was_sent_before_it() -> None:
     assert Recovery().receive(redundant(4, 3)[2]) == [payload(0), payload(1), payload(2)]
     assert Recovery().receive(Packet(32768, b"first", (b"ghost",))) == [b"first"]

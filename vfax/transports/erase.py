@@ -15,7 +15,7 @@ from typing import Final
 from vfax.codecs import ifp
 from vfax.codecs.ifp import Data, DataType, Field, FieldType, Indication
 from vfax.errors import DecodeError
-from vfax.transports.udptl import Missing, Packet, Recovery, Repaired
+from vfax.transports.udptl import RING, Missing, Packet, Recovery, Repaired
 
 HEADER_OCTETS: Final = 4
 """Octets of an ECM frame that say nothing of the page."""
@@ -47,7 +47,7 @@ class PageEraser:
         for delivery in self._recovery.receive(packet):
             if isinstance(delivery, Missing):
                 self._at = _SOMEWHERE
-                erased += [b""] * min(delivery.packets, 16)
+                erased += [UNREADABLE if self._recovery.sends_empty else b""] * min(delivery.packets, RING)
             elif isinstance(delivery, Repaired):
                 erased.append(self._erase_ifp(delivery.ifp, padded=True))
             else:

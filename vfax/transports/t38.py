@@ -146,6 +146,7 @@ class T38Line:
     def renegotiate(self, parameters: T38Parameters, now: float) -> None:
         """Take a new agreement in the middle of the call: numbers, orders and the burst under way go on."""
         self._wire.apply(parameters)
+        self._recovery.expect_restart()
         self._syntax.agree(parameters.version)
         self._pump(now)
 

@@ -52,7 +52,7 @@ class Fec:
 class Packet:
     """One datagram. `earlier` repeats older IFPs, newest first: entry k is the IFP of number `sequence - 1 - k`.
 
-    An empty entry is a placeholder. `fec` is None when the datagram carries redundancy.
+    An empty entry is a placeholder, or an IFP that was empty. `fec` is None when the datagram carries redundancy.
     A plain class for the packet path's sake; nobody changes one after it was made.
     """
 
@@ -272,10 +272,12 @@ class Recovery:
     _AHEAD: Final = 2
     _BEHIND: Final = 4
 
-    __slots__ = ("_existing", "_expected", "_ifps", "_numbers", "_odd", "_prints", "_whole", "counters")
+    __slots__ = ("_existing", "_expected", "_ifps", "_numbers", "_odd", "_prints", "_whole", "counters", "sends_empty")
 
     def __init__(self, counters: Counters | None = None) -> None:
         self.counters = counters or Counters()
+        self.sends_empty = False
+        """Whether the peer has sent numbers that carry no IFP: then an empty entry repeats such a one."""
         self._expected = -1  # -1: nothing came yet
         self._existing = 0  # how many numbers there are before the expected one, up to RING
         self._whole = False  # the stream is known from its first number on: before those there is nothing
@@ -302,7 +304,13 @@ class Recovery:
             return []
         return self._doubt(packet, ahead)
 
+    def expect_restart(self) -> None:
+        """The session was agreed anew: old numbers may be those of another stream, even with the same octets."""
+        self._prints = [None] * PRINTS
+
     def _keep(self, number: int, ifp: bytes) -> bytes:
+        if not ifp:
+            self.sends_empty = True
         slot = number % RING
         self._prints[number % PRINTS] = hash(ifp)
         self._numbers[slot] = number
@@ -345,18 +353,27 @@ class Recovery:
         lost = 0
         for step in range(gap):
             number = (first + step) % MODULUS
-            back = gap - step - 1
-            entry = packet.earlier[back] if back < len(packet.earlier) else b""
-            if not entry and number not in found:  # an empty entry is a placeholder, it proves nothing
+            entry = self._entry(packet, gap - step - 1)
+            if entry is None and number not in found:
                 lost += 1
                 continue
             lost = self._note_lost(lost, deliveries)
             self.counters.repaired += 1
-            deliveries.append(self._keep(number, entry) if entry else Repaired(self._keep(number, found[number])))
+            deliveries.append(
+                Repaired(self._keep(number, found[number])) if entry is None else self._keep(number, entry)
+            )
         self._note_lost(lost, deliveries)
         self._existing = existing
         deliveries.append(self._keep(packet.sequence, packet.primary))
         return deliveries
+
+    def _entry(self, packet: Packet, back: int) -> bytes | None:
+        """What the packet repeats of the number so far before it, or None.
+
+        An empty entry proves nothing of a peer that never sends an empty IFP: it is a placeholder, the IFP is lost.
+        """
+        entry = packet.earlier[back] if back < len(packet.earlier) else b""
+        return entry if entry or (self.sends_empty and back < len(packet.earlier)) else None
 
     def _note_gap(self, first: int, gap: int) -> None:
         """Numbers in a gap exist, and the ring must not hold their predecessors in their slots."""
