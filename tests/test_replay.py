@@ -116,6 +116,26 @@ def test_another_answer_than_was_recorded_is_shown_with_its_moment(tmp_path: Pat
     assert "sent CFR" in found.replayed
 
 
+@pytest.mark.parametrize(
+    ("recorded", "timer", "name"), [("received-vanished", "t2", "DCN"), ("sent-vanished", "t4", "TSI")]
+)
+def test_a_timer_that_is_another_one_is_shown_where_it_first_counts(
+    recorded: str, timer: str, name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes((Path(__file__).parent / "calls" / "recordings" / f"{recorded}.jsonl").read_bytes())
+
+    def longer(line: dict[str, Any]) -> dict[str, Any]:
+        if line["kind"] == "options":
+            line["leg"]["fax"]["timers"][timer] += 4.0
+        return line
+
+    (found,) = differences(changed(path, longer))
+    assert found.what == "moments"
+    assert f"sent {name}" in found.recorded
+    assert float(found.replayed.split()[0]) - float(found.recorded.split()[0]) == pytest.approx(4.0, abs=0.1)
+
+
 def test_other_options_than_were_recorded_are_another_call(tmp_path: Path) -> None:
     finished_call(tmp_path)
 

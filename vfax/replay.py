@@ -58,6 +58,11 @@ COMPARED: Final = (
 )
 """Fields of an outcome that the engine decides."""
 
+MOMENT: Final = 0.25
+MOMENT_SENDING: Final = 0.1
+"""Seconds that a frame may move, and of a sender, whose pages are not recorded, its share of the time so far: how long
+zeros take in place of its data is not the same."""
+
 # --- what was recorded ---------------------------------------------------------------------------
 
 
@@ -369,7 +374,10 @@ def _about(told: Told) -> tuple[str, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where recording and replay part: `what` (frames, pages, or a field of the outcome), and both in words."""
+    """Where recording and replay part, both in words.
+
+    `what`: frames, moments (the same frames, at other times), pages, or a field of the outcome.
+    """
 
     what: str
     recorded: str
@@ -378,7 +386,7 @@ class Difference:
 
 def compare(recording: Recording, replayed: Replayed) -> tuple[Difference, ...]:
     """What differs; nothing when today's engine does the same."""
-    found = [_first_frame(recording, replayed)]
+    found = [_first_frame(recording, replayed) or _first_moment(recording, replayed)]
     if recording.pages is not None:
         found.append(_first_page(recording, recording.pages, replayed))
     differences = [one for one in found if one is not None]
@@ -398,6 +406,18 @@ def _first_frame(recording: Recording, replayed: Replayed) -> Difference | None:
     if at < 0:
         return None
     return Difference("frames", *(_frame_words(seen[at]) if at < len(seen) else "nothing more" for seen in (was, now)))
+
+
+def _first_moment(recording: Recording, replayed: Replayed) -> Difference | None:
+    """A timer that is another one. A capture tells moments on the line, not in the engine: nothing to compare."""
+    if recording.only_said or not recording.frames:
+        return None
+    began = recording.frames[0].at
+    for was, now in zip(recording.frames, replayed.frames, strict=False):
+        share = 0.0 if recording.document is None else MOMENT_SENDING * (was.at - began)
+        if abs(was.at - now.at) > MOMENT + share:
+            return Difference("moments", _frame_words(was), _frame_words(now))
+    return None
 
 
 def _first_page(recording: Recording, was: tuple[PageStep, ...], replayed: Replayed) -> Difference | None:

@@ -20,6 +20,7 @@ from vfax.settings import wiring
 
 SAME: Final = 0
 DIFFERS: Final = 1
+MANY: Final = frozenset({"frames", "moments", "pages"})
 MAGIC: Final = frozenset(
     {b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1", b"\n\r\r\n"}
 )
@@ -109,8 +110,10 @@ def _tell(result: Result) -> None:
         say(console, f"  Today: {replayed.outcome.cause}, {pages} page{'' if pages == 1 else 's'} confirmed.")
     if not result.differences:
         say(console, f"  The same as recorded: {len(recording.frames)} frames{_pages(recording)}.")
+    if result.differences:
+        say(console, "  Something differs. Where it begins is shown; what follows may be its consequence.")
     for one in result.differences:
-        say(console, f"  {one.what} differ" if one.what in ("frames", "pages") else f"  {one.what} differs")
+        say(console, f"  {one.what} differ" if one.what in MANY else f"  {one.what} differs")
         say(console, f"    recorded: {one.recorded}")
         say(console, f"    replayed: {one.replayed}")
 
