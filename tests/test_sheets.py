@@ -1,6 +1,7 @@
 """Pages on their way out: fitted, with a header line, coded; and what the journal is told of it."""
 
 import random
+import struct
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from vfax.call import SendRequest
 from vfax.codecs import tiff
 from vfax.codecs.dis import Agreement, Coding, Resolution
 from vfax.codecs.header_line import HeaderLine, draw_header, header_rows
+from vfax.codecs.libtiff import code_mmr
 from vfax.codecs.t4 import RowDecoder
+from vfax.codecs.tiff_file import FieldType, Tag
 from vfax.errors import DocumentError
 from vfax.sheets import Scaled, code_sheet, header_line, header_of
 from vfax.signals import Modem
@@ -64,6 +67,52 @@ def test_the_header_is_rows_on_top_of_an_untouched_page(document: Path) -> None:
     sheet = code_sheet(document, 1, mode, LINE)
     assert decoded(sheet.data, mode) == draw_header(LINE, 1, 1728, Resolution.FINE) + RASTER
     assert sheet.scaled is None
+
+
+def test_a_document_of_ours_goes_out_octet_for_octet(document: Path) -> None:
+    stored = tiff.load_code(document, 0)
+    assert stored is not None
+    assert code_sheet(document, 1, agreed(Resolution.FINE)).data == stored[1]
+    assert stored[1] in document.read_bytes()
+
+
+@pytest.mark.parametrize("resolution", [Resolution.STANDARD, Resolution.FINE, Resolution.SUPERFINE])
+def test_below_its_header_a_stored_page_is_what_coding_both_gives(tmp_path: Path, resolution: Resolution) -> None:
+    mode = agreed(resolution)
+    path = tmp_path / "page.tif"
+    path.write_bytes(tiff.write_page(RASTER, 1728, 40, x_dpi=resolution.x_dpi, y_dpi=resolution.y_dpi))
+    raster = draw_header(LINE, 1, 1728, resolution) + RASTER
+    sheet = code_sheet(path, 1, mode, LINE)
+    assert sheet.data == code_mmr(raster, 1728, header_rows(resolution) + 40)
+    assert (sheet.scaled, sheet.bare) == (None, "")
+
+
+def test_a_header_without_a_white_row_below_is_coded_with_the_page(
+    document: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    black = b"\xff" * 216 * header_rows(Resolution.FINE)
+    monkeypatch.setattr(sheets, "draw_header", lambda *_: black)
+    mode = agreed(Resolution.FINE)
+    assert decoded(code_sheet(document, 1, mode, LINE).data, mode) == black + RASTER
+
+
+def test_a_stored_page_with_one_octet_changed_is_not_sent(document: Path) -> None:
+    stored = tiff.load_code(document, 0)
+    assert stored is not None
+    octets = bytearray(document.read_bytes())
+    octets[octets.index(stored[1]) + 100] ^= 0x40
+    document.write_bytes(octets)
+    assert tiff.load_code(document, 0) is None
+    with pytest.raises(DocumentError, match="damaged"):
+        code_sheet(document, 1, agreed(Resolution.FINE))
+
+
+def test_stored_code_of_another_shape_than_its_fields_say_is_not_used(document: Path) -> None:
+    octets = document.read_bytes()
+    width = struct.pack("<HHI", Tag.IMAGE_WIDTH, FieldType.LONG, 1)
+    assert octets.count(width + struct.pack("<I", 1728)) == 1
+    document.write_bytes(octets.replace(width + struct.pack("<I", 1728), width + struct.pack("<I", 2048)))
+    assert tiff.load_code(document, 0) is None
 
 
 def test_a_scaled_page_says_from_what_to_what(document: Path) -> None:

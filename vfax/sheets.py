@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 
 from vfax.call import SendRequest
 from vfax.codecs import tiff
-from vfax.codecs.dis import Agreement
+from vfax.codecs.dis import Agreement, Coding
 from vfax.codecs.header_line import HeaderLine, draw_header, header_rows
-from vfax.codecs.libtiff import code_whole
+from vfax.codecs.libtiff import code_mmr, code_whole, stacked_mmr
 from vfax.codecs.scaling import Bitmap, fit_page, fitted_size
 from vfax.codecs.tiff_page import fax_resolution
 from vfax.errors import DecodeError, DocumentError
@@ -104,12 +104,38 @@ def page_infos(headers: Sequence[tiff.PageHeader], document: Path) -> tuple[Page
 
 def code_sheet(document: Path, number: int, agreement: Agreement, header: HeaderLine | None = None) -> Sheet:
     """Page `number` (from 1) of `document`, coded as `agreement` says. Raises DocumentError."""
-    page = load_sheet(document, number)
     strip, bare = _strip(header, number, agreement)
+    stored = _as_stored(document, number, agreement, strip)
+    if stored is not None:
+        return Sheet(stored, None, bare)
+    page = load_sheet(document, number)
     rows_above = header_rows(agreement.resolution) if strip else 0
     fitted = fit_page(page, agreement, rows_above=rows_above)
     data = _coded(strip + fitted.raster, fitted, rows_above + fitted.rows, agreement)
     return Sheet(data, _scaled(page, fitted, fitted_size(page, agreement, rows_above=rows_above)), bare)
+
+
+def _as_stored(document: Path, number: int, agreement: Agreement, strip: bytes) -> bytes | None:
+    """The page as it is stored, below the rows of `strip`, where that is just what goes out; else None.
+
+    Our own documents are stored as most machines want them: then no pixel needs to be looked at.
+    """
+    stored = tiff.load_code(document, number - 1) if agreement.coding is Coding.MMR else None
+    if stored is None:
+        return None
+    header, code = stored
+    resolution = header.resolution
+    if resolution is None or header.width_px != agreement.width_px:
+        return None
+    size = header.width_px, header.rows
+    rows_above = header_rows(agreement.resolution) if strip else 0
+    if fitted_size(Bitmap(b"", *size, resolution), agreement, rows_above=rows_above) != size:
+        return None
+    if not strip:
+        return code
+    if any(strip[-((header.width_px + 7) // 8) :]):
+        return None
+    return stacked_mmr(code_mmr(strip, header.width_px, rows_above), code)
 
 
 def _coded(raster: bytes, fitted: Bitmap, rows: int, agreement: Agreement) -> bytes:

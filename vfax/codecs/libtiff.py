@@ -56,6 +56,15 @@ def code_mmr(raster: bytes, width_px: int, rows: int) -> bytes:
     return b"".join(octets)
 
 
+def stacked_mmr(above: bytes, below: bytes) -> bytes:
+    """One page of two: MMR of rows that end in a white one, so that the rows of `below` find above them what they were
+    coded with."""
+    code, bits = _without_eofb(above)
+    padding = -bits % 8
+    whole = (code << len(below) * 8 | int.from_bytes(below, "big")) << padding
+    return whole.to_bytes((bits + padding) // 8 + len(below), "big").rstrip(b"\0")  # an EOFB ends in a one
+
+
 def code_whole(raster: bytes, width_px: int, rows: int, coding: Coding, *, k: int = 2) -> bytes:
     """What `encode.encode_page` gives for the same page without fill to a minimum scan-line time.
 

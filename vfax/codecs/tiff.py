@@ -49,9 +49,12 @@ from vfax.codecs.tiff_page import (
     class_f_fields,
     header_of,
     inverted,
+    is_sealed,
+    may_be_sealed,
     read_rows,
     readable,
     report_on,
+    sealed_software,
 )
 from vfax.errors import DecodeError, DocumentError
 
@@ -63,6 +66,7 @@ __all__ = [
     "PageReport",
     "inspect",
     "join_pages",
+    "load_code",
     "load_page",
     "prepare_document",
     "read_headers",
@@ -172,8 +176,10 @@ def write_page(
         clean=(1 if bad_rows else 0) if clean is None else clean,
         texts=texts,
     )
+    code = code_mmr(raster, width_px, rows)
+    fields[Tag.SOFTWARE] = sealed_software(width_px, rows, code)
     file = io.BytesIO()
-    write_file(file, [(fields, [code_mmr(raster, width_px, rows)])])
+    write_file(file, [(fields, [code])])
     return file.getvalue()
 
 
@@ -232,13 +238,23 @@ def load_page(path: Path, index: int, limits: DocumentLimits = DEFAULT_LIMITS) -
     return PageImage(raster, header.width_px, header.rows, header.x_dpi, header.y_dpi)
 
 
+def load_code(path: Path, index: int, limits: DocumentLimits = DEFAULT_LIMITS) -> tuple[PageHeader, bytes] | None:
+    """Page `index` (from 0) as the MMR that we stored it as; None if we did not, or it has changed since."""
+    directory = dict(enumerate(_directories(path))).get(index, {})
+    header = header_of(directory)
+    if not may_be_sealed(header):
+        return None
+    _check_size(path, index, header.width_px, header.rows, limits)
+    with _tiff_faults(path), path.open("rb") as file:
+        code = read_strips(file, directory, limits.max_octets)[0]
+    return (header, code) if is_sealed(header, code) else None
+
+
 def _sound_rows(path: Path, index: int, directory: Directory, header: PageHeader, limits: DocumentLimits) -> bytes:
     reading = _read(path, directory, limits)
     if reading.cut:
-        raise DocumentError(
-            f"{path}: page {index + 1} is damaged, {reading.rows} of its {header.rows} rows can be read; "
-            "store the document again"
-        )
+        rows = f"{reading.rows} of its {header.rows} rows can be read"
+        raise DocumentError(f"{path}: page {index + 1} is damaged, {rows}; store the document again")
     return reading.raster
 
 
@@ -268,10 +284,8 @@ def _check_size(path: Path, index: int, width_px: int, rows: int, limits: Docume
     if width_px < 1 or rows < 1:
         raise DocumentError(f"{where} is {width_px} pixels by {rows} rows: there is nothing to send")
     if width_px > MAX_WIDTH_PX or width_px * rows > limits.max_pixels:
-        raise DocumentError(
-            f"{where} is {width_px} x {rows} pixels, more than {MAX_WIDTH_PX} wide or {limits.max_pixels} in all; "
-            "store it smaller"
-        )
+        most = f"{MAX_WIDTH_PX} wide or {limits.max_pixels} in all"
+        raise DocumentError(f"{where} is {width_px} x {rows} pixels, more than {most}; store it smaller")
 
 
 # --- documents to send --------------------------------------------------------------------------------
@@ -326,6 +340,8 @@ def _coded_pages(
             page.width_px, page.rows, x_dpi=page.x_dpi, y_dpi=page.y_dpi, number=number, total=len(parts)
         )
         strips, fields[Tag.ROWS_PER_STRIP] = _strips(page)
+        if len(strips) == 1:
+            fields[Tag.SOFTWARE] = sealed_software(page.width_px, page.rows, strips[0])
         yield fields, strips
 
 

@@ -8,6 +8,7 @@ Fax-coded pages are read with our own decoder: libtiff makes up rows for damaged
 only.
 """
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
@@ -209,6 +210,27 @@ def class_f_fields(
     }
     fields.update({tag: Field.text(words) for tag, words in (texts or {}).items() if words})
     return fields
+
+
+def sealed_software(width_px: int, rows: int, code: bytes) -> Field:
+    """The Software field of a page of ours whose only strip is `code`: with a checksum, so that the code can go out as
+    it is stored. Readers take it for part of a version."""
+    return Field.text(f"{OURS}{__version__} {_seal(width_px, rows, code)}")
+
+
+def may_be_sealed(header: PageHeader) -> bool:
+    """Whether this looks like a page that `sealed_software` was said of."""
+    as_written = (header.compression, header.strips, header.photometric, header.fill_order) == (Coding.MMR, 1, 0, 1)
+    return as_written and header.software.startswith(OURS)
+
+
+def is_sealed(header: PageHeader, code: bytes) -> bool:
+    """Whether `code` is what we stored as the MMR of this page, octet for octet."""
+    return may_be_sealed(header) and header.software.endswith(f" {_seal(header.width_px, header.rows, code)}")
+
+
+def _seal(width_px: int, rows: int, code: bytes) -> str:
+    return f"{zlib.crc32(code, zlib.crc32(b'%d %d' % (width_px, rows))):08x}"
 
 
 # --- rows ---------------------------------------------------------------------------------------------
