@@ -220,6 +220,7 @@ OTHER_VALUES: dict[str, object] = {
     "t38.max_fields": 100,
     "t38.v21_octet": 0.04,
     "t38.unpaced_tick": 0.008,
+    "t38.read_version": "0",
     "provider.tsp_name": None,  # the one value there is
     "provider.fspi_version": None,
     "provider.capabilities": None,

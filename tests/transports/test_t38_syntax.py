@@ -21,7 +21,7 @@ from vfax.signals import (
     Transmission,
 )
 from vfax.transports.parameters import T38Parameters
-from vfax.transports.t38 import T38Line, T38Options
+from vfax.transports.t38 import ReadVersion, T38Line, T38Options
 from vfax.transports.udptl import Packet, Sender
 
 CSI = b"\xff\xc0\x02" + b"\x0c" * 20
@@ -196,3 +196,17 @@ def test_no_version_makes_us_write_an_extension() -> None:
             primary = Packet.decode(datagram).primary
             assert not primary[0] & 0x20
             ifp.decode(primary, version)
+
+
+@pytest.mark.parametrize("agreed", [0, 1, 3])
+@pytest.mark.parametrize("written", [0, 1])
+def test_version_that_a_peer_is_known_to_write_is_read_whatever_was_agreed(agreed: int, written: int) -> None:
+    options = T38Options(read_version=ReadVersion(str(written)))
+    line = T38Line(T38Parameters(version=agreed), options, now=0.0)
+    datagrams = said(written, *FAX)
+    got = heard(line, datagrams)
+    assert frames(got) == [CSI, DIS, CSI, DCS, *FCD, *RCP, MCF]
+    assert (line.counters.misread, line.counters.undecodable) == (0, 0)
+    line.renegotiate(T38Parameters(version=1 - written), 900.0)
+    assert frames(heard(line, said(written, SendFrames((DIS,))))) == [DIS]
+    assert line.counters.misread == 0

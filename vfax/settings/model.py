@@ -164,12 +164,17 @@ class T38Settings(Section):
     unpaced_batch: int = Field(
         default=16, ge=1, le=1_000, description="Packets back to back where nothing is paced (internet-aware peers)."
     )
-    unpaced_tick: Pause = Field(default=0.004, gt=0, description="From one such batch to the next.")
+    unpaced_tick: Pause = Field(
+        default=0.004, gt=0, description="From one such batch to the next, longer where the road loses much."
+    )
     send_fec: bool = Field(default=False, description="Send parity instead of repeats where FEC was agreed.")
     fec_span: int = Field(default=3, ge=1, le=16, description="Packets that one parity row covers; span x rows: 16.")
     fec_rows: int = Field(default=3, ge=1, le=16, description="Parity rows of a packet: losses in a row it repairs.")
     version_guess: bool = Field(
         default=True, description="Read the syntax a peer really writes, should it be another than was agreed."
+    )
+    read_version: Literal["auto", "0", "1"] = Field(
+        default="auto", description="T38FaxVersion that peers write whatever they agree to; auto: see version_guess."
     )
     mid_burst_silence: Seconds = Field(default=15.0, description="Silence of the peer that ends its burst.")
     final_frame_silence: Seconds = Field(default=0.2, description="The same after a final frame.")

@@ -36,7 +36,7 @@ from vfax.t30.options import AfterRtn, BadPage, Limits, T30Options, Timers
 from vfax.transports.parameters import ErrorCorrection, T38Parameters, TcpMedia
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.options import SipOptions
-from vfax.transports.t38 import T38Options
+from vfax.transports.t38 import ReadVersion, T38Options
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -83,6 +83,12 @@ def t38_parameters(settings: Settings) -> T38Parameters:
     )
 
 
+def t38_options(settings: Settings) -> T38Options:
+    """The T.38 line."""
+    given = same_names(T38Options, settings.t38) | {"read_version": ReadVersion(settings.t38.read_version)}
+    return T38Options(**given)
+
+
 def leg_options(settings: Settings) -> LegOptions:
     """Policy of one call, with the line and the terminal under it."""
     given = same_names(LegOptions, settings.media) | {
@@ -90,7 +96,7 @@ def leg_options(settings: Settings) -> LegOptions:
         "internet_aware": InternetAware(settings.media.internet_aware),
         "tcp": TcpMedia(settings.media.tcp),
         "t38": t38_parameters(settings),
-        "line": T38Options(**same_names(T38Options, settings.t38)),
+        "line": t38_options(settings),
         "fax": t30_options(settings),
     }
     return LegOptions(**given)

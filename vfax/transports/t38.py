@@ -18,13 +18,13 @@ from vfax.signals import LineSignal, Transmission
 from vfax.transports.parameters import T38Parameters, Transport
 from vfax.transports.t38_bursts import Wire, refuse_nonsense
 from vfax.transports.t38_ear import Ear
-from vfax.transports.t38_options import LineCounters, T38Options
+from vfax.transports.t38_options import LineCounters, ReadVersion, T38Options
 from vfax.transports.t38_syntax import Syntax
 from vfax.transports.t38_voice import Voice
 from vfax.transports.tpkt import TpktReader
 from vfax.transports.udptl import Missing, Packet, Recovery, Repaired
 
-__all__ = ["LineCounters", "T38Line", "T38Options"]
+__all__ = ["LineCounters", "ReadVersion", "T38Line", "T38Options"]
 
 _DEFAULTS: Final = T38Options()
 
@@ -60,7 +60,8 @@ class T38Line:
         self._wire = Wire(parameters, options)
         self._recovery = Recovery(self.counters)
         self._stream = TpktReader(options.max_ifp) if parameters.transport is Transport.TCP else None
-        self._syntax = Syntax(parameters.version, self.counters, guess=options.version_guess)
+        guess = options.version_guess and options.read_version is ReadVersion.AUTO
+        self._syntax = Syntax(options.read_version.of(parameters.version), self.counters, guess=guess)
         self._ear = Ear(options, self.counters, self._syntax)
         self._voice = Voice(self._wire, now)
         self._declined_at = -math.inf
@@ -147,7 +148,7 @@ class T38Line:
         """Take a new agreement in the middle of the call: numbers, orders and the burst under way go on."""
         self._wire.apply(parameters)
         self._recovery.expect_restart()
-        self._syntax.agree(parameters.version)
+        self._syntax.agree(self._options.read_version.of(parameters.version))
         self._pump(now)
 
     # out

@@ -6,8 +6,23 @@ Source    waits and repetitions as deployed: each says why; limits are ours.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from vfax.transports.udptl import Counters
+
+
+class ReadVersion(StrEnum):
+    """By which T38FaxVersion the peer's packets are read; editions from 1 on read alike as far as faxes go."""
+
+    AUTO = "auto"  # the agreed one, or what the peer writes instead (see `T38Options.version_guess`)
+    V0 = "0"
+    V1 = "1"
+
+    def of(self, agreed: int) -> int:
+        """The version to read by where `agreed` was agreed."""
+        if self is ReadVersion.V0:
+            return 0
+        return max(agreed, 1) if self is ReadVersion.V1 else agreed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +80,8 @@ class T38Options:
     """Parity rows of a datagram: a burst of so many losses can be repaired."""
     version_guess: bool = True
     """Read fields by the other syntax when the peer's packets say plainly that it writes that one."""
+    read_version: ReadVersion = ReadVersion.AUTO
+    """For a known peer that agrees to one version and writes another: read this one, and guess nothing."""
     mid_burst_silence: float = 15.0
     """Silence of the peer inside a burst that ends the burst."""
     final_frame_silence: float = 0.2
