@@ -235,10 +235,10 @@ class IncomingPage:
             self.decoder.finish()
         self._rows += self.decoder.take_rows()
 
-    def take_raster(self) -> bytes:
-        """All rows decoded so far, packed; the page keeps none of them."""
+    def take_lines(self) -> tuple[bytes, ...]:
+        """All rows decoded so far, each packed; the page keeps none of them."""
         rows, self._rows = self._rows, []
-        return b"".join(rows)
+        return tuple(rows)
 
     @property
     def good_rows(self) -> int:

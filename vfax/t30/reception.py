@@ -312,7 +312,7 @@ class Reception(Terminal):
                 agreement=page.agreement,
                 width_px=decoder.width_px,
                 rows=decoder.rows,
-                raster=page.take_raster(),
+                lines=page.take_lines(),
                 bad_rows=page.bad_rows,
                 longest_bad_run=decoder.longest_bad_run,
                 complete=complete,
