@@ -1,5 +1,6 @@
 """Captures of real calls: Wireshark reads them, and replay finds the calls in them."""
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from trio.testing import MockClock
 
 from tests.conftest import ANY_PORT, Receiver
 from tests.interop import dissect
+from vfax import capture as capture_module
 from vfax.capture import CaptureOptions, Pcap
 from vfax.captures import read_capture, recording_of
 from vfax.codecs import ifp
@@ -137,6 +139,7 @@ async def test_a_failed_call_leaves_its_capture(
     await captured(tmp_path, make_document(rows=100), options, destination="sip:1@127.0.0.1:9")
     (file,) = pcaps(tmp_path)
     assert file.suffix == ".pcap"
+    assert file.stat().st_mode & 0o007 == 0
     with file.open("rb") as capture:
         assert {one.payload.split(b" ")[0] for one in CaptureReader(capture)} == {b"INVITE"}
     journal = [entry for entry in read_journal(file.with_suffix(".jsonl")) if entry.kind == "capture"]
@@ -148,6 +151,20 @@ async def test_without_the_setting_there_is_no_capture(
 ) -> None:
     await captured(tmp_path, make_document(rows=100), CaptureOptions())
     assert pcaps(tmp_path) == []
+
+
+async def test_a_capture_that_cannot_be_written_harms_no_call_and_the_journal_says_why(
+    make_document: Callable[..., Path], fax_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: str, flags: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(capture_module, "open_private", full)
+    await captured(tmp_path, make_document(rows=100), ALL)
+    for journal in (tmp_path / "journal").glob("*.jsonl"):
+        entries = {entry.kind: entry.facts for entry in read_journal(journal)}
+        assert entries["outcome"]["cause"] == "complete"
+        assert entries["capture"] == {"why": "No space left on device"}
 
 
 async def test_a_capture_stops_at_its_limit_and_stays_readable(

@@ -55,6 +55,16 @@ def test_each_line_is_on_disk_as_soon_as_it_is_noted(path: Path) -> None:
     one.close()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="rights are of another kind there")
+def test_a_journal_is_not_for_everybody(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        Journal(path, clock=lambda: 0.0, call="x").close()
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
 def test_a_journal_is_appended_to_and_a_torn_last_line_stays_alone(path: Path) -> None:
     path.write_bytes(b'{"at":"x","t":0,"kind":"call"}\n{"at":"x","t":1,"ki')
     with journal(path) as one:

@@ -11,7 +11,7 @@ import pytest
 from tests.recorded import RecordedEnd, RecordedPair
 from vfax.codecs.dis import Coding, Resolution
 from vfax.journal import Entry, Journal, pack_packet, pack_packets, read_journal, read_packets
-from vfax.leg import LegOptions, Switched
+from vfax.leg import InternetAware, LegOptions, Switched
 from vfax.record import CallRecord, Packets, RecordOptions, Terms
 from vfax.recordings import read_recording
 from vfax.replay import compare, replay
@@ -61,6 +61,19 @@ def test_lines_of_packets_are_about_a_second_each(tmp_path: Path) -> None:
         assert at == sorted(at)
         assert at[-1] - at[0] < 1.1
         assert len(at) == entry.facts["count"]
+
+
+@pytest.mark.parametrize("wish", [InternetAware.ALWAYS, InternetAware.NEVER])
+def test_what_was_agreed_tells_whether_a_modem_was_in_between(wish: InternetAware, tmp_path: Path) -> None:
+    options = LegOptions(internet_aware=wish)
+    caller = RecordedEnd(tmp_path / "out.jsonl", called=False, pages=[PAGE], options=options)
+    called = RecordedEnd(tmp_path / "in.jsonl", called=True, options=options)
+    pair = RecordedPair(caller, called, seed=1)
+    pair.run()
+    pair.close()
+    for end in ("in", "out"):
+        (agreed,) = of_kind(tmp_path / f"{end}.jsonl", "agreed")
+        assert agreed.facts["internet_aware"] is (wish is InternetAware.ALWAYS)
 
 
 def test_arrivals_alone_are_kept_on_wish(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "captures": BASE | {"codecs", "transports", "t30", "leg_values", "pcap", "recordings", "replay"},
     "timeline": BASE | {"codecs", "transports", "journal"},
     "redact": BASE | {"transports", "journal", "pcap", "captures"},
-    "capture": BASE | {"pcap", "transports"},
+    "capture": BASE | {"pcap", "transports", "journal"},
     "pages": BASE,
     "call": BASE,
     "ports": {"fsp", "errors"},

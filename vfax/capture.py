@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from vfax.journal import open_private
 from vfax.pcap import Datagram, file_header, packet_record, segment_record
 from vfax.transports.erase import PageEraser
 from vfax.transports.rtp import looks_like_rtp
@@ -122,7 +123,8 @@ class Capture:
         if path is None:
             return None
         try:
-            file = open(path if self._options.pcap is Pcap.ALL else _part(path), "wb", buffering=BUFFER)  # noqa: SIM115
+            name = path if self._options.pcap is Pcap.ALL else _part(path)
+            file = open(name, "wb", buffering=BUFFER, opener=open_private)  # noqa: SIM115
             file.write(file_header())
         except OSError as why:
             self._fail(why)

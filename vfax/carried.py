@@ -113,6 +113,7 @@ class Carried:
     """What incoming and outgoing calls share: a runner, a journal, an abort that is never lost."""
 
     sending: bool
+    calling: bool
 
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
@@ -142,6 +143,8 @@ class Carried:
             self._journal.note(
                 "capture", file=path.name, datagrams=self._capture.datagrams, left_out=self._capture.left_out
             )
+        if self._capture.trouble:
+            self._journal.note("capture", why=self._capture.trouble)
         self._journal.close()
 
     def _record(self, terms: Terms) -> CallRecord:
@@ -224,7 +227,7 @@ class Carried:
         return self._explained(replace(so_far, cause=Cause.INTERNAL), repr(fault))
 
     def _explained(self, outcome: Outcome, evidence: str) -> Outcome:
-        course = Course() if self._runner is None else self._runner.course
+        course = Course(calling=self.calling) if self._runner is None else self._runner.course
         return verdict.explain(outcome, course, sending=self.sending, evidence=evidence)
 
     def _failed(self, cause: Cause, evidence: str, status: int | None = None) -> Outcome:

@@ -29,7 +29,7 @@ the facts follow. A fact that is not known is left out.
 |            |                                      | says, decoded), hex                                        |
 | identity   | CSI or TSI of the peer               | frame, text                                                |
 | agreed     | a DCS was sent or accepted           | modem, rate_bps, coding, ecm, resolution, width_px,        |
-|            |                                      | min_scan_ms                                                |
+|            |                                      | min_scan_ms, internet_aware (then no modem and no rate)    |
 | training   | CFR or FTT                           | ok, rate_bps                                               |
 | page       | each step of a page                  | number, what (started, received, cut off, kept, lost,      |
 |            |                                      | confirmed, repeated, scaled, without header), rows,        |
@@ -38,7 +38,7 @@ the facts follow. A fact that is not known is left out.
 | storage    | the document could not be kept       | why                                                        |
 | fault      | a fault of vfax ended the call       | what, trace                                                |
 | refused    | our switch-over to T.38 was refused  | status, reason                                             |
-| capture    | a capture of the call is kept        | file, datagrams, left_out                                  |
+| capture    | a capture of the call is kept        | file, datagrams, left_out; why, when it is not whole       |
 | counters   | the media socket closes              | what the roads counted (strangers, lost, repaired ...);    |
 |            |                                      | silent (seconds), done and total (of the page at hand)     |
 | outcome    | the verdict; SIP lines may follow    | the fields of Outcome; lost, why_lost when lines were lost |
@@ -50,6 +50,7 @@ import base64
 import binascii
 import json
 import math
+import os
 import struct
 import time
 import zlib
@@ -99,6 +100,9 @@ MAX_READ_LINES: Final = 500_000
 
 MAX_READ_OCTETS: Final = 64 * 1024 * 1024
 """Limit: octets of a journal that are read back, as above."""
+
+PRIVATE: Final = 0o640
+"""Rights of a new journal or capture: owner and group, as of the folders that the commands make."""
 
 LAST_KINDS: Final = frozenset({"outcome", "lost"})
 """Kinds that are written even when the file is full by our own limit."""
@@ -187,7 +191,7 @@ class Journal:
     def _open(self, path: Path) -> FileIO | None:
         try:
             self._torn = _is_torn(path)
-            return FileIO(path, "ab")
+            return FileIO(path, "ab", opener=open_private)
         except OSError as error:
             self.trouble = _words(error)
             return None
@@ -378,6 +382,11 @@ def _safe_text(text: str) -> str:
 
 def _iso(wall: float) -> str:
     return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def open_private(path: str, flags: int) -> int:
+    """An opener whose new files are not for everybody: they hold numbers and pages of other people."""
+    return os.open(path, flags, PRIVATE)
 
 
 def _is_torn(path: Path) -> bool:

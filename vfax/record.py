@@ -286,4 +286,5 @@ def _words(agreement: Agreement) -> dict[str, str | int | bool]:
         "resolution": agreement.resolution.title,
         "width_px": agreement.width_px,
         "min_scan_ms": agreement.min_scan_ms,
+        "internet_aware": agreement.internet_aware,
     }

@@ -254,10 +254,11 @@ def test_a_place_for_journals_that_cannot_be_had_stops_no_fax(state: Path, make_
 
 def test_only_the_newest_journals_stay(tmp_path: Path) -> None:
     names = [f"2025010{day}T000000Z-00000000.jsonl" for day in range(1, 6)]
-    for name in [*names, "notes.txt"]:
+    captures = [f"2025010{day}T000000Z-00000000.pcap" for day in (1, 4)]
+    for name in [*names, *captures, "20250102T000000Z-00000000.pcap.part", "notes.txt"]:
         (tmp_path / name).touch()
     keep_newest(tmp_path, 2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [*names[-2:], "notes.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names[-2:], captures[1], "notes.txt"])
 
 
 def test_a_resolution_that_is_none_is_refused_with_those_there_are(make_document: MakeDocument) -> None:

@@ -88,9 +88,10 @@ def state_folder(environ: Mapping[str, str]) -> Path:
 
 
 def keep_newest(folder: Path, count: int) -> None:
-    """Remove all journals but the newest `count`; their names begin with the time."""
+    """Remove all journals but the newest `count`, each with its capture; their names begin with the time."""
     for path in sorted(folder.glob("*.jsonl"))[:-count]:
-        path.unlink(missing_ok=True)
+        for one in (*folder.glob(f"{path.stem}.pcap*"), path):
+            one.unlink(missing_ok=True)
 
 
 async def _send(
