@@ -8,7 +8,7 @@ import pytest
 from vfax.codecs.dis import FALL_BACK, Agreement, Capabilities, Coding, Resolution
 from vfax.codecs.encode import encode_page
 from vfax.codecs.frames import Fcf
-from vfax.outcome import Cause, Retry
+from vfax.outcome import Cause
 from vfax.signals import DataReceived, Modem, SendImage
 from vfax.t30.options import AfterRtn, BadPage, Limits, T30Options
 from vfax.t30.tables import S
@@ -55,7 +55,7 @@ def test_going_on_sends_the_next_page_and_does_not_count_the_refused_one(bench: 
     assert script.of(PageConfirmed) == [PageConfirmed(2)]
     assert not script.of(PageRepeated)
     assert (outcome.cause, outcome.pages_confirmed, outcome.pages_partial) == (Cause.PAGE_REFUSED, 1, 1)
-    assert (outcome.sentence, outcome.retry) == ("page 1 was refused", Retry.LOWER_RATE)
+    assert outcome.sentence == "page 1 was refused"
 
 
 def test_going_on_behind_the_last_page_is_the_end(bench: Any) -> None:

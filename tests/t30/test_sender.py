@@ -7,7 +7,7 @@ import pytest
 
 from vfax.codecs.dis import FALL_BACK, Capabilities, Coding, Resolution, decode_dcs
 from vfax.codecs.frames import Fcf, Frame, PartialPage, encode_request
-from vfax.outcome import Cause, Retry
+from vfax.outcome import Cause
 from vfax.signals import (
     FrameReceived,
     Modem,
@@ -124,9 +124,9 @@ def test_dcs_is_said_three_times(bench: Any) -> None:
     assert "DCS" in script.outcome.sentence
 
 
-def test_dcn_instead_of_cfr_advises_a_lower_rate(bench: Any) -> None:
+def test_dcn_instead_of_cfr_ends_the_fax(bench: Any) -> None:
     script = called(bench.script(sending=True)).says(Fcf.DCN)
-    assert (script.outcome.cause, script.outcome.retry) == (Cause.PEER_DISCONNECTED, Retry.LOWER_RATE)
+    assert script.outcome.cause is Cause.PEER_DISCONNECTED
 
 
 def test_an_answer_begun_before_the_question_is_not_its_answer(bench: Any) -> None:
@@ -261,7 +261,7 @@ def test_a_page_refused_too_often_is_given_up(bench: Any) -> None:
     for _ in range(3):
         script.says(Fcf.RTN).left().says(Fcf.CFR).left().left()
     script.says(Fcf.RTN).left().wait(2)
-    assert (script.outcome.cause, script.outcome.retry) == (Cause.PAGE_REFUSED, Retry.LOWER_RATE)
+    assert script.outcome.cause is Cause.PAGE_REFUSED
 
 
 def test_crp_repeats_the_command(bench: Any) -> None:
@@ -281,7 +281,7 @@ def test_our_own_commands_coming_back_are_ignored(bench: Any) -> None:
 @pytest.mark.parametrize("peer", [PEER, NO_ECM])
 def test_dcn_after_the_last_command_is_uncertain(bench: Any, peer: Capabilities) -> None:
     script = paged(bench.script(sending=True), peer).says(Fcf.DCN)
-    assert (script.outcome.cause, script.outcome.retry) == (Cause.UNCERTAIN, Retry.NEVER)
+    assert script.outcome.cause is Cause.UNCERTAIN
 
 
 def test_bye_after_the_last_command_is_uncertain(bench: Any) -> None:

@@ -286,6 +286,7 @@ def train(engine: T30Engine, now: float, agreement: Agreement) -> None:
 
 
 def test_a_sender_that_is_never_given_its_page_ends_by_the_clock() -> None:
+    """It trains again and again, to which this peer says nothing more."""
     engine, events, now = new_engine(sending=True), list[object](), 1.0
     engine.receive(TransmissionDone(), now)
     for fcf, info in ((Fcf.DIS, Capabilities().encode()), (Fcf.CFR, b"")):
@@ -298,7 +299,7 @@ def test_a_sender_that_is_never_given_its_page_ends_by_the_clock() -> None:
     assert any(isinstance(event, PageNeeded) for event in events)
     end_alone(engine, events, now)
     (outcome,) = [event.outcome for event in events if isinstance(event, Ended)]
-    assert outcome.cause is Cause.INTERNAL
+    assert outcome.cause is Cause.NO_RESPONSE
 
 
 def test_a_line_that_never_says_done_does_not_stop_the_fax() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vfax.codecs.frames import Fcf
-from vfax.outcome import Cause, Outcome, Retry
+from vfax.outcome import Cause, Outcome
 from vfax.signals import Modem
 from vfax.t30.incoming import Fingerprints, IncomingPage
 from vfax.t30.options import BadPage, T30Options
@@ -344,7 +344,8 @@ class Reception(Terminal):
                 self._due.pop(Timer.T5, None)
                 self._advance(Line.PAGE_KEPT)
             case PageLost(number, why) if self._awaits(number):
-                self._evidence = f"page {number} could not be stored: {why}"
+                self._evidence = why
+                self._drop_page()  # nothing of it is kept
                 self._advance(Line.PAGE_LOST)
 
     def _awaits(self, number: int) -> bool:
@@ -456,5 +457,4 @@ class Reception(Terminal):
             pages_confirmed=self._confirmed,
             pages_partial=self._partial + self._torn + self._shelved,
             bad_rows=self._bad_rows,
-            retry=Retry.NEVER,
         )

@@ -11,7 +11,7 @@ from typing import Final
 
 from vfax.codecs.dis import Agreement
 from vfax.codecs.frames import Fcf
-from vfax.outcome import Cause, Outcome, Phase, Retry
+from vfax.outcome import Cause, Outcome, Phase
 from vfax.signals import (
     DataMissing,
     DataReceived,
@@ -285,7 +285,7 @@ class Terminal(Turns):
             self._due[Timer.GOODBYE] = min(self._due.get(Timer.GOODBYE, math.inf), self._now + self._timers.abort)
             return
         idle = self.state is S.IDLE
-        self._evidence = f"{self._awaited[self.state]}: {why}"
+        self._evidence = why
         self._enter(S.CLOSING)
         self._end(Cause.ABORTED, dcn=not idle)
 
@@ -329,7 +329,7 @@ class Terminal(Turns):
         self._due.clear()
         self._events.append(Ended(self._outcome()))
 
-    def _facts(self, *, pages_confirmed: int, pages_partial: int, bad_rows: int, retry: Retry) -> Outcome:
+    def _facts(self, *, pages_confirmed: int, pages_partial: int, bad_rows: int) -> Outcome:
         agreed = self._agreement
         return Outcome(
             cause=self._cause,
@@ -337,7 +337,6 @@ class Terminal(Turns):
             pages_confirmed=pages_confirmed,
             pages_partial=pages_partial,
             bad_rows=bad_rows,
-            retry=retry,
             sentence=self._evidence,
             rate_bps=agreed.modem.rate_bps if agreed else 0,
             ecm=agreed.ecm if agreed else None,
@@ -347,8 +346,17 @@ class Terminal(Turns):
         )
 
 
+_LATE: Final[dict[Trigger, str]] = {
+    Line.PAGE_LATE: "the page took too long",
+    Line.CALL_LATE: "the call took too long",
+    Line.CODING_LATE: "the page was not coded in time",
+}
+
+
 def _words(trigger: Trigger) -> str:
     if isinstance(trigger, Fcf):
         return f"{trigger.title} came"
+    if trigger in _LATE:
+        return _LATE[trigger]
     words = trigger.name.lower().replace("_", " ")
     return words.capitalize() if words.endswith("expired") else words
