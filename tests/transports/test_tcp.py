@@ -152,23 +152,53 @@ async def test_peer_that_closes_ends_the_stream_with_a_word() -> None:
                 await one.run_stream(lambda octets: None)
 
 
-async def test_peer_that_does_not_read_costs_a_bounded_backlog_and_no_time(autojump: MockClock) -> None:
+async def test_peer_that_does_not_read_ends_the_stream_at_a_bounded_backlog(autojump: MockClock) -> None:
+    async with AsyncExitStack() as guard, opened() as one:
+        one.expect_stream((HOST, 9), connect=False, within=5.0)
+        await guard.enter_async_context(await trio.open_tcp_stream(HOST, one.address[1]))
+
+        async def say_much() -> None:
+            await trio.sleep(0.1)
+            while not one.dropped:
+                one.send(bytes(10_000), (HOST, 9))
+                await trio.sleep(0.01)
+
+        with pytest.RaisesGroup(pytest.RaisesExc(LinkError, match=r"does not read .* octets wait")):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(say_much)
+                await one.run_stream(lambda octets: None)
+        assert one._stream is not None
+        assert len(one._stream._backlog) <= BACKLOG
+
+
+async def test_peer_that_does_not_read_the_last_words_costs_a_bounded_time(autojump: MockClock) -> None:
     async with AsyncExitStack() as guard, opened() as one:
         one.expect_stream((HOST, 9), connect=False, within=5.0)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(one.run_stream, lambda octets: None)
-            await guard.enter_async_context(await trio.open_tcp_stream(HOST, one.address[1]))
-            await trio.sleep(0.1)
-            for _ in range(60):
-                for _ in range(BACKLOG // 10_000):
-                    one.send(bytes(10_000), (HOST, 9))
-                await trio.sleep(0.01)
-            assert one.dropped > 0
+            peer = await trio.open_tcp_stream(HOST, one.address[1])
+            await guard.enter_async_context(peer)
             assert one._stream is not None
-            assert len(one._stream._backlog) <= BACKLOG
+            backlog = one._stream._backlog
+            while len(backlog) < BACKLOG // 2:  # until the system takes no more
+                one.send(bytes(10_000), (HOST, 9))
+                await trio.sleep(0.01)
             ended_at = trio.current_time()
             one.end_stream()
-        assert trio.current_time() - ended_at <= GOODBYE + 0.01
+        assert ended_at + GOODBYE <= trio.current_time() <= ended_at + GOODBYE + 0.01
+
+
+async def test_nobody_may_come_after_the_one_who_was_awaited() -> None:
+    async with AsyncExitStack() as guard, opened() as one, trio.open_nursery() as nursery:
+        one.expect_stream((HOST, 9), connect=False, within=5.0)
+        heard = Heard()
+        nursery.start_soon(one.run_stream, heard.take)
+        friend = await guard.enter_async_context(await trio.open_tcp_stream(HOST, one.address[1]))
+        await friend.send_all(b"here")
+        await heard.until(b"here")
+        with pytest.raises(OSError, match="connect"):
+            await trio.open_tcp_stream(HOST, one.address[1])
+        one.end_stream()
 
 
 async def test_call_that_ends_before_the_connection_waits_for_nothing() -> None:

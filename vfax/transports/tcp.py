@@ -4,8 +4,8 @@ Owns      listening and connecting with their limits, writing without waiting, r
 Not here  what is in the octets (tpkt.py), who connects (sip/negotiation.py), UDP itself (udp.py).
 Source    RFC 4145 for the two roles.
 
-Sending never waits here either: what the connection cannot take at once is kept, up to `BACKLOG`, and beyond that
-whole packets are dropped and counted, as UDP would.
+Sending never waits here either: what the connection cannot take at once is kept, up to `BACKLOG`. Beyond that the
+stream ends: it has no numbers, so a packet that is left out would be a hole that the peer cannot see.
 """
 
 import socket
@@ -98,11 +98,14 @@ class MediaSocket(UdpSocket):
 
     def close(self) -> None:
         """Close all; tasks that wait are told by trio."""
+        self._stop_listening()
+        super().close()
+
+    def _stop_listening(self) -> None:
         if self._listener is not None:
             trio.lowlevel.notify_closing(self._listener)
             self._listener.close()
             self._listener = None
-        super().close()
 
     async def _connect(self, remote: Address) -> trio.socket.SocketType:
         """Connect, again and again: the other side may not listen yet when its SDP arrives."""
@@ -110,7 +113,7 @@ class MediaSocket(UdpSocket):
         while True:
             sock = trio.socket.socket(family, trio.socket.SOCK_STREAM)
             try:
-                sock.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
+                _hasten(sock)
                 await sock.bind((self.address[0], 0))
                 await sock.connect(remote)
             except ConnectionError:
@@ -126,22 +129,29 @@ class MediaSocket(UdpSocket):
                 return sock
 
     async def _accept(self, stream: "_Stream") -> trio.socket.SocketType:
-        """The first connection of whom we wait for; others are closed."""
+        """The first connection of whom we wait for; others are closed, and nobody may come after it."""
         assert self._listener is not None
         listener = trio.socket.from_stdlib_socket(self._listener)
         while True:
             try:
                 sock, source = await listener.accept()
-            except OSError as why:  # of one connection that went away, or for want of descriptors
+            except OSError:  # of one connection that went away, or for want of descriptors
                 self.troubles += 1
                 await trio.sleep(RETRY)
-                if self._listener is None:
-                    raise LinkError("the media port was closed") from why
                 continue
-            if stream.anyone or source[0] == stream.remote[0]:
-                sock.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
+            if (stream.anyone or source[0] == stream.remote[0]) and _hasten(sock):
+                self._stop_listening()
                 return sock
             sock.close()
+
+
+def _hasten(sock: trio.socket.SocketType) -> bool:
+    """Let packets leave at once; False for a connection that is gone already."""
+    try:
+        sock.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
+    except OSError:
+        return False
+    return True
 
 
 class _Stream:
@@ -159,8 +169,11 @@ class _Stream:
         self._more = trio.Event()
 
     def write(self, octets: bytes) -> bool:
-        """Keep octets for the writer; False when too many wait."""
-        if len(self._backlog) + len(octets) > BACKLOG or self.why:
+        """Keep octets for the writer; False when too many wait, which ends the stream."""
+        if len(self._backlog) + len(octets) > BACKLOG:
+            self._end_because(f"the peer does not read its connection of T.38: {len(self._backlog)} octets wait")
+            self.scope.cancel()
+        if self.why or self.scope.cancel_called:
             return False
         self._backlog += octets
         self._more.set()
