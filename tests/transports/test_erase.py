@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from vfax.codecs import ifp
 from vfax.codecs.ifp import Data, DataType, Field, FieldType, Indication, Indicator
+from vfax.signals import FrameDamaged, FrameReceived, Modem
 from vfax.transports.erase import PageEraser
+from vfax.transports.parameters import T38Parameters
+from vfax.transports.t38 import T38Line
 from vfax.transports.udptl import Fec, Packet, Recovery, Sender
 
 FCD = bytes((0xFF, 0xC0, 0x06, 7)) + b"page data of a frame"
@@ -113,3 +116,14 @@ def test_no_stretch_of_page_data_survives(seed: int) -> None:
             continue
         left = eraser.erase(datagram)
         assert not any(page[at : at + 10] in left for at in range(391))
+
+
+def test_a_loss_stays_one_where_the_peer_sends_empty_ifps_too() -> None:
+    eraser, line = PageEraser(), T38Line(T38Parameters(), now=0.0)
+    stream = [TRAINING, b"", ecm(FCD[:12]), ecm(FCD[12:]), FRAME_END]
+    for number, one in enumerate(stream):
+        if number != 3:
+            line.receive(eraser.erase(Packet(number, one).encode()), 0.1)
+    heard = line.take_signals()
+    assert FrameDamaged(Modem.V17_14400) in heard
+    assert not [signal for signal in heard if isinstance(signal, FrameReceived)]
