@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+from PIL import Image
 
 from vfax.codecs import libtiff
 from vfax.codecs.dis import Coding
@@ -133,3 +134,24 @@ def test_random_octets_are_never_read_as_something_they_are_not(seed: int) -> No
     code = dice.randbytes(dice.randrange(1, 400))
     raster = read_mmr(code, 64, 20)
     assert raster is None or code_mmr(raster, 64, 20) == code
+
+
+@pytest.mark.parametrize(("width_px", "rows"), [(1728, 300), (1725, 60), (1, 7), (9, 40)])
+def test_a_pillow_that_takes_no_packed_rows_gives_the_same_code(
+    width_px: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raster = picture(width_px, rows, 3)
+    code = code_mmr(raster, width_px, rows)
+    monkeypatch.setattr(libtiff, "_takes_packed", lambda: False)
+    assert code_mmr(raster, width_px, rows) == code
+
+
+def test_a_pillow_without_that_encoder_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert libtiff._takes_packed()
+    libtiff._takes_packed.cache_clear()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Image, "_getencoder", None)
+            assert not libtiff._takes_packed()
+    finally:
+        libtiff._takes_packed.cache_clear()
