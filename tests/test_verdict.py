@@ -57,11 +57,15 @@ def test_the_tables_miss_nothing() -> None:
 
 
 def test_only_the_last_rows_fit_everything_and_none_is_hidden_behind_one_without_a_condition() -> None:
-    taken: set[tuple[Cause, bool]] = set()
+    taken: set[tuple[Cause, bool, bool]] = set()
     for row in ROWS:
         if not row.causes:
             continue
-        fits = {(cause, way) for cause in row.causes for way in (True, False) if row.sending in (None, way)}
+        fits = {
+            (cause, sends, calls)
+            for cause, sends, calls in product(row.causes, (True, False), (True, False))
+            if row.sending in (None, sends) and row.calling in (None, calls)
+        }
         assert not fits <= taken, row.name
         if row.when is None:
             taken |= fits

@@ -41,6 +41,7 @@ class IncomingFax(Carried):
     """An incoming call: implements `call.InboundCall`."""
 
     sending = False
+    calling = False
 
     def __init__(self, carrier: Carrier, event: sip.IncomingCall) -> None:
         super().__init__(carrier)
@@ -164,6 +165,7 @@ class OutgoingFax(Carried):
     """An outgoing call: implements `call.OutboundCall`."""
 
     sending = True  # unless it polls
+    calling = True
 
     def __init__(self, carrier: Carrier) -> None:
         super().__init__(carrier)

@@ -72,6 +72,8 @@ class Course:
 
     at: float = 0.0
     # the call
+    calling: bool | None = None  # this side dialled; None: nobody said
+    first: int = 1  # page from which a document was to be sent
     rang: bool = False
     media: str = ""  # t38 or audio: what the call was answered with; empty while it was not
     answered_at: float | None = None
@@ -81,6 +83,7 @@ class Course:
     remote_id: str = ""
     said: Said | None = None  # our last frame; DCN and identities do not count
     said_times: int = 0  # how often in a row, without an answer
+    asked_at: float | None = None  # when it was said first of these times
     heard: Said | None = None  # theirs; identities do not count
     heard_before: Said | None = None  # the last but DCN
     frames_out: dict[str, int] = field(default_factory=dict)
@@ -93,8 +96,8 @@ class Course:
     # pages
     page: int = 0  # the last that began
     confirmed: list[int] = field(default_factory=list)
-    cut_page: int = 0  # the page that is kept although it was not whole
-    cut_rows: int = 0
+    cuts: list[int] = field(default_factory=list)  # pages that are kept although they were not whole
+    cut_rows: int = 0  # of the last of them
     lost_page: int = 0  # the page that could not be stored
     repeats: int = 0  # times that a page or parts of it had to go again
     frames_again: int = 0  # ECM frames of those
@@ -200,6 +203,7 @@ class Course:
         elif name != "DCN":
             again = self.said is not None and self.said.name == name and not self._answered()
             self.said_times = self.said_times + 1 if again else 1
+            self.asked_at = self.asked_at if again else at
             self.said = one
 
     def close(self, at: float, *, packet_at: float | None, counters: Mapping[str, int]) -> None:
@@ -226,7 +230,9 @@ class Course:
                 self.repeats += 1
                 self.frames_again += frames
             case "cut off":
-                self.cut_page, self.cut_rows = number, rows
+                if len(self.cuts) < MAX_PAGES:
+                    self.cuts.append(number)
+                self.cut_rows = rows
             case "lost":
                 self.lose(number)
 
@@ -257,6 +263,10 @@ class Course:
         if kind not in ("unreadable", "lost"):
             self.at = max(self.at, line.t)
         match kind:
+            case "call":
+                self.calling = {"out": True, "in": False}.get(_text(facts.get("direction")))
+            case "options":
+                self.first = max(1, _number(facts.get("first")))
             case "frame" | "dis" | "dcs":
                 sent = facts.get("direction") == "out"
                 self.frame(_text(facts.get("name")), _text(facts.get("words")), line.t, sent=sent)
@@ -290,6 +300,7 @@ class Course:
 
     def _recorded(self, line: JournalLine) -> None:
         """A batch of recorded datagrams: it was written when the last of them had come, or soon after."""
+        self.packets += _number(line.facts.get("count"))
         if self.packet_at is None or line.t > self.packet_at:
             self.packet_at = line.t
 

@@ -148,7 +148,7 @@ class Leg:
         self._cut_at = math.inf  # of an abort
         self._why_cut = ""
         self._refusal: sip.OfferRefused | None = None
-        self.course = Course()
+        self.course = Course(calling=incoming is None, first=1 if document is None else max(1, document.first))
         self._offered_t38 = False
         self._asked = False  # they asked for our offer; the answer to it comes with the ACK
         self._sip: list[SipOrder] = []
@@ -516,7 +516,7 @@ class Leg:
         else:
             self._finish(Outcome(cause=cause, phase=Phase.CALL), now, reason)
 
-    def _tell(self, now: float, down: Cause = Cause.PEER_HUNG_UP, reason: str = "") -> None:
+    def _tell(self, now: float, down: Cause = Cause.PEER_HUNG_UP, reason: str | None = None) -> None:
         """Pass on what T.30 has told; its end is the end of the call. `down` and `reason`: how the dialog ended."""
         for event in self._media.take_events():
             if self._state is S.DONE:
@@ -525,8 +525,10 @@ class Leg:
                 outcome = event.outcome
                 if outcome.cause is Cause.PEER_HUNG_UP:  # all that T.30 can know of it
                     outcome = replace(outcome, cause=down, sentence="")
+                elif outcome.cause is Cause.UNCERTAIN and reason is not None:
+                    outcome = replace(outcome, sentence="")
                 self._sip.append(HangUp(""))
-                self._finish(outcome, now, reason)
+                self._finish(outcome, now, reason or "")
             else:
                 self._note(event, now)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from vfax.course import Course, JournalLine, course_of, ranges
+from vfax.course import MAX_PAGES, Course, JournalLine, course_of, ranges
 from vfax.outcome import Cause, Outcome, Phase, Retry
 from vfax.transports.sip.reasons import REASONS
 from vfax.verdict_table import ALONE, Row, V, row_of
@@ -62,12 +62,13 @@ def judge(lines: Sequence[JournalLine]) -> Verdict:
     if not any(line.kind in ("call", "outcome") for line in readable):
         return _alone(V.NO_JOURNAL, Course(), (f"{_count(len(lines), 'line')}, {torn} of them unreadable",))
     course = course_of(readable)
-    sending = any(line.kind == "call" and line.facts.get("direction") == "out" for line in readable)
+    sending = any(_sends(line) for line in readable)
     outcome = next((_outcome_of(line.facts) for line in reversed(readable) if line.kind == "outcome"), None)
     damage: tuple[str, ...] = (f"{_count(torn, 'line')} of the journal cannot be read",) if torn else ()
     damage += tuple(f"{_fact(line, 'lost')} lines of the journal were lost" for line in readable if line.kind == "lost")
     if outcome is None:
-        return _alone(V.UNFINISHED, course, (*_evidence(_so_far(course), course), *damage))
+        so_far = replace(_so_far(course), sending=sending)
+        return _alone(V.UNFINISHED, course, (*_evidence(so_far, course), *damage), sending=sending)
     outcome = explain(outcome, course, sending=sending if outcome.sending is None else outcome.sending)
     return Verdict(outcome.verdict, outcome.sentence, (*_evidence(outcome, course), *damage), outcome)
 
@@ -104,7 +105,7 @@ def _sentence(row: Row, outcome: Outcome, course: Course) -> str:
 
 def _words(outcome: Outcome, course: Course) -> dict[str, str]:
     confirmed = outcome.pages_confirmed
-    following = max((course.confirmed or [confirmed])[-1], confirmed) + 1
+    following = max((course.confirmed or [course.first - 1 + confirmed])[-1], confirmed) + 1
     page = course.page if course.in_page else following
     answered = course.at - course.answered_at if course.answered_at is not None else course.at
     return {
@@ -113,7 +114,7 @@ def _words(outcome: Outcome, course: Course) -> dict[str, str]:
         "last": str(course.page or confirmed),
         "unsent": str(following),
         "lost_page": str(course.lost_page or following),
-        "all_pages": {1: "its only page", 2: "both pages"}.get(confirmed, f"all {confirmed} pages"),
+        "all_pages": _all_pages(confirmed, course),
         "is": "is" if confirmed == 1 else "are",
         "bad_rows": _count(outcome.bad_rows, "row"),
         "rate": f"{course.rate_bps or outcome.rate_bps} bit/s",
@@ -123,21 +124,41 @@ def _words(outcome: Outcome, course: Course) -> dict[str, str]:
     }
 
 
+def _all_pages(confirmed: int, course: Course) -> str:
+    if course.first > 1:  # the pages before were confirmed in an earlier call
+        return f"page{'s' if confirmed > 1 else ''} {ranges(_known(confirmed, course))}"
+    return {1: "its only page", 2: "both pages"}.get(confirmed, f"all {confirmed} pages")
+
+
+def _known(confirmed: int, course: Course) -> list[int]:
+    """The numbers of the confirmed pages."""
+    if len(course.confirmed) == confirmed:
+        return course.confirmed
+    return list(range(course.first, course.first + min(confirmed, MAX_PAGES)))
+
+
 def _pages(outcome: Outcome, course: Course) -> str:
     sent = bool(outcome.sending)
     count = outcome.pages_confirmed
-    partial = max(0, outcome.pages_partial - (course.lost_page > 0))  # what the store lost is not kept
+    partial = outcome.pages_partial
     if not count and not partial and outcome.phase in (Phase.IDLE, Phase.CALL):
         return "nothing was sent" if sent else "nothing was received"
-    known = course.confirmed if len(course.confirmed) == count else list(range(1, count + 1))
-    which = f"page{'s' if count > 1 else ''} {ranges(known)}" if count else "no page"
+    which = f"page{'s' if count > 1 else ''} {ranges(_known(count, course))}" if count else "no page"
     if sent:
         return f"{which} {'were' if count > 1 else 'was'} confirmed"
-    kept = ""
-    if partial:
-        which_cut = f"page {course.cut_page}" if course.cut_page and partial == 1 else _count(partial, "page")
-        kept = f", {which_cut} {'is' if partial == 1 else 'are'} kept incomplete"
-    return f"{which} {'are' if count > 1 else 'is'} complete{kept}"
+    return f"{which} {'are' if count > 1 else 'is'} complete{_unconfirmed(partial, course)}"
+
+
+def _unconfirmed(partial: int, course: Course) -> str:
+    """What came besides: pages that were cut off, and pages whose confirmation never went out."""
+    cuts = course.cuts[-partial:] if partial else []
+    words = ""
+    if cuts:
+        which = f"page {cuts[0]} is" if len(cuts) == 1 else f"pages {ranges(cuts)} are"
+        words += f", {which} kept incomplete"
+    if rest := partial - len(cuts):
+        words += f", {_count(rest, 'page')} came without being confirmed"
+    return words
 
 
 def _count(number: int, noun: str) -> str:
@@ -165,9 +186,12 @@ def _seen(outcome: Outcome, _: Course) -> str:
 
 
 def _silence(outcome: Outcome, course: Course) -> str:
-    if outcome.sending and outcome.phase is Phase.MESSAGE:
-        return ""  # while we send a page the other machine has nothing to say
-    return f"no T.38 packet for {course.silence:.0f} s" if course.silence >= SILENT else ""
+    silence = course.silence
+    if outcome.sending and course.asked_at is not None:
+        if outcome.phase is Phase.MESSAGE and course.said is not None and course.said.name != "CTC":
+            return ""  # while we send a page the other machine has nothing to say
+        silence = min(silence, course.at - course.asked_at)  # nor before it was asked
+    return f"no T.38 packet for {silence:.0f} s" if silence >= SILENT else ""
 
 
 def _waited(_: Outcome, course: Course) -> str:
@@ -176,7 +200,9 @@ def _waited(_: Outcome, course: Course) -> str:
 
 
 def _packets(_: Outcome, course: Course) -> str:
-    return _count(course.packets, "T.38 packet") if course.is_fax else ""
+    if not course.is_fax or (course.packet_at is not None and not course.packets):
+        return ""  # a journal that was cut off before it counted them
+    return _count(course.packets, "T.38 packet")
 
 
 def _lost(_: Outcome, course: Course) -> str:
@@ -191,19 +217,22 @@ def _repaired(_: Outcome, course: Course) -> str:
 
 def _heard(_: Outcome, course: Course) -> str:
     heard = course.heard
-    return f"the last it said was {_name(heard.name)}, {course.at - heard.at:.0f} s before the end" if heard else ""
+    if heard is None:
+        return ""
+    before = course.at - heard.at
+    return f"last heard: {_name(heard.name)}, {f'{before:.0f} s' if before >= SILENT else 'just'} before the end"
 
 
 def _heard_before(_: Outcome, course: Course) -> str:
     heard = course.heard_before if course.heard is not None and course.heard.name == "DCN" else None
-    return f"the last it said before was {_name(heard.name)}" if heard else ""
+    return f"last heard before that: {_name(heard.name)}" if heard else ""
 
 
 def _said(outcome: Outcome, course: Course) -> str:
-    said, times = course.said, course.said_times
-    if said is None or not outcome.sending:
+    said = course.said
+    if said is None or not (outcome.sending or said.name == "DTC"):
         return ""
-    return f"{said.name} was said {({1: 'once', 2: 'twice'}).get(times, f'{times} times')}"
+    return f"{_name(said.name)} was said {_times(course.said_times)}"
 
 
 def _rates(_: Outcome, course: Course) -> str:
@@ -214,19 +243,35 @@ def _rates(_: Outcome, course: Course) -> str:
 def _repeats(_: Outcome, course: Course) -> str:
     if not course.repeats:
         return ""
-    times = {1: "once", 2: "twice"}.get(course.repeats, f"{course.repeats} times")
-    frames = f", {_count(course.frames_again, 'frame')} in all" if course.frames_again else ""
-    return f"asked for again {times}{frames}"
+    if not course.frames_again:
+        return f"a page was asked for again {_times(course.repeats)}"
+    return f"parts were asked for again {_times(course.repeats)}, {_count(course.frames_again, 'frame')} in all"
+
+
+def _refusals(_: Outcome, course: Course) -> str:
+    refusals = course.count("RTN", "PIN")
+    return f"refused {_times(refusals)}" if refusals else ""
 
 
 def _rows(outcome: Outcome, course: Course) -> str:
-    rows = course.cut_rows if course.cut_page == course.page else 0
+    rows = course.cut_rows if course.cuts and course.cuts[-1] == course.page else 0
     return f"{_count(rows, 'row')} of it had come" if rows and not outcome.sending else ""
 
 
+def _gone(outcome: Outcome, course: Course) -> str:
+    """How far a page of ours was, reckoned once a second."""
+    if not outcome.sending or outcome.phase is not Phase.MESSAGE or not 0 < course.done <= course.total:
+        return ""
+    return f"about {course.done} of its {course.total} octets had gone"
+
+
 def _waits(_: Outcome, course: Course) -> str:
-    times = course.frames_in.get("RNR", 0)
-    return f"RNR {({1: 'once', 2: 'twice'}).get(times, f'{times} times')}" if times else ""
+    waits = course.frames_in.get("RNR", 0)
+    return f"RNR came {_times(waits)}" if waits else ""
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 def _mode(_: Outcome, course: Course) -> str:
@@ -262,7 +307,9 @@ PROOFS: Final[Mapping[str, Callable[[Outcome, Course], str]]] = {
     "mode": _mode,
     "rates": _rates,
     "repeats": _repeats,
+    "refusals": _refusals,
     "rows": _rows,
+    "gone": _gone,
 }
 """Pieces of evidence by name; each is empty where there is nothing to say."""
 
@@ -280,11 +327,17 @@ def _evidence(outcome: Outcome, course: Course) -> tuple[str, ...]:
 # --- journals ------------------------------------------------------------------------------------
 
 
-def _alone(name: V, course: Course, evidence: tuple[str, ...]) -> Verdict:
+def _sends(line: JournalLine) -> bool:
+    """A call goes out, and not in order to poll."""
+    return line.kind == "call" and line.facts.get("direction") == "out" and not line.facts.get("polls")
+
+
+def _alone(name: V, course: Course, evidence: tuple[str, ...], *, sending: bool = False) -> Verdict:
     """The verdict on a journal that has no outcome."""
-    outcome = _so_far(course)
+    outcome = replace(_so_far(course), sending=sending)
     text, result, hint = ALONE[name]
-    what = text.format(step=STEPS[False][outcome.phase].format(page=course.page))
+    page = course.page or course.first
+    what = text.format(step=STEPS[sending][outcome.phase].format(page=page))
     pages = f"; {_pages(outcome, course)}" if name is V.UNFINISHED else ""
     sentence = f"{what}{pages}. {hint}"
     return Verdict(

@@ -9,7 +9,7 @@ they stand in journals and records. A sentence names the other side "the other m
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -102,11 +102,14 @@ class V(StrEnum):
     RATE_CHANGE_UNANSWERED = "rate-change-unanswered"
     CORRECTION_UNANSWERED = "correction-unanswered"
     NEXT_DOCUMENT_UNANSWERED = "next-document-unanswered"
+    OPERATOR_WANTED = "operator-wanted"
     PAGE_REFUSED = "page-refused"
+    PAGE_PASSED_OVER = "page-passed-over"
     CORRECTION_FAILED = "correction-failed"
     LAST_PAGE_UNANSWERED = "last-page-unanswered"
     LAST_PAGE_HUNG_UP = "last-page-hung-up"
     LAST_PAGE_DCN = "last-page-dcn"
+    LAST_PAGE_NEVER_READY = "last-page-never-ready"
     # pages, receiving
     PAGE_NEVER_CAME = "page-never-came"
     STOPPED_IN_PAGE = "stopped-in-page"
@@ -118,6 +121,7 @@ class V(StrEnum):
     SENDER_HUNG_UP_IN_PAGE = "sender-hung-up-in-page"
     SENDER_HUNG_UP_AFTER_PAGE = "sender-hung-up-after-page"
     PAGE_TOO_DAMAGED = "page-too-damaged"
+    PAGE_NOT_REPEATED = "page-not-repeated"
     CORRECTION_INCOMPLETE = "correction-incomplete"
     # this side
     ABORTED_BEFORE_FAX = "aborted-before-fax"
@@ -146,7 +150,7 @@ Advice = Callable[[Outcome, Course], Retry]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One verdict. `sending` None fits both directions, `causes` empty fits all.
+    """One verdict. `sending` None fits both directions, `calling` None both ends of the call, `causes` empty fits all.
 
     `proofs` name what goes in parentheses, if it is known (verdict.PROOFS). `advice` is a fixed one or depends on the
     facts; `hint` takes the place of its words, where there is something better to do than to wait.
@@ -161,6 +165,7 @@ class Row:
     when: When | None = None
     proofs: tuple[str, ...] = ("seen",)
     hint: str = ""
+    calling: bool | None = None
 
 
 # --- conditions ----------------------------------------------------------------------------------
@@ -221,6 +226,16 @@ def _repeated(_: Outcome, course: Course) -> bool:
 
 def _marked(outcome: Outcome, _: Course) -> bool:
     return outcome.bad_rows > 0
+
+
+def _peer_ended(_: Outcome, course: Course) -> bool:
+    """Neither side said DCN: the call ended under the fax."""
+    return not course.count("DCN")
+
+
+def _never_polled(_: Outcome, course: Course) -> bool:
+    """We called and heard what the other machine has; we did not ask for it."""
+    return bool(course.calling and course.frames_in.get("DIS") and not course.frames_out.get("DTC"))
 
 
 def _no_goodbye(_: Outcome, course: Course) -> bool:
@@ -343,6 +358,16 @@ def _row(
     return Row(name, sending, fitting, sentence, result, advice, when, proofs, hint)
 
 
+def _calling(*rows: Row) -> tuple[Row, ...]:
+    """Rows for the side that dialled, whether it wanted to send or to poll."""
+    return tuple(replace(row, calling=True) for row in rows)
+
+
+def _called(*rows: Row) -> tuple[Row, ...]:
+    """Rows for the side that was dialled."""
+    return tuple(replace(row, calling=False) for row in rows)
+
+
 _SUCCESS: Final = (
     _row(
         V.DELIVERED_WITH_REPEATS,
@@ -404,11 +429,11 @@ _SUCCESS: Final = (
     ),
 )
 
-_CALLING: Final = (
-    _row(V.BUSY, _SEND, _C.BUSY, "The other side is busy", _R.BUSY, Retry.LATER, proofs=("sip",)),
+_CALLING: Final = _calling(
+    _row(V.BUSY, None, _C.BUSY, "The other side is busy", _R.BUSY, Retry.LATER, proofs=("sip",)),
     _row(
         V.NOT_AVAILABLE,
-        _SEND,
+        None,
         _C.NO_ANSWER,
         "The other side is not there to take the call",
         _R.NO_ANSWER,
@@ -418,7 +443,7 @@ _CALLING: Final = (
     ),
     _row(
         V.RANG_IN_VAIN,
-        _SEND,
+        None,
         _C.NO_ANSWER,
         "The call rang, and nobody answered",
         _R.NO_ANSWER,
@@ -428,7 +453,7 @@ _CALLING: Final = (
     ),
     _row(
         V.NO_ANSWER,
-        _SEND,
+        None,
         _C.NO_ANSWER,
         "The call was not answered; it was not even heard to ring",
         _R.NO_ANSWER,
@@ -437,7 +462,7 @@ _CALLING: Final = (
     ),
     _row(
         V.NAME_UNRESOLVED,
-        _SEND,
+        None,
         _C.BAD_ADDRESS,
         "The destination cannot be called",
         _R.BAD_ADDRESS,
@@ -447,7 +472,7 @@ _CALLING: Final = (
     ),
     _row(
         V.ADDRESS_INCOMPLETE,
-        _SEND,
+        None,
         _C.BAD_ADDRESS,
         "The number is incomplete",
         _R.BAD_ADDRESS,
@@ -458,7 +483,7 @@ _CALLING: Final = (
     ),
     _row(
         V.ADDRESS_MOVED,
-        _SEND,
+        None,
         _C.BAD_ADDRESS,
         "The destination has another address now",
         _R.BAD_ADDRESS,
@@ -469,7 +494,7 @@ _CALLING: Final = (
     ),
     _row(
         V.ADDRESS_UNKNOWN,
-        _SEND,
+        None,
         _C.BAD_ADDRESS,
         "The destination does not exist",
         _R.BAD_ADDRESS,
@@ -479,7 +504,7 @@ _CALLING: Final = (
     ),
     _row(
         V.LOGIN_REQUIRED,
-        _SEND,
+        None,
         _C.REJECTED,
         "The other side wants a login before it takes calls",
         _R.REJECTED,
@@ -490,7 +515,7 @@ _CALLING: Final = (
     ),
     _row(
         V.FORBIDDEN,
-        _SEND,
+        None,
         _C.REJECTED,
         "The other side does not allow calls from here",
         _R.REJECTED,
@@ -501,7 +526,7 @@ _CALLING: Final = (
     ),
     _row(
         V.DECLINED,
-        _SEND,
+        None,
         _C.REJECTED,
         "The other side declined the call",
         _R.REJECTED,
@@ -511,7 +536,7 @@ _CALLING: Final = (
     ),
     _row(
         V.AUDIO_REFUSED,
-        _SEND,
+        None,
         _C.REJECTED,
         "The other side takes neither T.38 nor the audio call that was offered instead",
         _R.REJECTED,
@@ -521,19 +546,19 @@ _CALLING: Final = (
     ),
     _row(
         V.CALL_REJECTED,
-        _SEND,
+        None,
         _C.REJECTED,
         "The other side rejected the call",
         _R.REJECTED,
         Retry.NEVER,
         proofs=("sip", "seen"),
     ),
-    _row(V.NO_LINE, _SEND, _C.LINE_UNAVAILABLE, "No line of this side was free", _R.NO_LINE, Retry.LATER),
+    _row(V.NO_LINE, None, _C.LINE_UNAVAILABLE, "No line of this side was free", _R.NO_LINE, Retry.LATER),
     _row(
         V.SWITCH_REFUSED,
-        _SEND,
+        None,
         _C.T38_REFUSED,
-        "The other side answered with audio and then refused to switch to T.38",
+        "The other side answered with audio and then refused to switch to fax over IP (T.38)",
         _R.T38_REFUSED,
         Retry.LATER,
         _answered,
@@ -541,9 +566,9 @@ _CALLING: Final = (
     ),
     _row(
         V.T38_REFUSED,
-        _SEND,
+        None,
         _C.T38_REFUSED,
-        "The other side refused a call that begins with T.38",
+        "The other side refused a call that begins as fax over IP (T.38)",
         _R.T38_REFUSED,
         Retry.AUDIO,
         _status(415, 488, 606),
@@ -551,15 +576,15 @@ _CALLING: Final = (
     ),
     _row(
         V.T38_DECLINED,
-        _SEND,
+        None,
         _C.T38_REFUSED,
-        "The other side answered the call but declined its T.38",
+        "The other side answered the call but declined to do fax over IP (T.38)",
         _R.T38_REFUSED,
         Retry.AUDIO,
     ),
     _row(
         V.NOT_A_FAX,
-        _SEND,
+        None,
         _C.NOT_FAX,
         "The other side answered, but not as a fax: in {answered_for} of audio it never switched to T.38",
         _R.NOT_FAX,
@@ -577,7 +602,7 @@ _CALLING: Final = (
     ),
     _row(
         V.SERVER_OVERLOADED,
-        _SEND,
+        None,
         _C.NETWORK,
         "The other side has no room for the call at the moment",
         _R.NETWORK,
@@ -587,7 +612,7 @@ _CALLING: Final = (
     ),
     _row(
         V.SERVER_FAILED,
-        _SEND,
+        None,
         _C.NETWORK,
         "A server on the way failed",
         _R.NETWORK,
@@ -597,7 +622,7 @@ _CALLING: Final = (
     ),
     _row(
         V.CALL_LOST_ITS_WAY,
-        _SEND,
+        None,
         _C.NETWORK,
         "The call did not find its way to the other side",
         _R.NETWORK,
@@ -607,7 +632,7 @@ _CALLING: Final = (
     ),
     _row(
         V.SIP_SILENT,
-        _SEND,
+        None,
         _C.NETWORK,
         "Nothing answered at the other address",
         _R.NETWORK,
@@ -617,7 +642,7 @@ _CALLING: Final = (
     ),
     _row(
         V.HUNG_UP_BEFORE_FAX,
-        _SEND,
+        None,
         _C.PEER_HUNG_UP,
         "The other side hung up before the fax began",
         _R.CALLDROPPED,
@@ -626,10 +651,10 @@ _CALLING: Final = (
     ),
 )
 
-_CALLED: Final = (
+_CALLED: Final = _called(
     _row(
         V.REFUSED_BUSY,
-        _TAKE,
+        None,
         (_C.BUSY, _C.REJECTED),
         "This side refused the call because it is busy",
         _R.BUSY,
@@ -639,7 +664,7 @@ _CALLED: Final = (
     ),
     _row(
         V.REFUSED_UNANSWERED,
-        _TAKE,
+        None,
         (_C.NO_ANSWER, _C.REJECTED),
         "This side refused the call because nobody here took it",
         _R.NO_ANSWER,
@@ -649,9 +674,9 @@ _CALLED: Final = (
     ),
     _row(
         V.OFFER_UNUSABLE,
-        _TAKE,
+        None,
         _C.REJECTED,
-        "This side refused the call because nothing it offers can be used",
+        "This side refused the call because nothing that the caller offers can be used",
         _R.REJECTED,
         Retry.NEVER,
         _status(400, 415, 488, 606),
@@ -659,7 +684,7 @@ _CALLED: Final = (
     ),
     _row(
         V.REFUSED_HERE,
-        _TAKE,
+        None,
         (_C.REJECTED, _C.BUSY, _C.NO_ANSWER, _C.BAD_ADDRESS),
         "This side refused the call",
         _R.REJECTED,
@@ -668,7 +693,7 @@ _CALLED: Final = (
     ),
     _row(
         V.NO_LINE_FOR_CALL,
-        _TAKE,
+        None,
         _C.LINE_UNAVAILABLE,
         "The call was refused because no line of this side was free",
         _R.NO_LINE,
@@ -677,9 +702,9 @@ _CALLED: Final = (
     ),
     _row(
         V.CALLER_REFUSED_SWITCH,
-        _TAKE,
+        None,
         _C.T38_REFUSED,
-        "The caller's side refused to switch to T.38",
+        "The caller's side refused to switch to fax over IP (T.38)",
         _R.T38_REFUSED,
         Retry.LATER,
         proofs=("sip", "seen"),
@@ -687,16 +712,16 @@ _CALLED: Final = (
     ),
     _row(
         V.CALLER_NOT_A_FAX,
-        _TAKE,
+        None,
         _C.NOT_FAX,
-        "The caller is not a fax, or cannot do T.38: in {answered_for} of audio nothing switched to it",
+        "The caller is not a fax, or cannot do fax over IP: in {answered_for} of audio nothing switched to T.38",
         _R.NOT_FAX,
         Retry.LATER,
         proofs=(),
     ),
     _row(
         V.CALLER_GAVE_UP,
-        _TAKE,
+        None,
         _C.PEER_HUNG_UP,
         "The caller gave up before this side had answered",
         _R.CALLDROPPED,
@@ -705,7 +730,7 @@ _CALLED: Final = (
     ),
     _row(
         V.CALLER_HUNG_UP_BEFORE_FAX,
-        _TAKE,
+        None,
         _C.PEER_HUNG_UP,
         "The caller hung up before the fax began",
         _R.CALLDROPPED,
@@ -731,7 +756,7 @@ _DIALOG: Final = (
         "The network lost the call {step}",
         _R.NETWORK,
         Retry.NOW,
-        proofs=("seen", "silence"),
+        proofs=("seen", "silence", "rows", "gone"),
     ),
 )
 
@@ -743,13 +768,13 @@ _POLLING: Final = (
         "The other machine has no document that could be polled",
         _R.TX_INCAPABLE,
         Retry.LATER,
-        lambda _, course: course.frames_in.get("DIS", 0) > 0,
+        _never_polled,
         proofs=(),
     ),
     _row(
         V.POLL_REFUSED,
         _TAKE,
-        _C.PEER_DISCONNECTED,
+        _C.REJECTED,
         "The other machine refused to be polled: it ended the fax (DCN) instead of sending its document",
         _R.NOPOLL,
         Retry.NEVER,
@@ -765,12 +790,12 @@ _POLLING: Final = (
         _R.TX_PHBDEAD,
         Retry.LATER,
         _all(_phase(Phase.IDENTIFY), _said("DTC")),
-        proofs=("seen", "silence"),
+        proofs=("said", "heard", "silence"),
     ),
     _row(
         V.POLL_NOT_ALLOWED,
-        None,
-        _C.INCOMPATIBLE,
+        _TAKE,
+        _C.REJECTED,
         "The caller wanted to poll a document of this side and did not give what it takes to get it",
         _R.IDENT_UNACCEPTABLE,
         Retry.NEVER,
@@ -897,7 +922,7 @@ _PHASE_B_RECEIVING: Final = (
         V.CALLER_NO_PACKETS,
         _TAKE,
         _C.T1_EXPIRED,
-        "The call was up, but no T.38 packet of the caller ever came",
+        "The call was up, but no T.38 packet of the sending machine ever came",
         _R.T0_EXPIRED,
         Retry.LATER,
         _without_packets,
@@ -920,18 +945,18 @@ _PHASE_B_RECEIVING: Final = (
         V.CALLER_NO_SIGNAL,
         _TAKE,
         _C.T1_EXPIRED,
-        "The caller never said how it wants to send (DCS): packets came, but no fax command in them",
+        "The sending machine never said how it wants to send (DCS): packets came, but no fax signal in them",
         _R.T1_EXPIRED,
         Retry.LATER,
         _without_frames,
         proofs=("packets", "waited"),
-        hint="Perhaps somebody called by telephone.",
+        hint="Perhaps a telephone is at the other end.",
     ),
     _row(
         V.CALLER_NO_DCS,
         _TAKE,
         _C.T1_EXPIRED,
-        "The caller never said how it wants to send (DCS)",
+        "The sending machine never said how it wants to send (DCS)",
         _R.RX_T2EXP,
         Retry.LATER,
         lambda outcome, course: not _dcs_came(outcome, course),
@@ -991,7 +1016,7 @@ _PHASE_B_RECEIVING: Final = (
         V.CALLER_HUNG_UP_IN_TRAINING,
         _TAKE,
         _C.PEER_HUNG_UP,
-        "The caller hung up while the machines were getting ready for the first page",
+        "The other side hung up while the machines were getting ready for the first page",
         _R.CALLDROPPED,
         Retry.LATER,
         lambda outcome, course: outcome.phase is Phase.IDENTIFY and not _after_pages(outcome, course),
@@ -1008,7 +1033,18 @@ _PAGES_SENDING: Final = (
         _R.TX_BADPG,
         _by_line(Retry.NOW),
         _phase(Phase.MESSAGE),
-        proofs=("repeats", "lost"),
+        proofs=("gone", "repeats", "lost"),
+    ),
+    _row(
+        V.OPERATOR_WANTED,
+        _SEND,
+        _C.PEER_DISCONNECTED,
+        "The other machine asked for an operator and wanted no more of the fax (PID) instead of confirming page {page}",
+        _R.TX_INVALRSP,
+        Retry.LATER,
+        _heard_last("PID"),
+        proofs=("said",),
+        hint="Ask at the other end what is wrong.",
     ),
     _row(
         V.DCN_AFTER_PAGE,
@@ -1017,7 +1053,7 @@ _PAGES_SENDING: Final = (
         "The other machine ended the fax (DCN) instead of confirming page {page}",
         _R.TX_BADPG,
         _by_line(Retry.LATER),
-        proofs=("said", "repeats", "lost"),
+        proofs=("waits", "said", "repeats", "lost"),
     ),
     _row(
         V.HUNG_UP_IN_PAGE,
@@ -1027,7 +1063,7 @@ _PAGES_SENDING: Final = (
         _R.CALLDROPPED,
         _by_line(Retry.NOW),
         _phase(Phase.MESSAGE),
-        proofs=("seen", "silence", "lost"),
+        proofs=("seen", "gone", "silence", "lost"),
     ),
     _row(
         V.HUNG_UP_AFTER_PAGE,
@@ -1036,7 +1072,7 @@ _PAGES_SENDING: Final = (
         "The other side hung up instead of confirming page {page}",
         _R.CALLDROPPED,
         _by_line(Retry.NOW),
-        proofs=("seen", "said", "silence", "lost"),
+        proofs=("seen", "waits", "said", "silence", "lost"),
     ),
     _row(
         V.RATE_CHANGE_UNANSWERED,
@@ -1088,13 +1124,23 @@ _PAGES_SENDING: Final = (
         proofs=("said", "silence", "lost"),
     ),
     _row(
+        V.PAGE_PASSED_OVER,
+        _SEND,
+        _C.PAGE_REFUSED,
+        "Not all of the fax arrived well: the other machine refused some of it (RTN), and the fax went on without that",
+        _R.TX_INVALRSP,
+        _slower,
+        _phase(Phase.RELEASE),
+        proofs=("seen", "rates", "lost"),
+    ),
+    _row(
         V.PAGE_REFUSED,
         _SEND,
         _C.PAGE_REFUSED,
-        "The other machine refused page {page} again and again (RTN)",
+        "The other machine did not accept page {page} as it arrived (RTN)",
         _R.TX_INVALRSP,
         _slower,
-        proofs=("repeats", "rates", "lost"),
+        proofs=("refusals", "rates", "lost"),
     ),
     _row(
         V.CORRECTION_FAILED,
@@ -1109,11 +1155,11 @@ _PAGES_SENDING: Final = (
         V.LAST_PAGE_HUNG_UP,
         _SEND,
         _C.UNCERTAIN,
-        "The other side hung up instead of confirming page {page}, the last one; it may have the whole fax",
+        "The call ended before page {page}, the last one, was confirmed; the other machine may have the whole fax",
         _R.UNCERTAIN,
         Retry.NEVER,
-        lambda _, course: not course.frames_in.get("DCN") and course.said_times < 3,
-        proofs=("said",),
+        _peer_ended,
+        proofs=("seen", "waits", "said"),
         hint=_ASK_FIRST,
     ),
     _row(
@@ -1124,7 +1170,19 @@ _PAGES_SENDING: Final = (
         _R.UNCERTAIN,
         Retry.NEVER,
         lambda _, course: course.frames_in.get("DCN", 0) > 0,
-        proofs=("said",),
+        proofs=("waits", "said"),
+        hint=_ASK_FIRST,
+    ),
+    _row(
+        V.LAST_PAGE_NEVER_READY,
+        _SEND,
+        _C.UNCERTAIN,
+        "The other machine asked to wait after page {page}, the last one (RNR), and never became ready; "
+        "it may have the whole fax",
+        _R.TX_T5EXP,
+        Retry.NEVER,
+        _heard_last("RNR"),
+        proofs=("waits", "silence"),
         hint=_ASK_FIRST,
     ),
     _row(
@@ -1134,7 +1192,7 @@ _PAGES_SENDING: Final = (
         "The other machine never confirmed page {page}, the last one; it may have the whole fax",
         _R.UNCERTAIN,
         Retry.NEVER,
-        proofs=("said", "silence"),
+        proofs=("said", "heard", "silence"),
         hint=_ASK_FIRST,
     ),
 )
@@ -1183,7 +1241,7 @@ _PAGES_RECEIVING: Final = (
         V.SENDER_DCN_BETWEEN_PAGES,
         _TAKE,
         _C.PEER_DISCONNECTED,
-        "The other machine ended the fax (DCN) before page {next}, although more was to come",
+        "The other machine ended the fax (DCN) before page {next}, which was still to come",
         _R.RX_DCNPHD,
         _by_line(Retry.NOW),
         proofs=("heard_before", "lost"),
@@ -1212,19 +1270,29 @@ _PAGES_RECEIVING: Final = (
         V.SENDER_HUNG_UP_BETWEEN_PAGES,
         _TAKE,
         _C.PEER_HUNG_UP,
-        "The other side hung up before page {next}, although more was to come",
+        "The other side hung up before page {next}, which was still to come",
         _R.CALLDROPPED,
         _by_line(Retry.NOW),
         proofs=("seen", "silence"),
     ),
     _row(
+        V.PAGE_NOT_REPEATED,
+        _TAKE,
+        _C.PAGE_REFUSED,
+        "Not all of the fax came well: some was too damaged and was refused (RTN), and the sender went on without it",
+        _R.RX_DCNNORTN,
+        _slower,
+        _phase(Phase.RELEASE),
+        proofs=("seen", "lost"),
+    ),
+    _row(
         V.PAGE_TOO_DAMAGED,
         _TAKE,
         _C.PAGE_REFUSED,
-        "Page {next} came too damaged again and again and was refused (RTN)",
+        "Page {page} came too damaged to be accepted",
         _R.RX_DCNNORTN,
         _slower,
-        proofs=("seen", "repeats", "lost"),
+        proofs=("seen", "refusals", "lost"),
     ),
     _row(
         V.CORRECTION_INCOMPLETE,
@@ -1255,6 +1323,7 @@ _THIS_SIDE: Final = (
         "Sending was aborted on this side {step}",
         _R.ABORTED,
         Retry.NEVER,
+        proofs=("seen", "gone"),
         hint="No other try is due.",
     ),
     _row(
@@ -1264,6 +1333,7 @@ _THIS_SIDE: Final = (
         "Receiving was aborted on this side {step}",
         _R.ABORTED,
         Retry.NEVER,
+        proofs=("seen", "rows"),
         hint="No other try is due.",
     ),
     _row(
@@ -1321,6 +1391,7 @@ _THIS_SIDE: Final = (
         "The fax went beyond a limit of this side {step}",
         _R.LIMIT,
         Retry.NEVER,
+        proofs=("seen", "gone"),
         hint="Raise the limit in the settings, or send less at once.",
     ),
     _row(
@@ -1350,9 +1421,9 @@ _REST: Final = (
 
 ROWS: Final[tuple[Row, ...]] = (
     *_SUCCESS,
+    *_POLLING,
     *_CALLING,
     *_CALLED,
-    *_POLLING,
     *_PHASE_B_SENDING,
     *_PHASE_B_RECEIVING,
     *_PAGES_SENDING,
@@ -1384,8 +1455,9 @@ ALONE: Final[dict[V, tuple[str, T30Result, str]]] = {
 
 def row_of(outcome: Outcome, course: Course, *, sending: bool) -> Row:
     """The first row that fits."""
+    calling = sending if course.calling is None else course.calling
     for row in ROWS:
-        if row.sending is not None and row.sending is not sending:
+        if row.sending not in (None, sending) or row.calling not in (None, calling):
             continue
         if row.causes and outcome.cause not in row.causes:
             continue

@@ -45,11 +45,11 @@ Twist = Callable[["Play", Transmission], Sequence[Transmission]]
 """What becomes of a burst that the peer is about to send."""
 
 
-def a_page(rows: int) -> bytes:
-    """Rows with enough on them that a page takes a few seconds."""
-    dice = random.Random(3)
-    kinds = [dice.randbytes(WIDTH // 8) for _ in range(4)]
-    return b"".join(kinds[number // 4 % 4] for number in range(rows))
+def a_page(rows: int, number: int) -> bytes:
+    """Rows with enough on them that a page takes a few seconds, and other rows on each page."""
+    dice = random.Random(2 + number)
+    kinds = [dice.randbytes(WIDTH // 8) for _ in range(12)]
+    return b"".join(kinds[row // 4 % 12] for row in range(rows))
 
 
 def names(order: Transmission) -> tuple[str, ...]:
@@ -93,7 +93,6 @@ class Play:
         self._sent = {"in": 0, "out": 0}
         formats = self.formats or (Resolution.FINE,) * self.pages
         self._info = tuple(t30.PageInfo(WIDTH, self.rows, resolution) for resolution in formats)
-        self._raster = a_page(self.rows)
         self.line: T38Line | None = None
         self.engine: T30Engine | None = None
         self._log = Journal(self.journal, clock=lambda: self.now, call="test", wall=lambda: 1.7e9 + self.now)
@@ -237,7 +236,7 @@ class Play:
                 if why:
                     self.order(t30.PageUnavailable(number, why))
                 else:
-                    self.order(t30.PageCoded(number, self._code(agreement)))
+                    self.order(t30.PageCoded(number, self._code(number, agreement)))
             case t30.PageReceived(number=number, complete=True):
                 after, why = self.store(number)
                 answer = t30.PageLost(number, why) if why else t30.PageKept(number)
@@ -257,8 +256,8 @@ class Play:
             self._log.note("counters", **line.counters.as_facts(), silent=silent, done=course.done, total=course.total)
         self._log.note("outcome", **facts_of(outcome))
 
-    def _code(self, agreement: Agreement) -> bytes:
-        return code_page(self._raster, WIDTH, self.rows, agreement.resolution, agreement)
+    def _code(self, number: int, agreement: Agreement) -> bytes:
+        return code_page(a_page(self.rows, number), WIDTH, self.rows, agreement.resolution, agreement)
 
     def _answer(self, order: legs.SipOrder) -> None:
         if self.answers(self, order):
@@ -322,7 +321,7 @@ class Play:
         if engine is None:
             return
         if isinstance(event, t30.PageNeeded):
-            engine.command(t30.PageCoded(event.number, self._code(event.agreement)), self.now)
+            engine.command(t30.PageCoded(event.number, self._code(event.number, event.agreement)), self.now)
         elif isinstance(event, t30.PageReceived) and event.complete:
             engine.command(t30.PageKept(event.number), self.now)
 

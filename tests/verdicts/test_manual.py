@@ -20,10 +20,11 @@ def table(title: str) -> list[list[str]]:
 
 def test_every_verdict_is_described_in_its_order() -> None:
     ways = {True: "sending", False: "receiving", None: "both"}
+    ends = {True: "calling", False: "called"}
     expected = [
         [
             f"`{row.name}`",
-            ways[row.sending],
+            ways[row.sending] if row.calling is None else ends[row.calling],
             ", ".join(f"`{cause}`" for cause in sorted(row.causes)) or "any",
             row.sentence,
             str(int(row.result)),

@@ -17,13 +17,16 @@ from vfax.codecs.frames import Fcf, Frame
 from vfax.course import Course, Said, course_of
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import DocumentError
-from vfax.journal import Entry, read_journal
-from vfax.leg import Answer, CallerOffer, Invite, LegOptions, Offer
+from vfax.journal import Entry, Journal, facts_of, read_journal
+from vfax.leg import Answer, CallerOffer, Finished, Invite, LegEvent, LegOptions, Offer
 from vfax.outcome import Cause, Outcome, Phase, Retry, T30Result
+from vfax.record import CallRecord, Packets, RecordOptions, Terms
 from vfax.signals import FrameReceived, Modem, SendEcm, SendFrames, SendImage, SendTraining
+from vfax.simulate import Plane, Side, SimulatedPage, Simulation, Watcher
 from vfax.t30 import values as t30
-from vfax.t30.options import Limits, T30Options, Timers
+from vfax.t30.options import AfterRtn, Limits, T30Options, Timers
 from vfax.transports.parameters import T38Parameters
+from vfax.transports.simnet import BadLine
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.negotiation import MediaKind, MediaSession
 from vfax.transports.udp import format_address
@@ -156,6 +159,16 @@ def damage(play: "Play", order: object) -> object:
     return (order,)
 
 
+def damage_first(play: "Play", order: object) -> object:
+    """Some of the peer's first page becomes noise."""
+    if not isinstance(order, SendImage) or play.leg.course.page:
+        return (order,)
+    data = bytearray(order.data)
+    for place in range(1000, len(data), 2000):
+        data[place : place + 200] = b"\x5a\xc3" * 100
+    return (replace(order, data=bytes(data)),)
+
+
 def bad_training(_: "Play", order: object) -> object:
     """The peer's training is cut to almost nothing."""
     return (replace(order, octets=20),) if isinstance(order, SendTraining) else (order,)
@@ -226,13 +239,13 @@ def gives_up_a_frame(_: "Play", order: object) -> object:
     return (replace(order, frames=tuple(one for one in order.frames if one[2:4] != bytes((Fcf.FCD.value, 0)))),)
 
 
-def not_ready(stage: "Stage") -> "Play":
+def not_ready(stage: "Stage", pages: int = 2) -> "Play":
     """RNR to everything."""
 
     def twist(_: "Play", order: object) -> object:
         return (stage.frame(Fcf.RNR),) if "MCF" in stage.names(order) else (order,)
 
-    return stage.play(True, pages=2, twist=twist)
+    return stage.play(True, pages=pages, twist=twist)
 
 
 SCENES: Final[dict[V, Scene]] = {
@@ -389,6 +402,14 @@ SCENES[V.NEXT_DOCUMENT_UNANSWERED] = lambda stage: stage.play(
 SCENES[V.SILENT_BETWEEN_PAGES] = lambda stage: stage.play(
     False, formats=TWO_KINDS, twist=stage.vanish_at("DCS", after=1)
 )
+SCENES[V.LAST_PAGE_NEVER_READY] = lambda stage: not_ready(stage, pages=1)
+SCENES[V.OPERATOR_WANTED] = lambda stage: stage.play(True, pages=2, twist=stage.instead("MCF", stage.frame(Fcf.PID)))
+SCENES[V.PAGE_PASSED_OVER] = lambda stage: stage.play(
+    True, pages=2, theirs=replace(PLAIN, rtn_from=0.0, rtn_limit=99), options=fax(after_rtn=AfterRtn.GO_ON)
+)
+SCENES[V.PAGE_NOT_REPEATED] = lambda stage: stage.play(
+    False, pages=2, rows=200, theirs=replace(PLAIN, after_rtn=AfterRtn.GO_ON), twist=damage_first
+)
 SCENES[V.ABORTED_BEFORE_FAX] = lambda stage: aborted_soon(stage)
 
 
@@ -498,20 +519,121 @@ def test_what_happens_around_a_call_has_its_verdict(name: V) -> None:
     assert explain(Outcome(cause=cause, phase=phase), Course(), sending=sending, evidence="why").verdict == name
 
 
-POLLS: Final[dict[V, tuple[Cause, bool, Course]]] = {
-    V.NOTHING_TO_POLL: (Cause.INCOMPATIBLE, False, Course(frames_in={"DIS": 1})),
-    V.POLL_REFUSED: (Cause.PEER_DISCONNECTED, False, Course(said=Said("DTC", "", 3.0))),
-    V.POLL_UNANSWERED: (Cause.NO_RESPONSE, False, Course(said=Said("DTC", "", 3.0))),
-    V.POLL_NOT_ALLOWED: (Cause.INCOMPATIBLE, True, Course(frames_in={"DTC": 1})),
-}
-"""What comes of polling; the frames are those of tests/t30/test_polling.py."""
+# --- polling: two legs, virtual time ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", POLLS)
-def test_what_comes_of_polling_has_its_verdict(name: V) -> None:
-    cause, sending, course = POLLS[name]
-    outcome = Outcome(cause=cause, phase=Phase.IDENTIFY)
-    assert explain(outcome, course, sending=sending).verdict == name
+class Journals(Watcher):
+    """Both sides' journals, written as a call writes them."""
+
+    def __init__(self, folder: Path, options: dict[Side, LegOptions]) -> None:
+        self.now = 0.0
+        self.logs = {
+            side: Journal(folder / f"{side}.jsonl", clock=lambda: self.now, call=side, wall=lambda: 1.7e9)
+            for side in Side
+        }
+        self.records: dict[Side, CallRecord] = {}
+        for side, log in self.logs.items():
+            log.note("call", direction="out" if side is Side.CALLER else "in", polls=side is Side.CALLER)
+            terms = Terms(options=options[side], called=side is Side.CALLED)
+            self.records[side] = CallRecord(log, terms, RecordOptions(packets=Packets.OFF))
+
+    def event(self, side: Side, event: LegEvent, now: float) -> None:
+        self.now = now
+        self.records[side].event(event, now)
+        if isinstance(event, Finished):
+            self.logs[side].note("outcome", **facts_of(event.outcome))
+
+
+class Deaf(BadLine):
+    """A perfect road until it is cut."""
+
+    cut = False
+
+    def send(self, datagram: bytes, now: float) -> None:
+        if not self.cut:
+            super().send(datagram, now)
+
+
+PAGE: Final = SimulatedPage(1728, 8, Resolution.FINE, bytes(8 * 216))
+KEPT_UNDER: Final = t30.Addressing(poll_address="22", poll_password="4711")
+
+
+def polled(
+    folder: Path, *, pages: int = 1, asking: t30.Addressing = KEPT_UNDER, cut: bool = False, **options: LegOptions
+) -> tuple[Outcome, Outcome]:
+    """One call that polls: what caller and called say, live and by their journals. `cut`: DTC is the last heard."""
+    both = {side: options.get(side.value, LegOptions()) for side in Side}
+    journals = Journals(folder, both)
+    roads: dict[tuple[Side, Plane], Deaf] = {}
+
+    def road(side: Side, plane: Plane, dice: Any) -> Deaf:
+        return roads.setdefault((side, plane), Deaf(dice, delay=0.02))
+
+    world = Simulation(
+        [PAGE] * pages,
+        seed=1,
+        polled=True,
+        addressing=KEPT_UNDER,
+        asking=asking,
+        roads=road,
+        watch=journals,
+        calling=both[Side.CALLER],
+        called=both[Side.CALLED],
+    )
+    if cut:
+        world.at(5.2, lambda: setattr(roads[Side.CALLER, Plane.MEDIA], "cut", True))
+    fax = world.run()
+    assert fax.received is not None
+    for log in journals.logs.values():
+        log.close()
+    for side, outcome in ((Side.CALLER, fax.sent), (Side.CALLED, fax.received)):
+        assert judge(read_journal(folder / f"{side}.jsonl")).name == outcome.verdict
+    return fax.sent, fax.received
+
+
+def test_a_document_that_is_polled_was_received_by_the_caller_and_delivered_by_the_called(tmp_path: Path) -> None:
+    caller, called = polled(tmp_path, pages=2)
+    assert (caller.verdict, called.verdict) == (V.RECEIVED, V.DELIVERED)
+
+
+def test_polling_a_machine_without_a_document(tmp_path: Path) -> None:
+    caller, called = polled(tmp_path, pages=0)
+    assert (caller.verdict, called.verdict) == (V.NOTHING_TO_POLL, V.CALLER_DCN)
+
+
+def test_polling_with_another_password_is_refused(tmp_path: Path) -> None:
+    caller, called = polled(tmp_path, asking=t30.Addressing(poll_address="22", poll_password="1"))
+    assert (caller.verdict, called.verdict) == (V.POLL_REFUSED, V.POLL_NOT_ALLOWED)
+    assert "another password (PWD)" in called.sentence
+
+
+def test_polling_a_machine_that_hears_no_dtc(tmp_path: Path) -> None:
+    caller, _ = polled(tmp_path, cut=True)
+    assert caller.verdict == V.POLL_UNANSWERED
+    assert "DTC was said 3 times" in caller.sentence
+
+
+def test_a_polled_machine_whose_mode_the_caller_lacks_says_so_and_nothing_of_passwords(tmp_path: Path) -> None:
+    fast_only = fax(modems=frozenset({Modem.V17_14400}), min_rate_bps=14400)
+    _, called = polled(tmp_path, called=fast_only, caller=fax(max_rate_bps=4800))
+    assert called.verdict == V.NO_COMMON_MODE
+
+
+async def test_who_polls_and_finds_a_busy_machine_is_not_told_that_this_side_is_busy(tmp_path: Path) -> None:
+    options = EndpointOptions(listen=("127.0.0.1", 0), journal=tmp_path)
+    called, caller = Endpoint(options), Endpoint(options)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(called.run, lambda arrived: arrived.refuse(486))
+        await nursery.start(caller.run, lambda arrived: None)
+        request = call.PollRequest(destination=f"sip:1@{format_address(called.address)}", local_id="", caller_name="")
+        outcome = await caller.outbound().poll(request, tmp_path / "polled.tif", publish=lambda event: None)
+        nursery.cancel_scope.cancel()
+    assert (outcome.verdict, outcome.sending) == (V.BUSY, False)
+    assert "nothing was received" in outcome.sentence
+    assert {one.name for one in judged(tmp_path)} == {V.BUSY, V.REFUSED_BUSY}
+
+
+POLLS: Final = {V.NOTHING_TO_POLL, V.POLL_REFUSED, V.POLL_UNANSWERED, V.POLL_NOT_ALLOWED}
 
 
 def test_every_result_is_some_verdicts() -> None:
@@ -529,7 +651,7 @@ OTHERS: Final = {
 
 
 def test_every_verdict_is_reached_by_a_test() -> None:
-    assert set(SCENES) | set(POLLS) | set(BY_TABLE) | OTHERS | set(ALONE) == set(V)
+    assert set(SCENES) | POLLS | set(BY_TABLE) | OTHERS | set(ALONE) == set(V)
 
 
 def test_no_two_verdicts_say_the_same() -> None:
@@ -626,3 +748,75 @@ def test_only_the_last_page_leaves_a_fax_uncertain(ecm: bool, pages: int, stage:
     if pages > 1:
         first = stage.play(True, pages=pages, options=fax(ecm=ecm), twist=stage.vanish_at("MCF")).run()
         assert (first.cause, first.retry) == (Cause.NO_RESPONSE, Retry.NOW)
+
+
+# --- what a sentence must not get wrong -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("pages", [1, 2])
+def test_a_receiver_that_is_never_ready_did_not_hang_up(pages: int, stage: "Stage") -> None:
+    outcome = not_ready(stage, pages).run()
+    assert outcome.t30_result == T30Result.TX_T5EXP
+    assert "asked to wait" in outcome.sentence
+    assert "hung up" not in outcome.sentence
+    assert "RNR came" in outcome.sentence
+
+
+def test_a_page_that_was_refused_is_named_although_another_was_the_last(stage: "Stage") -> None:
+    outcome = SCENES[V.PAGE_NOT_REPEATED](stage).run()
+    assert (outcome.cause, outcome.pages_confirmed) == (Cause.PAGE_REFUSED, 1)
+    assert "page 1 was refused" in outcome.sentence
+    assert "page 2 is complete, page 1 is kept incomplete" in outcome.sentence
+
+
+def test_silence_of_the_other_machine_counts_from_our_question(stage: "Stage") -> None:
+    outcome = stage.play(True, pages=2, rows=400, twist=stage.vanish_at("MCF")).run()
+    silent = int(outcome.sentence.split("no T.38 packet for ")[1].split()[0])
+    assert silent <= 20, outcome.sentence  # three times T4, and no word of the page before
+
+
+def test_a_sender_that_is_cut_off_says_how_far_its_page_was(stage: "Stage") -> None:
+    for scene in (SCENES[V.HUNG_UP_IN_PAGE], SCENES[V.SENDING_ABORTED], SCENES[V.DIALOG_LOST_IN_FAX]):
+        outcome = scene(stage).run()
+        assert " octets had gone" in outcome.sentence, outcome.sentence
+
+
+def test_a_page_that_the_store_lost_is_not_said_to_be_kept(stage: "Stage") -> None:
+    outcome = SCENES[V.PAGE_NOT_STORED](stage).run()
+    assert (outcome.pages_confirmed, outcome.pages_partial) == (1, 0)
+    assert "incomplete" not in outcome.sentence
+    assert outcome.sentence.count("could not be stored") == 1
+
+
+def test_a_page_that_came_whole_and_was_not_confirmed_is_not_called_incomplete(stage: "Stage") -> None:
+    outcome = SCENES[V.STORE_TOO_SLOW](stage).run()
+    assert "no page is complete, 1 page came without being confirmed" in outcome.sentence
+
+
+def test_a_fax_that_went_on_from_a_later_page_names_the_pages_of_this_call() -> None:
+    course = Course(first=3, confirmed=[3, 4])
+    assert (
+        "confirmed pages 3-4."
+        in explain(Outcome(cause=Cause.COMPLETE, pages_confirmed=2), course, sending=True).sentence
+    )
+    course = Course(first=3)
+    lost = explain(Outcome(cause=Cause.PEER_HUNG_UP, phase=Phase.IDENTIFY), course, sending=True)
+    assert "getting ready for page 3" in lost.sentence
+
+
+def test_a_journal_that_claims_any_number_of_pages_costs_nothing() -> None:
+    said = judge([Entry("", 0.0, "outcome", {"cause": "no-carrier", "phase": "message", "pages_confirmed": 1 << 31})])
+    assert said.outcome.pages_confirmed == 1 << 31
+    assert len(said.sentence) < 500
+
+
+def test_a_journal_of_a_sender_that_was_cut_off_speaks_of_sending(stage: "Stage", tmp_path: Path) -> None:
+    stage.play(True, pages=2).run()
+    path = tmp_path / "call.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    place = next(number for number, line in enumerate(lines) if b'"counters"' in line)
+    path.write_bytes(b"".join(lines[:place]))
+    said = judge(read_journal(path))
+    assert "pages 1-2 were confirmed" in said.sentence
+    assert "no T.38 packets" not in said.evidence
+    assert any(one.endswith(" T.38 packets") for one in said.evidence)

@@ -111,7 +111,7 @@ class Sender(Negotiation):
         self._failed[number - 1] = why
         self._needed.pop(number - 1, None)
         if number - 1 <= self._index:
-            self._evidence = f"page {number} cannot be sent: {why}"
+            self._evidence = why
             self._advance(Line.PAGE_UNAVAILABLE)
 
     # --- phase C ----------------------------------------------------------------------------------
