@@ -30,6 +30,8 @@ TILE: Final = 16
 DITHERED_SHARE: Final = (
     0.4  # pixels of a tile that differ from their neighbour: text has a quarter, a dithered grey half
 )
+DARK_INK: Final = 0.6  # share of a tile that is black: more than text ever has
+DARK_SHARE: Final = 0.1  # then so few will do, for what is lost there is the white: a dark grey, or white print
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +110,22 @@ def _bands(raster: bytes, width_px: int, rows: int, new_width: int, new_rows: in
 
 
 def _dithered_parts(pixels: Image.Image) -> Image.Image:
-    """Where pixels change all the time, across and down: one pixel for each tile; smaller spots are small print."""
+    """Where pixels change all the time, across and down, or some do and most are black: one pixel for each tile.
+
+    Smaller spots are small print.
+    """
     changes = [ImageChops.difference(pixels, ImageChops.offset(pixels, *step)) for step in ((1, 0), (0, 1))]
     across, down = (each.reduce(TILE) for each in changes)
-    level = int(255 * DITHERED_SHARE)
-    dithered = ImageChops.darker(across, down).point([0] * level + [255] * (256 - level), "1").convert("L")
+    changing = ImageChops.darker(across, down)
+    dark = ImageChops.darker(_from(changing, DARK_SHARE), _from(pixels.reduce(TILE), DARK_INK))
+    dithered = ImageChops.lighter(_from(changing, DITHERED_SHARE), dark)
     return dithered.filter(ImageFilter.MinFilter(3)).filter(ImageFilter.MaxFilter(3)).convert("1")
+
+
+def _from(grey: Image.Image, share: float) -> Image.Image:
+    """White where the picture has that share of white at least, black elsewhere."""
+    level = int(255 * share)
+    return grey.point([0] * level + [255] * (256 - level))
 
 
 def _line_level(across: float, down: float) -> int:
