@@ -118,11 +118,12 @@ def test_no_stretch_of_page_data_survives(seed: int) -> None:
         assert not any(page[at : at + 10] in left for at in range(391))
 
 
-def test_a_loss_stays_one_where_the_peer_sends_empty_ifps_too() -> None:
+@pytest.mark.parametrize("hole", [None, b"\xc0\x01"])  # a datagram that never came, an IFP that cannot be read
+def test_a_loss_stays_one_where_the_peer_sends_empty_ifps_too(hole: bytes | None) -> None:
     eraser, line = PageEraser(), T38Line(T38Parameters(), now=0.0)
-    stream = [TRAINING, b"", ecm(FCD[:12]), ecm(FCD[12:]), FRAME_END]
+    stream = [TRAINING, b"", ecm(FCD[:12]), hole, FRAME_END]
     for number, one in enumerate(stream):
-        if number != 3:
+        if one is not None:
             line.receive(eraser.erase(Packet(number, one).encode()), 0.1)
     heard = line.take_signals()
     assert FrameDamaged(Modem.V17_14400) in heard
