@@ -159,16 +159,6 @@ def test_text_stays_where_and_as_black_as_it_was() -> None:
     assert after.getbbox() == pytest.approx(small.point([0] * 60 + [255] * 196).getbbox(), abs=1)
 
 
-def test_white_print_on_black_can_still_be_read() -> None:
-    image, draw = canvas(2592, 300)
-    draw.rectangle((0, 0, 2592, 300), fill=255)
-    draw.text((40, 40), "small print in a black bar 0123456789", fill=0, font=ImageFont.load_default(36))
-    whites = image.point([255] * 128 + [0] * 128).crop((0, 0, 2592, 160))
-    after = picture(scale(ink(image.point([0] * 128 + [255] * 128)), 2592, 300, 1728, 150), 1728, 150)
-    share = after.crop((0, 0, 1728, 80)).histogram()[0] / (1728 * 80)
-    assert share > 0.6 * whites.histogram()[255] / (2592 * 160)
-
-
 @pytest.mark.parametrize("grey", [0.06, 0.35, 0.5, 0.65, 0.8, 0.9])
 @pytest.mark.parametrize(("new", "old"), [(1, 2), (2, 3), (3, 4), (1, 3)])
 def test_a_dithered_grey_stays_as_grey(grey: float, new: int, old: int) -> None:

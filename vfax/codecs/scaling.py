@@ -31,7 +31,7 @@ DITHERED_SHARE: Final = (
     0.4  # pixels of a tile that differ from their neighbour: text has a quarter, a dithered grey half
 )
 DARK_INK: Final = 0.6  # share of a tile that is black: more than text ever has
-DARK_SHARE: Final = 0.1  # then so few will do, for what is lost there is the white: a dark grey, or white print
+DARK_SHARE: Final = 0.1  # then so few will do, for what is lost there is the white of a dark grey
 
 
 @dataclass(frozen=True, slots=True)
