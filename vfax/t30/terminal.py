@@ -125,7 +125,8 @@ class Terminal(Turns):
 
     def next_timeout(self) -> float:
         """When `handle_timeout` wants to be called; math.inf when nothing is pending."""
-        return min(self._due.values(), default=math.inf)
+        due = self._due
+        return min(due.values()) if due else math.inf
 
     # --- what receiver and sender add -------------------------------------------------------------
 

@@ -166,7 +166,9 @@ class T38Line:
 
     def next_timeout(self) -> float:
         """When handle_timeout is due."""
-        return min(self._ear.deadline, self._voice.next_timeout(self._free_at()))
+        ear = self._ear
+        due = self._voice.next_timeout(math.inf if ear.modem is not None else ear.ended_at)
+        return due if due < ear.deadline else ear.deadline
 
     @property
     def is_stream(self) -> bool:

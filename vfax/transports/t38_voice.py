@@ -131,7 +131,8 @@ class Voice:
         step = self._step
         if step is not None:
             due = self._base + step[0] * self._pace
-            return due if step[2] == SIGNAL and not self._free else max(due, self._held_until)
+            held = self._held_until
+            return due if due >= held or (step[2] == SIGNAL and not self._free) else held
         if self._queue:
             return self._start_at(free_at)
         return min(self._done_at, self._sent_at + self._wire.options.keep_alive)
@@ -188,7 +189,8 @@ class Voice:
             self._sent_at = now
             self.output.append(wire.sender.send(step[1], wire.image_depth, fitting=True))
         else:
-            self._base += max(0.0, late - wire.options.catch_up)
+            if late > wire.options.catch_up:
+                self._base += late - wire.options.catch_up
             self._send(step[1], 1, self._depth(step[2]), now)
         assert self._steps is not None
         self._step = next(self._steps, None)

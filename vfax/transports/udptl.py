@@ -95,9 +95,11 @@ class Packet:
 
 def _read_entries(datagram: bytes, at: int) -> tuple[bytes, ...]:
     """All entries to the end of the datagram. The count promises; only octets that are there take memory."""
+    size = len(datagram)
+    if at + 1 < size and datagram[at] == 1 and datagram[at + 1] < 0x80 and at + 2 + datagram[at + 1] == size:
+        return (datagram[at + 2 :],)  # a single one in the short form, as in nearly every packet of a page
     count, at = per.read_length(datagram, at)
     entries: list[bytes] = []
-    size = len(datagram)
     for _ in range(count):
         if at < size and datagram[at] < 0x80 and at + datagram[at] < size:  # the short form, without a call
             end = at + 1 + datagram[at]
