@@ -3,8 +3,9 @@
 Owns      commands, options and their help. Not here: what each does (the module of its name), exit codes (exits.py).
 """
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -22,6 +23,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+SWITCH_SECONDS: Final = 0.001
+"""For how long a thread that codes a page may keep the one that paces packets waiting; Python's own 5 ms are heard."""
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings in TOML; see config/vfax.example.toml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -42,6 +46,7 @@ Delay = Annotated[float, typer.Option(min=0.0, max=10.0)]
 
 def main() -> None:
     """Entry point of the console script and of `python -m vfax`."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     app(prog_name="vfax")
 
 
