@@ -31,14 +31,15 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "pcap": BASE | {"transports"},
     "captures": BASE | {"codecs", "transports", "t30", "leg_values", "pcap", "recordings", "replay"},
     "timeline": BASE | {"codecs", "transports", "journal"},
-    "redact": BASE | {"transports", "journal", "pcap", "captures"},
+    "redact": BASE | {"transports", "journal", "pcap", "captures", "record"},
     "capture": BASE | {"pcap", "transports", "journal"},
     "pages": BASE,
     "call": BASE,
     "ports": {"fsp", "errors"},
     "leg_values": BASE | {"transports", "t30"},
     "leg_media": BASE | {"transports", "t30", "leg_values"},
-    "leg": BASE | {"transports", "t30", "verdict", "leg_values", "leg_media", "course"},
+    "leg_core": BASE | {"transports", "t30", "verdict", "leg_values", "leg_media", "course"},
+    "leg": BASE | {"transports", "t30", "verdict", "leg_values", "leg_media", "leg_core"},
     "sheets": BASE | {"codecs", "transports", "t30", "call"},
     "runner": BASE
     | {

@@ -1,9 +1,9 @@
 """One call's own logic: from the offer to the last BYE, pure.
 
-Owns      what to answer and when to switch to T.38, what each event of the dialog means for the fax, the outcome of
-          the call.
-Not here  sockets, clocks, files and threads (runner.py); SIP messages and their timers (transports/sip); SDP
-          (transports/sip/negotiation.py); the media themselves (leg_media.py); the fax itself (t30/).
+Owns      what to answer and when to switch to T.38, what each event of the dialog means for the fax.
+Not here  the state of a call and its end (leg_core.py); sockets, clocks, files and threads (runner.py); SIP messages
+          and their timers (transports/sip); SDP (transports/sip/negotiation.py); the media themselves (leg_media.py);
+          the fax itself (t30/).
 Source    switch-over as deployed: T.38 (09/2010) Annex D; timing of ours is in `LegOptions`.
 
 In: `signal` (SIP events), `receive` (media datagrams), `command` (orders), `handle_timeout`.
@@ -11,14 +11,11 @@ Out: `take_sip`, `take_datagrams`, `take_events`, `next_timeout`.
 """
 
 import math
-from dataclasses import replace
-from enum import Enum, auto
 from typing import Final
 
 from vfax import verdict
-from vfax.course import Course
 from vfax.errors import DecodeError
-from vfax.leg_media import LegMedia
+from vfax.leg_core import LegCore, S
 from vfax.leg_values import (
     Accept,
     AcceptOffer,
@@ -53,12 +50,10 @@ from vfax.transports.sip.negotiation import (
     AudioMedia,
     Declined,
     MediaKind,
-    MediaSession,
     T38Media,
     Unacceptable,
 )
 from vfax.transports.sip.values import Address
-from vfax.transports.t38 import T38Line
 
 __all__ = [
     "Accept",
@@ -88,19 +83,6 @@ __all__ = [
 ]
 
 
-class S(Enum):
-    """Where the leg is: named for what it waits for."""
-
-    IDLE = auto()  # an order: Dial, or Accept for an incoming call
-    AWAIT_ANSWER = auto()
-    AWAIT_ACK = auto()  # audio answered, dialog not confirmed
-    AUDIO = auto()  # the switch-over
-    AWAIT_SWITCH = auto()  # the answer to our re-INVITE
-    REFUSED = auto()  # their offer, after ours was refused
-    FAX = auto()
-    DONE = auto()
-
-
 RINGING: Final = frozenset({180, 181, 182, 183})
 REFUSED_T38: Final = frozenset({415, 488, 606})
 REQUEST_PENDING: Final = 491
@@ -108,93 +90,13 @@ OFFER_AGAIN: Final = 2.0
 """Seconds from an offer of the peer that took the place of ours (RFC 3261 14.1) to our next."""
 
 
-class Leg:
+class Leg(LegCore):
     """One call. `incoming` is the INVITE's event for a called leg, None for a calling one.
 
     A calling leg sends `document` (`pages` is one without addresses, from its first page), or asks for one with
     `poll`; a called leg with a document lets it be polled. `seeds` are (ssrc, sequence, timestamp) of the audio before
     the switch.
     """
-
-    def __init__(
-        self,
-        options: LegOptions,
-        session: MediaSession,
-        *,
-        incoming: sip.IncomingCall | None = None,
-        pages: tuple[t30.PageInfo, ...] = (),
-        document: t30.SendDocument | None = None,
-        poll: t30.Poll | None = None,
-        seeds: tuple[int, int, int] = (0, 0, 0),
-        now: float,
-    ) -> None:
-        self._options = options
-        self._session = session
-        self._incoming = incoming
-        peer_agent = "" if incoming is None else incoming.user_agent
-        self._media = LegMedia(
-            options,
-            called=incoming is not None,
-            pages=pages,
-            document=document,
-            poll=poll,
-            seeds=seeds,
-            peer_agent=peer_agent,
-        )
-        self._state = S.IDLE
-        self._began = now
-        self._deadline = math.inf  # of the state
-        self._give_up_at = math.inf  # of the phase before T.38
-        self._cut_at = math.inf  # of an abort
-        self._why_cut = ""
-        self._refusal: sip.OfferRefused | None = None
-        self.course = Course(calling=incoming is None, first=1 if document is None else max(1, document.first))
-        self._offered_t38 = False
-        self._asked = False  # they asked for our offer; the answer to it comes with the ACK
-        self._sip: list[SipOrder] = []
-        self._events: list[LegEvent] = []
-
-    # --- out -------------------------------------------------------------------------------------
-
-    def take_sip(self) -> list[SipOrder]:
-        """Orders for the SIP agent since last asked."""
-        taken, self._sip = self._sip, []
-        return taken
-
-    def take_events(self) -> list[LegEvent]:
-        """Events since last asked; `Finished` is the last ever."""
-        taken, self._events = self._events, []
-        return taken
-
-    def take_datagrams(self) -> list[tuple[bytes, Address]]:
-        """Media to send since last asked."""
-        return self._media.take_datagrams()
-
-    def next_timeout(self) -> float:
-        """When `handle_timeout` wants to be called; `math.inf` for never."""
-        if self._state is S.DONE:
-            return math.inf
-        return min(self._deadline, self._give_up_at, self._cut_at, self._media.next_timeout())
-
-    @property
-    def line(self) -> T38Line | None:
-        """The T.38 line once it runs; its counters belong into the journal."""
-        return self._media.line
-
-    @property
-    def heard_from(self) -> Address | None:
-        """The one source whose T.38 is heard, once there is one."""
-        return self._media.locked
-
-    @property
-    def strangers(self) -> int:
-        """Datagrams from elsewhere."""
-        return self._media.strangers
-
-    @property
-    def early(self) -> int:
-        """Datagrams that came while no T.38 ran, and audio still in flight."""
-        return self._media.early
 
     # --- in --------------------------------------------------------------------------------------
 
@@ -455,8 +357,6 @@ class Leg:
         self._state = S.REFUSED
         self._deadline = now + self._options.refused_grace
 
-    # --- ending ----------------------------------------------------------------------------------
-
     def _state_timeout(self, now: float) -> None:
         match self._state:
             case S.AUDIO:
@@ -467,94 +367,3 @@ class Leg:
                 self._hang_up_with(Cause.NO_ANSWER, f"no answer within {self._options.answer_limit:.0f} s", now)
             case _:
                 self._deadline = math.inf
-
-    def _give_up(self, now: float) -> None:
-        if self._refusal is None:
-            self._hang_up_with(Cause.NOT_FAX, "no T.38 was agreed while the audio call was up", now)
-        else:
-            self._sip.append(HangUp("T.38 refused"))
-            self._finish_refused(self._refusal, now)
-
-    def _finish_refused(self, refusal: sip.OfferRefused, now: float) -> None:
-        """Our switch-over was refused; the usual advice, an audio call that switches later, is what this call was."""
-        outcome = Outcome(cause=Cause.T38_REFUSED, phase=Phase.CALL, sip_status=refusal.status)
-        self._finish(outcome, now, refusal.reason)
-
-    def _hang_up_with(self, cause: Cause, why: str, now: float, *, status: int | None = None) -> None:
-        self._sip.append(HangUp(why))
-        self._finish(Outcome(cause=cause, phase=Phase.CALL, sip_status=status), now, why)
-
-    def _abort(self, why: str, now: float) -> None:
-        self._cut_at = min(self._cut_at, now + self._options.abort_limit)
-        self._why_cut = why
-        if self._media.is_fax:
-            self._media.order(t30.Abort(why), now)
-            self._tell(now)
-        else:
-            self._cut(why, now)
-
-    def _cut(self, why: str, now: float) -> None:
-        """This side ends the call at once, whatever T.30 still wanted to say."""
-        self._cut_at = min(self._cut_at, now)
-        self._media.order(t30.LineDown(), now)
-        self._tell(now)
-        if self._state is not S.DONE:
-            self._hang_up_with(Cause.ABORTED, why, now)
-
-    def _lose_stream(self, why: str, now: float) -> None:
-        """The road of the fax has ended before its dialog: so does the call."""
-        if self._media.is_fax:
-            self._line_down(Cause.NETWORK, why, now)
-
-    def _line_down(self, cause: Cause, reason: str, now: float) -> None:
-        """The dialog has ended."""
-        if self._media.is_fax:
-            self._media.order(t30.LineDown(), now)
-            self._tell(now, cause, reason)
-        elif self._refusal is not None:
-            self._finish_refused(self._refusal, now)
-        else:
-            self._finish(Outcome(cause=cause, phase=Phase.CALL), now, reason)
-
-    def _tell(self, now: float, down: Cause = Cause.PEER_HUNG_UP, reason: str | None = None) -> None:
-        """Pass on what T.30 has told; its end is the end of the call. `down` and `reason`: how the dialog ended."""
-        for event in self._media.take_events():
-            if self._state is S.DONE:
-                return
-            if isinstance(event, t30.Ended):
-                outcome = event.outcome
-                if outcome.cause is Cause.PEER_HUNG_UP:  # all that T.30 can know of it
-                    outcome = replace(outcome, cause=down, sentence="")
-                elif outcome.cause is Cause.UNCERTAIN and reason is not None:
-                    outcome = replace(outcome, sentence="")
-                self._sip.append(HangUp(""))
-                self._finish(outcome, now, reason or "")
-            else:
-                self._note(event, now)
-
-    def _note(self, event: LegEvent, now: float) -> None:
-        """Tell, and keep what explains the end."""
-        self.course.take(event, now - self._began)
-        self._events.append(event)
-
-    def _finish(self, outcome: Outcome, now: float, evidence: str = "") -> None:
-        if self._state is S.DONE:
-            return
-        if self._cut_at < math.inf and not outcome.ok:  # an abort that came too late does not undo a complete fax
-            outcome = replace(outcome, cause=Cause.ABORTED)
-        outcome = replace(outcome, duration=now - self._began)
-        self._close_course(now)
-        outcome = verdict.explain(
-            outcome, self.course, sending=self._media.sending, evidence=evidence or outcome.sentence
-        )
-        self._state = S.DONE
-        self._events.append(Finished(outcome))
-
-    def _close_course(self, now: float) -> None:
-        line = self._media.line
-        if line is None:
-            self.course.at = now - self._began
-            return
-        counters = line.counters.as_facts()
-        packet_at = line.quiet_since - self._began if counters["received"] else None
-        self.course.close(now - self._began, packet_at=packet_at, counters=counters)
