@@ -108,6 +108,27 @@ def test_a_polled_document_crosses_t38(aware: InternetAware) -> None:
     assert (joined.ended_at < 10) is (aware is InternetAware.ALWAYS)
 
 
+@pytest.mark.parametrize(
+    ("wish", "agent", "rushes"),
+    [
+        (InternetAware.AUTO, "vfax/1", True),
+        (InternetAware.AUTO, "", True),
+        (InternetAware.AUTO, "a gateway", False),
+        (InternetAware.ALWAYS, "a gateway", True),
+        (InternetAware.NEVER, "vfax/1", False),
+    ],
+)
+def test_a_caller_takes_up_the_unpaced_transfer_with_one_of_us_unless_told_otherwise(
+    wish: InternetAware, agent: str, rushes: bool
+) -> None:
+    """The bit in a DIS may be that of a machine behind a gateway. Who does not say what it is may be one of us."""
+    caller = LegMedia(LegOptions(internet_aware=wish), called=False, document=SendDocument((PAGE,)), seeds=(0, 0, 0))
+    caller.peer_agent = agent
+    joined = Joined(caller, called_with(None, LegOptions(internet_aware=InternetAware.ALWAYS))).run()
+    assert {outcome.cause for outcome in joined.outcomes.values()} == {Cause.COMPLETE}
+    assert (joined.ended_at < 10) is rushes
+
+
 def test_who_says_another_password_gets_nothing() -> None:
     kept_under = Addressing(poll_password="34")
     called = called_with(SendDocument((PAGE,), addressing=kept_under), LegOptions())

@@ -18,6 +18,7 @@ from vfax.replay import compare, replay
 from vfax.simulate import SimulatedPage
 from vfax.t30.options import T30Options
 from vfax.transports.parameters import T38Parameters
+from vfax.transports.sip import values as sip
 
 NOISE: Final = bytes(range(1, 217))
 PAGE: Final = SimulatedPage(1728, 60, Resolution.STANDARD, NOISE * 60)
@@ -171,6 +172,16 @@ def test_recording_a_datagram_costs_next_to_nothing(tmp_path: Path) -> None:
     journal.close()
     assert len(of_kind(tmp_path / "x.jsonl", "packets")) >= 5
     assert slowest < 0.5
+
+
+def test_who_answered_is_in_the_options_line(tmp_path: Path) -> None:
+    """Whether the unpaced transfer is taken up depends on it."""
+    journal = Journal(tmp_path / "x.jsonl", clock=lambda: 0.0, call="x")
+    record = CallRecord(journal, Terms(options=LegOptions(), called=False), RecordOptions())
+    record.signal(sip.Answered(1, b"", "a PBX"), 0.0)
+    record.event(Switched(("192.0.2.1", 4000), T38Parameters()), 0.0)
+    journal.close()
+    assert [entry.facts["peer_agent"] for entry in of_kind(tmp_path / "x.jsonl", "options")] == ["a PBX"]
 
 
 def test_the_options_line_is_whole(tmp_path: Path) -> None:

@@ -143,7 +143,8 @@ class Leg(LegCore):
             case sip.Progress(status=status):
                 if status in RINGING:
                     self._note(Rang(), now)
-            case sip.Answered(sdp=sdp):
+            case sip.Answered(sdp=sdp, user_agent=agent):
+                self._media.peer_agent = agent
                 self._answered(sdp, now)
             case sip.Confirmed(sdp=sdp):
                 self._confirmed(sdp, now)

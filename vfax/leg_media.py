@@ -27,7 +27,8 @@ class LegMedia:
     """The media of one call. The called side says CED and receives; the calling side sends its document.
 
     With `poll` the calling side asks for the called side's document instead, which that was given as its own.
-    `seeds` are (ssrc, sequence, timestamp) of the audio; `peer_agent` is what the caller calls itself.
+    `seeds` are (ssrc, sequence, timestamp) of the audio; `peer_agent` is what the other side calls itself, empty until
+    it has said so.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class LegMedia:
     ) -> None:
         self._options = options
         self._called = called
-        self._peer_agent = peer_agent
+        self.peer_agent = peer_agent
         calls_to_send = not called and poll is None
         self._document = t30.SendDocument(pages) if document is None and calls_to_send else document
         self._poll = poll
@@ -171,13 +172,14 @@ class LegMedia:
     # --- inside ----------------------------------------------------------------------------------
 
     def _internet_aware(self) -> bool:
-        """Whether our T.30 knows the unpaced transfer: a caller may always take up what the called side announces.
+        """Whether our T.30 knows the unpaced transfer: announces it if called, takes it up if calling.
 
-        Announced only to one of us, unless told otherwise: a gateway would pass the bit on to a caller behind modems.
+        Unless told otherwise, with one of us alone: a gateway would pass the bit on from or to a machine behind modems,
+        which cannot keep up. Where the called side does not say what it is, the caller believes its bit.
         """
-        wish = self._options.internet_aware
+        wish, agent = self._options.internet_aware, self.peer_agent
         if wish is InternetAware.AUTO:
-            return not self._called or self._peer_agent.startswith(OURS)
+            return agent.startswith(OURS) or not (self._called or agent)
         return wish is InternetAware.ALWAYS
 
     def _lock(self, line: T38Line, datagram: bytes, source: Address) -> bool:

@@ -23,9 +23,9 @@ class CallerOffer(StrEnum):
 
 
 class InternetAware(StrEnum):
-    """When our DIS announces the unpaced transfer between internet-aware terminals (bit 123)."""
+    """When the unpaced transfer between internet-aware terminals (bit 123) is announced, or taken up."""
 
-    AUTO = "auto"  # to a caller whose User-Agent says vfax
+    AUTO = "auto"  # with a peer whose User-Agent or Server says vfax; calling, also with one that says nothing
     ALWAYS = "always"
     NEVER = "never"
 

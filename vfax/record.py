@@ -9,7 +9,7 @@ datagrams heard before, puts orders in their place whatever the clock's resoluti
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from typing import Final
@@ -203,12 +203,14 @@ class CallRecord:
                 pass
 
     def signal(self, event: sip.SipEvent, now: float) -> None:
-        """One event of SIP that the leg is told now; only an end of the dialog concerns the fax."""
+        """One event of SIP that the leg is told now; only its end and who answered concern the fax."""
         match event:
             case sip.HungUp() | sip.Cancelled():
                 self._order(now, what="line-down", why="peer-hung-up")
             case sip.DialogLost() | sip.Released():
                 self._order(now, what="line-down", why="network")
+            case sip.Answered(user_agent=agent):
+                self._terms = replace(self._terms, peer_agent=agent)
             case _:
                 pass
 

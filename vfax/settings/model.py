@@ -116,7 +116,7 @@ class MediaSettings(Section):
     tcp_connect: Seconds = Field(default=10.0, description="How long the connection of T.38 over TCP may take.")
     internet_aware: Literal["auto", "always", "never"] = Field(
         default="auto",
-        description="Called: announce the unpaced transfer (no modem in between); auto: to callers that are vfax too.",
+        description="Announce and take up the unpaced transfer (no modem in between); auto: if the peer is vfax too.",
     )
     audio_limit: Seconds = Field(default=45.0, description="Audio without T.38, whatever happens; then the call ends.")
     answer_limit: Seconds = Field(default=60.0, description="T0: how long our INVITE may stay unanswered.")

@@ -119,6 +119,21 @@ def test_invite_is_repeated_until_something_is_heard(desk: Any) -> None:
     assert desk.agent.is_empty
 
 
+@pytest.mark.parametrize(
+    ("fields", "agent"),
+    [
+        ((), ""),
+        (("Server: vfax/1",), "vfax/1"),
+        (("User-Agent: vfax/1",), "vfax/1"),
+        (("User-Agent: vfax/1", "Server: a PBX"), "a PBX"),
+    ],
+)
+def test_who_answered_is_told(desk: Any, peer: Any, sdp: bytes, fields: tuple[str, ...], agent: str) -> None:
+    call = desk.dial()
+    desk.receive(peer.response(invite_of(desk, peer), 200, body=sdp, fields=fields))
+    assert desk.events == [sip.Answered(call, sdp, agent)]
+
+
 def test_ringing_longer_than_32_seconds_waits(desk: Any, peer: Any, sdp: bytes) -> None:
     call = desk.dial()
     invite = invite_of(desk, peer)

@@ -154,7 +154,7 @@ class CallingSide(Call):
         else:
             self._establish(response)
             self.core.stop(self.key, CallTimer.RING_LIMIT)
-            self.core.outbox.tell(Answered(self.key, sdp_in(response)))
+            self.core.outbox.tell(Answered(self.key, sdp_in(response), _agent_in(response)))
             if response.to.tag in self._hung_up:
                 self.core.outbox.tell(HungUp(self.key, self._hung_up[response.to.tag]))
                 self.release()
@@ -183,3 +183,8 @@ class CallingSide(Call):
         """As of Call."""
         self.core.dialling.pop(self._dialling, None)
         super().release()
+
+
+def _agent_in(response: Response) -> str:
+    named = response.headers.first("server") or response.headers.first("user-agent") or ""
+    return printable(legible(named))

@@ -42,10 +42,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A 2xx to our INVITE came; the agent acknowledges it."""
+    """A 2xx to our INVITE came; the agent acknowledges it.
+
+    `user_agent` is what the called side calls itself (Server, else User-Agent), empty where it does not say.
+    """
 
     call: CallKey
     sdp: bytes
+    user_agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
