@@ -75,7 +75,8 @@ class JoinedFax:
     """One fax. `document` is libspandsp's TIFF, to send (`peer_calls`) or to fill; `pages` is what we send.
 
     With `polled` the called side sends instead. `addressing` is what we say, or what a poll of ours must bring.
-    The first `spoil` trainings that libspandsp sends are made unusable, so that it falls back.
+    A page of ours is coded `coding_takes` seconds after it was asked for. The first `spoil` trainings that libspandsp
+    sends are made unusable, so that it falls back.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class JoinedFax:
         weather: Weather | None = None,
         seed: int = 0,
         spoil: int = 0,
+        coding_takes: float = 0.0,
     ) -> None:
         weather = weather or Weather()
         self._now = 0.0
@@ -109,6 +111,8 @@ class JoinedFax:
         self._engine = T30Engine(role, sending=not peer_sends, options=options, now=0.0)
         self._spoil = spoil
         self._in_training = False
+        self._coding_takes = coding_takes
+        self._coding: list[tuple[float, t30.PageCoded]] = []
         self._next_tick = 0.0
         self._result = JoinedResult(None, self._terminal.verdict())
         says = addressing or t30.Addressing()
@@ -180,6 +184,9 @@ class JoinedFax:
     def _pump(self) -> None:
         line, engine, now = self._line, self._engine, self._now
         while True:
+            for page in [page for page in self._coding if page[0] <= now]:
+                self._coding.remove(page)
+                engine.command(page[1], now)
             signals = line.take_signals()
             for signal in signals:
                 engine.receive(signal, now)
@@ -203,7 +210,7 @@ class JoinedFax:
                 except DocumentError as why:
                     self._engine.command(t30.PageUnavailable(number, str(why)), self._now)
                 else:
-                    self._engine.command(t30.PageCoded(number, data), self._now)
+                    self._coding.append((self._now + self._coding_takes, t30.PageCoded(number, data)))
             case t30.PageReceived():
                 self._result.pages.append(event)
                 self._engine.command(t30.PageKept(event.number), self._now)
