@@ -149,6 +149,11 @@ _WITH_DATA: Final = tuple(
     tuple(octet >> shift & 7 if octet & 0x80 and not octet & waste else -1 for octet in range(256))
     for shift, waste in ((4, 0x0F), (3, 0x47))
 )
+# The same of fields without data, with zeros for padding: both dialects write the same octet.
+_WITHOUT_DATA: Final = tuple(
+    tuple(octet >> shift & 7 if not octet & waste else -1 for octet in range(256))
+    for shift, waste in ((4, 0x8F), (3, 0xC7))
+)
 
 
 # --- values ------------------------------------------------------------------------------------------
@@ -239,11 +244,17 @@ def read_data(ifp: bytes, version: int, *, padded: bool = False) -> tuple[int, l
     Unknown types keep their numbers. An absent data-field gives no fields. Raises DecodeError.
     """
     size = len(ifp)
-    if size > 5 and ifp[1] == 1 and ifp[0] & 0xE1 == 0xC0 and ifp[0] <= 0xD0:
-        # Nearly every packet of a fax: one field with data, of a root type, of a root data type.
+    if size > 5 and ifp[0] & 0xE1 == 0xC0 and ifp[0] <= 0xD0:
+        # Nearly every packet of a fax: one field with data, of a root type, of a root data type; and the last one of a
+        # frame, with a second field that has none.
         kind = _WITH_DATA[1 if version else 0][ifp[2]]
-        if kind >= 0 and (ifp[3] << 8 | ifp[4]) + 6 == size:
+        end = (ifp[3] << 8 | ifp[4]) + 6
+        if kind >= 0 and ifp[1] == 1 and end == size:
             return ifp[0] >> 1 & 15, [(kind, ifp[5:])]
+        if kind >= 0 and ifp[1] == 2 and end + 1 == size:
+            closing = _WITHOUT_DATA[1 if version else 0][ifp[end]]
+            if closing >= 0:
+                return ifp[0] >> 1 & 15, [(kind, ifp[5:end]), (closing, b"")]
     number, at = _read_head(ifp)
     if not ifp[0] & 0x40:
         raise DecodeError("not t30-data", source=_SOURCE)
