@@ -53,6 +53,18 @@ def explain(outcome: Outcome, course: Course, *, sending: bool, evidence: str = 
     return replace(outcome, sentence=_sentence(row, outcome, course))
 
 
+def without_call(cause: Cause, sentence: str, *, sending: bool, phase: Phase = Phase.IDLE) -> Outcome:
+    """The outcome of a fax that did not come to a call: what the cause makes of it, and a sentence of its own."""
+    outcome = explain(Outcome(cause=cause, phase=phase), Course(calling=sending), sending=sending)
+    return replace(outcome, sentence=sentence, evidence="", sending=None)
+
+
+def aborted(outcome: Outcome, *, sending: bool) -> Outcome:
+    """A failure that came after this side had ordered the end: an abort, as far as the pages and the phase it knows."""
+    course = Course(calling=sending)
+    return explain(replace(outcome, cause=Cause.ABORTED, evidence=""), course, sending=sending)
+
+
 def judge(lines: Sequence[JournalLine]) -> Verdict:
     """The verdict on a journal, from its lines alone. Never raises, whatever they hold."""
     readable = [line for line in lines if line.kind != "unreadable"]

@@ -21,7 +21,7 @@ from vfax.fsp.errors import (
     OperationFailed,
 )
 from vfax.fsp.structures import FaxReceive, FaxSend
-from vfax.outcome import Cause, Outcome, Retry
+from vfax.outcome import Cause, Outcome, Phase, Retry, T30Result
 
 MakeRunningDesk = Callable[..., Awaitable[Any]]
 MODE = Negotiated(14400, True, "MMR", "fine")
@@ -436,7 +436,15 @@ async def test_a_peer_that_hangs_up_first_does_not_hide_the_abort(
     make_running_desk: MakeRunningDesk, scripted: Any, autojump_clock: MockClock
 ) -> None:
     desk = await make_running_desk()
-    gone = Outcome(cause=Cause.PEER_HUNG_UP, retry=Retry.LATER, sentence="They hung up.")
+    gone = Outcome(
+        cause=Cause.PEER_HUNG_UP,
+        phase=Phase.MESSAGE,
+        pages_confirmed=1,
+        retry=Retry.LATER,
+        sentence="They hung up.",
+        verdict="sender-hung-up-in-page",
+        t30_result=T30Result.CALLDROPPED,
+    )
     desk.network.comes(scripted(10.0, outcome=gone, abort_takes=60.0))
     job = await desk.job()
     async with trio.open_nursery() as nursery:
@@ -449,6 +457,11 @@ async def test_a_peer_that_hangs_up_first_does_not_hide_the_abort(
         await trio.sleep(9)
         desk.provider.FaxDevAbortOperation(job.handle)
     assert desk.status(job).status_id == S.FS_USER_ABORT
+    told = desk.provider.VfaxDevReportFacts(job.handle).outcome
+    assert (told.cause, told.retry, told.t30_result) == (Cause.ABORTED, Retry.NEVER, T30Result.ABORTED)
+    assert told.verdict == "receiving-aborted"
+    assert "page 1 is complete" in told.sentence
+    assert "They hung up" not in told.sentence
     await desk.stop()
 
 

@@ -1,10 +1,12 @@
 """From causes to statuses; the peer's text made harmless."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfax.device.status import ENDINGS, TEXT_LIMIT, failure, peer_text, routing_info
+from vfax.device.status import ENDINGS, TEXT_LIMIT, ending_of, failure, peer_text, routing_info
 from vfax.fsp.constants import FaxStatus, Win32, is_progress
 from vfax.fsp.errors import LineUnavailable, OperationAborted, OperationFailed
 from vfax.fsp.structures import FaxDevStatus
@@ -21,6 +23,19 @@ def test_only_completion_is_success(cause: Cause) -> None:
     assert (ending.status is FaxStatus.FS_COMPLETED) == (cause is Cause.COMPLETE)
     assert (ending.winerror is Win32.NO_ERROR) == (cause is Cause.COMPLETE)
     assert not is_progress(ending.status)
+
+
+@pytest.mark.parametrize(
+    ("known", "status"),
+    [
+        ({}, FaxStatus.FS_NOT_FAX_CALL),
+        ({"pages_confirmed": 1}, FaxStatus.FS_FATAL_ERROR),
+        ({"rate_bps": 9600}, FaxStatus.FS_FATAL_ERROR),
+        ({"remote_id": "+49 30 1"}, FaxStatus.FS_FATAL_ERROR),
+    ],
+)
+def test_a_machine_that_spoke_fax_and_fell_silent_is_no_telephone(known: dict[str, Any], status: FaxStatus) -> None:
+    assert ending_of(Outcome(cause=Cause.T1_EXPIRED, **known)).status is status
 
 
 def test_only_an_abort_is_a_user_abort() -> None:

@@ -28,7 +28,7 @@ from vfax.host.events import (
 from vfax.host.jobs import JobOptions
 from vfax.host.service import FaxService, HostOptions
 from vfax.host.spool import Spool
-from vfax.outcome import Cause
+from vfax.outcome import Cause, T30Result
 
 OPERATION = ["FaxDevStartJob", "FaxDevReceive", "FaxDevReportStatus", "FaxDevEndJob"]
 
@@ -432,7 +432,7 @@ async def test_sending_with_every_line_in_use_fails_at_once(hosting: Hosting, sc
         await script.running.wait()
         record = await service.submit(tmp_path / "fax.tif", "sip:fax@192.0.2.1")
     assert record.cause is Cause.LINE_UNAVAILABLE
-    assert record.retry == "later"
+    assert (record.retry, record.verdict, record.t30_result) == ("later", "no-line", T30Result.NO_LINE)
 
 
 async def test_a_cancelled_sending_is_aborted_and_waited_for(

@@ -30,7 +30,7 @@ TABLE: Final = (
     Exit(OK, "delivered: every page was confirmed", (Cause.COMPLETE,)),
     Exit(INTERNAL, "a fault inside vfax", (Cause.INTERNAL,)),
     Exit(USAGE, "wrong usage or settings; nothing was dialled"),
-    Exit(DOCUMENT, "the document cannot be read or sent; nothing was dialled", (Cause.DOCUMENT,)),
+    Exit(DOCUMENT, "the document cannot be read or sent", (Cause.DOCUMENT,)),
     Exit(STORAGE, "a page or record could not be stored", (Cause.STORAGE,)),
     Exit(CANNOT_LISTEN, "the address to listen on cannot be used"),
     Exit(10, "busy", (Cause.BUSY,)),

@@ -35,7 +35,7 @@ from vfax.call import (
 )
 from vfax.device.line import IN_USE, Line
 from vfax.device.options import DeviceOptions
-from vfax.device.status import ENDINGS, failure, peer_text, routing_info
+from vfax.device.status import ending_of, failure, peer_text, routing_info
 from vfax.errors import DocumentError, FaxError, LinkError, StoreError
 from vfax.fsp.completion import CompletionPort, StatusKey
 from vfax.fsp.constants import FaxStatus
@@ -43,17 +43,18 @@ from vfax.fsp.errors import InvalidParameter, PortError
 from vfax.fsp.provider import FaxSendCallback
 from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend
 from vfax.outcome import Cause, Outcome
+from vfax.verdict import aborted, without_call
 
 DECLINED: Final = 603
 """SIP status for a caller whose job was aborted before the answer (RFC 3261 21.6.2)."""
 UNAVAILABLE: Final = 480
 """SIP status for a caller whom we cannot serve now (RFC 3261 21.4.18)."""
 
-ABORTED: Final = Outcome(cause=Cause.ABORTED, sentence="The fax was aborted on this side.")
-NO_RING: Final = Outcome(
-    cause=Cause.LINE_UNAVAILABLE, sentence="No call rings on this line: receiving without a ring is not possible."
+ABORTED: Final = without_call(Cause.ABORTED, "The fax was aborted on this side.", sending=False)
+NO_RING: Final = without_call(
+    Cause.LINE_UNAVAILABLE, "No call rings on this line: receiving without a ring is not possible.", sending=False
 )
-BROKEN: Final = Outcome(cause=Cause.INTERNAL, sentence="The operation ended with an error of this program.")
+BROKEN: Final = without_call(Cause.INTERNAL, "The operation ended with an error of this program.", sending=False)
 
 _CAUSES: Final = {DocumentError: Cause.DOCUMENT, StoreError: Cause.STORAGE, LinkError: Cause.NETWORK}
 
@@ -224,7 +225,8 @@ class Job:
             self._fail(ABORTED)
         if not target.is_file():
             call.refuse(UNAVAILABLE)
-            self._fail(Outcome(cause=Cause.STORAGE, sentence=f"The file to receive into, {target}, does not exist."))
+            why = f"The file to receive into, {target}, does not exist."
+            self._fail(without_call(Cause.STORAGE, why, sending=False))
         return call
 
     async def _run(self, call: InboundCall | OutboundCall, operate: Callable[[], Awaitable[Outcome]]) -> None:
@@ -239,10 +241,10 @@ class Job:
             try:
                 outcome = await operate()
             except FaxError as why:
-                outcome = Outcome(cause=_cause_of(why), sentence=str(why))
+                outcome = without_call(_cause_of(why), str(why), sending=not self._inbound)
         if self._aborted and not outcome.ok and outcome.cause is not Cause.ABORTED:
             # the peer may have hung up first, but what was asked for here is what the service must hear
-            outcome = replace(outcome, cause=Cause.ABORTED, retry=ABORTED.retry, sentence=ABORTED.sentence)
+            outcome = aborted(outcome, sending=not self._inbound)
         if not outcome.ok:
             self._fail(outcome)
         self._finish(outcome)
@@ -332,7 +334,7 @@ class Job:
             outcome=outcome,
             sentence=outcome.sentence,
         )
-        ending = ENDINGS[outcome.cause]
+        ending = ending_of(outcome)
         self._say(ending.status, ending.winerror)
 
     def _fail(self, outcome: Outcome) -> NoReturn:

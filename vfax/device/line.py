@@ -18,6 +18,7 @@ import trio
 
 from vfax.call import InboundCall
 from vfax.outcome import Cause, Outcome, Phase
+from vfax.verdict import without_call
 
 
 class LineState(Enum):
@@ -29,11 +30,11 @@ class LineState(Enum):
     IN_CALL = auto()
 
 
-GAVE_UP: Final = Outcome(
-    cause=Cause.PEER_HUNG_UP, phase=Phase.CALL, sentence="The caller gave up before the call was answered."
+GAVE_UP: Final = without_call(
+    Cause.PEER_HUNG_UP, "The caller gave up before the call was answered.", sending=False, phase=Phase.CALL
 )
-IN_USE: Final = Outcome(cause=Cause.LINE_UNAVAILABLE, sentence="The line is in use.")
-SENDING_OFF: Final = Outcome(cause=Cause.LINE_UNAVAILABLE, sentence="Sending is switched off on this line.")
+IN_USE: Final = without_call(Cause.LINE_UNAVAILABLE, "The line is in use.", sending=True)
+SENDING_OFF: Final = without_call(Cause.LINE_UNAVAILABLE, "Sending is switched off on this line.", sending=True)
 
 
 class Ring:

@@ -27,6 +27,7 @@ from vfax.fsp.errors import InitializationFailed, InvalidHandle, InvalidParamete
 from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback
 from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, VirtualDevices
 from vfax.outcome import Cause, Outcome, Phase
+from vfax.verdict import without_call
 
 BUSY_HERE: Final = 486
 """SIP status when every line is taken (RFC 3261 21.4.24)."""
@@ -299,6 +300,5 @@ async def _all_done(jobs: list[Job]) -> None:
 
 def _unanswered(seconds: float) -> Outcome:
     waited = f"within {seconds:g} seconds" if seconds else "before the service stopped"
-    return Outcome(
-        cause=Cause.PEER_HUNG_UP, phase=Phase.CALL, sentence=f"Nobody took the call {waited}; the caller was refused."
-    )
+    why = f"Nobody took the call {waited}; the caller was refused."
+    return without_call(Cause.PEER_HUNG_UP, why, sending=False, phase=Phase.CALL)

@@ -37,7 +37,7 @@ ENDINGS: Final[dict[Cause, Ending]] = {
     Cause.T38_REFUSED: Ending(_S.FS_FATAL_ERROR, _W.ERROR_NOT_SUPPORTED),  # it may well be a fax machine
     Cause.NOT_FAX: Ending(_S.FS_NOT_FAX_CALL, _W.ERROR_INVALID_DATA),
     Cause.NETWORK: Ending(_S.FS_DISCONNECTED, _W.ERROR_CONNECTION_ABORTED),
-    Cause.T1_EXPIRED: Ending(_S.FS_NOT_FAX_CALL, _W.ERROR_TIMEOUT),  # nobody ever spoke T.30
+    Cause.T1_EXPIRED: Ending(_S.FS_NOT_FAX_CALL, _W.ERROR_TIMEOUT),  # nobody ever spoke T.30: see `ending_of`
     Cause.NO_COMMAND: Ending(_S.FS_FATAL_ERROR, _W.ERROR_TIMEOUT),
     Cause.NO_RESPONSE: Ending(_S.FS_FATAL_ERROR, _W.ERROR_TIMEOUT),
     Cause.NO_CARRIER: Ending(_S.FS_FATAL_ERROR, _W.ERROR_TIMEOUT),
@@ -57,9 +57,19 @@ ENDINGS: Final[dict[Cause, Ending]] = {
 """Total over Cause; only success is FS_COMPLETED, and only it has no error code."""
 
 
+SPOKE_FAX: Final = Ending(_S.FS_FATAL_ERROR, _W.ERROR_TIMEOUT)
+"""T1 ran out on a machine that had said what it is, or had taken pages: it is no telephone."""
+
+
+def ending_of(outcome: Outcome) -> Ending:
+    """How an outcome is told to the service."""
+    spoke = outcome.rate_bps > 0 or outcome.pages_confirmed > 0 or bool(outcome.remote_id)
+    return SPOKE_FAX if outcome.cause is Cause.T1_EXPIRED and spoke else ENDINGS[outcome.cause]
+
+
 def failure(outcome: Outcome) -> OperationFailed:
     """Make the exception that is Send's or Receive's FALSE."""
-    ending = ENDINGS[outcome.cause]
+    ending = ending_of(outcome)
     sentence = outcome.sentence or outcome.cause.value
     if ending.status is FaxStatus.FS_USER_ABORT:
         return OperationAborted(sentence)

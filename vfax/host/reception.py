@@ -118,6 +118,8 @@ def record_of(job: str, device: Device, ending: Ending, started_at: datetime, en
         coding=facts.coding if facts is not None else "",
         resolution=facts.resolution if facts is not None else "",
         retry=said.retry.value if said is not None else "",
+        verdict=said.verdict if said is not None else "",
+        t30_result=said.t30_result if said is not None else None,
         sip_status=said.sip_status if said is not None else None,
         journal=facts.journal_path if facts is not None else "",
     )

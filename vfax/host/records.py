@@ -23,7 +23,8 @@ class FaxRecord:
 
     `status_id` is the final FS_* value of the contract; `cause` is finer where the provider says more, and
     `job_type` tells a whole reception (JT_RECEIVE) from a partial one (JT_FAIL_RECEIVE). Times are UTC, durations
-    seconds; `rate_bps` 0, `ecm` None and "" mean that the provider did not say.
+    seconds; `rate_bps` 0, `ecm` None and "" mean that the provider did not say. `verdict` and `t30_result` are those of
+    docs/outcomes.md.
     """
 
     job: str
@@ -46,6 +47,8 @@ class FaxRecord:
     coding: str = ""
     resolution: str = ""
     retry: str = ""
+    verdict: str = ""
+    t30_result: int | None = None
     sip_status: int | None = None
     document: str | None = None
     journal: str = ""
@@ -96,6 +99,8 @@ class FaxRecord:
                 "status": status_name(self.status_id),
                 "bad_rows": self.bad_rows,
                 "retry": self.retry,
+                "verdict": self.verdict,
+                "t30_result": self.t30_result,
                 "sip_status": self.sip_status,
             },
             "files": {"document": self.document, "journal": self.journal},

@@ -41,8 +41,9 @@ from vfax.host.jobs import Ending, Job, JobOptions
 from vfax.host.loading import Device, HostedProvider, load_all, unload
 from vfax.host.records import FaxRecord
 from vfax.host.spool import Spool, new_job_id
-from vfax.outcome import Cause, Retry
+from vfax.outcome import Cause
 from vfax.ports import get_packet
+from vfax.verdict import without_call
 
 T = TypeVar("T")
 
@@ -246,7 +247,16 @@ class FaxService:
         except StoreError as why:
             if len(self._undelivered) < MAX_UNDELIVERED:
                 self._undelivered[job.id] = record, ending
-            record = replace(record, cause=Cause.STORAGE, sentence=f"{record.sentence} {why}", pages=0)
+            said = without_call(Cause.STORAGE, f"{record.sentence} {why}", sending=False)
+            record = replace(
+                record,
+                cause=said.cause,
+                sentence=said.sentence,
+                retry=said.retry.value,
+                verdict=said.verdict,
+                t30_result=said.t30_result,
+                pages=0,
+            )
             self._observe(StorageFailed(job.id, f"{why}; what was received waits in {self.spool.incoming}"))
             self._observe(FaxEnded(replace(record, job_type=JobType.JT_FAIL_RECEIVE), None, None))
         else:
@@ -326,6 +336,7 @@ class FaxService:
 
     def _no_line(self, destination: str) -> FaxRecord:
         now = self._clock()
+        said = without_call(Cause.LINE_UNAVAILABLE, "All lines are in use, or none is there.", sending=True)
         return FaxRecord(
             job=new_job_id(),
             job_type=JobType.JT_SEND,
@@ -335,9 +346,11 @@ class FaxService:
             ended_at=now,
             status_id=FaxStatus.FS_LINE_UNAVAILABLE,
             cause=Cause.LINE_UNAVAILABLE,
-            sentence="All lines are in use, or none is there.",
+            sentence=said.sentence,
             dialled=destination,
-            retry=Retry.LATER.value,
+            retry=said.retry.value,
+            verdict=said.verdict,
+            t30_result=said.t30_result,
         )
 
     # --- jobs --------------------------------------------------------------------------------------
