@@ -10,12 +10,15 @@ import pytest
 
 from tests.recorded import RecordedEnd, RecordedPair
 from vfax.codecs.dis import Coding, Resolution
+from vfax.codecs.frames import Fcf, encode_identity
 from vfax.journal import Entry, Journal, pack_packet, pack_packets, read_journal, read_packets
 from vfax.leg import InternetAware, LegOptions, Switched
 from vfax.record import CallRecord, Packets, RecordOptions, Terms
 from vfax.recordings import read_recording
+from vfax.redact import redact_journal
 from vfax.replay import compare, replay
 from vfax.simulate import SimulatedPage
+from vfax.t30 import values as t30
 from vfax.t30.options import T30Options
 from vfax.transports.parameters import T38Parameters
 from vfax.transports.sip import values as sip
@@ -189,3 +192,45 @@ def test_the_options_line_is_whole(tmp_path: Path) -> None:
     (entry,) = of_kind(tmp_path / "out.jsonl", "options")
     assert (entry.facts["role"], entry.facts["pages"]) == ("caller", [[1, 1728, 60, "STANDARD"]])
     assert len(json.dumps(entry.facts)) < 4000
+
+
+def poll_with_password(folder: Path, *, redacted: bool) -> Path:
+    """The journal of a call that polls with a password, up to the end; nobody need answer it well."""
+    journal = Journal(folder / "out.jsonl", clock=lambda: 0.0, call="x", wall=lambda: 1.7e9)
+    asks = t30.Addressing(poll_address="4711", poll_password="2468", sender_password="97531")
+    terms = Terms(options=LegOptions(), called=False, poll=t30.Poll(asks))
+    record = CallRecord(journal, terms, RecordOptions(redacted=redacted, packets=Packets.ALL))
+    record.event(Switched(("192.0.2.2", 4000), T38Parameters()), 0.0)
+    password = bytes((0xFF, 0xC0, Fcf.PWD.value)) + encode_identity("2468")
+    record.event(t30.FrameSeen(True, "PWD", password, "2468"), 0.0)
+    record.event(t30.IdentityReceived("SID", "97531"), 0.0)
+    journal.close()
+    return folder / "out.jsonl"
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_redacted_record_tells_no_password(late: bool, tmp_path: Path) -> None:
+    path = poll_with_password(tmp_path, redacted=not late)
+    if late:
+        redact_journal(path, tmp_path / "copy.jsonl")
+        assert "2468" in path.read_text()
+        path = tmp_path / "copy.jsonl"
+    text = path.read_text()
+    assert "4711" in text
+    for secret in ("2468", "97531", encode_identity("2468").hex()):
+        assert secret not in text
+    (terms,) = of_kind(path, "options")
+    assert terms.facts["poll"] == {
+        "subaddress": "",
+        "sender_password": "00000",
+        "poll_address": "4711",
+        "poll_password": "0000",
+    }
+    (frame,) = of_kind(path, "frame")
+    assert str(frame.facts["hex"]).endswith(encode_identity("0000").hex())
+
+
+def test_a_redacted_record_shows_no_octets_of_the_first_datagram(tmp_path: Path) -> None:
+    call(tmp_path, RecordOptions(redacted=True, packets=Packets.OFF))
+    assert all("hex" not in entry.facts for entry in of_kind(tmp_path / "in.jsonl", "t38-first"))
+    assert len(of_kind(tmp_path / "in.jsonl", "t38-first")) == 2

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 
 from vfax.journal import open_private
 from vfax.pcap import Datagram, file_header, packet_record, segment_record
-from vfax.transports.erase import PageEraser
+from vfax.transports.erase import PageEraser, hide_keys, silence
 from vfax.transports.rtp import looks_like_rtp
 from vfax.transports.sip.values import Address
 
@@ -37,7 +37,7 @@ class CaptureOptions:
 
     pcap: Pcap = Pcap.OFF
     pcap_limit: int = 16 * 1024 * 1024  # Limit: what comes later is left out and counted
-    redacted: bool = False  # page data is replaced by zeros
+    redacted: bool = False  # page data, passwords and audio are replaced by zeros
 
 
 class Capture:
@@ -76,14 +76,15 @@ class Capture:
     def sip(self, octets: bytes, peer: Address, *, sent: bool) -> None:
         """One SIP message."""
         if self._file is not None and octets:
+            octets = octets if self._erasers is None else hide_keys(octets)
             self._write(octets, self.sip_at, peer, sent=sent)
 
     def media(self, octets: bytes, peer: Address, *, sent: bool) -> None:
         """One datagram of the media socket, audio or T.38."""
         if self._file is None:
             return
-        if self._erasers is not None and not looks_like_rtp(octets):
-            octets = self._erasers[sent].erase(octets)
+        if self._erasers is not None:
+            octets = silence(octets) if looks_like_rtp(octets) else self._erasers[sent].erase(octets)
         self._write(octets, self.media_at, peer, sent=sent)
 
     def stream(self, octets: bytes, peer: Address, *, sent: bool) -> None:

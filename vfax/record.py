@@ -9,6 +9,8 @@ datagrams heard before, puts orders in their place whatever the clock's resoluti
 """
 
 import math
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
@@ -19,7 +21,7 @@ from vfax.journal import MAX_PACKET, Journal, JsonValue, facts_of, pack_packet, 
 from vfax.leg import CallUp, Finished, LegEvent, LegOptions, LegOrder, StreamLost, Switched, SwitchRefused
 from vfax.plain import plain_of
 from vfax.t30 import values as t30
-from vfax.transports.erase import PageEraser
+from vfax.transports.erase import SECRETS, PageEraser, hide_frame, hide_text
 from vfax.transports.sip import values as sip
 from vfax.transports.udp import format_address
 
@@ -28,6 +30,8 @@ FORM: Final = 1
 
 BATCH_OCTETS: Final = 32 * 1024
 BATCH_SECONDS: Final = 1.0
+PASSWORDS: Final = ("sender_password", "poll_password")
+_SECRET_NAMES: Final = frozenset(fcf.title for fcf in SECRETS)
 MAX_AGENT: Final = 200
 """Limit: characters of a User-Agent; only its beginning decides anything."""
 
@@ -46,7 +50,7 @@ class RecordOptions:
 
     packets: Packets = Packets.ALL
     packets_limit: int = 4 * 1024 * 1024  # Limit: then recording stops and says so; about half an hour of page data
-    redacted: bool = False  # page data is replaced by zeros
+    redacted: bool = False  # page data and passwords are replaced by zeros
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +180,8 @@ class CallRecord:
             batch.count = 0
 
     def _note_first(self, direction: str, datagram: bytes) -> None:
-        self._journal.note("t38-first", direction=direction, octets=len(datagram), hex=datagram[:64].hex())
+        shown = {} if self._options.redacted else {"hex": datagram[:64].hex()}
+        self._journal.note("t38-first", direction=direction, octets=len(datagram), **shown)
 
     # --- orders and events -----------------------------------------------------------------------
 
@@ -225,9 +230,11 @@ class CallRecord:
         match event:
             case t30.FrameSeen(sent, name, octets, words):
                 kind = name.lower() if name in ("DIS", "DCS") else "frame"
-                note(kind, direction="out" if sent else "in", name=name, words=words, hex=octets.hex())
+                facts = {"direction": "out" if sent else "in", "name": name, "words": words, "hex": octets.hex()}
+                note(kind, **(without_secrets(kind, facts) if self._options.redacted else facts))
             case t30.IdentityReceived(frame, text):
-                note("identity", frame=frame, text=text)
+                facts = {"frame": frame, "text": text}
+                note("identity", **(without_secrets("identity", facts) if self._options.redacted else facts))
             case t30.Agreed(agreement):
                 note("agreed", **_words(agreement))
             case t30.Trained(ok, rate_bps):
@@ -256,7 +263,9 @@ class CallRecord:
         if not self._switched:
             self._switched = True
             if self._options.packets is not Packets.OFF:
-                self._journal.note_whole("options", facts_of_terms(self._terms), when=now)
+                terms = facts_of_terms(self._terms)
+                terms = without_secrets("options", terms) if self._options.redacted else terms
+                self._journal.note_whole("options", terms, when=now)
         for batch in (self._in, self._out):
             if batch.eraser is not None:
                 batch.eraser.version = event.parameters.version
@@ -277,6 +286,23 @@ def facts_of_terms(terms: Terms) -> dict[str, JsonValue]:
     facts["peer_agent"] = terms.peer_agent[:MAX_AGENT]
     facts["leg"] = plain_of(terms.options)
     return facts
+
+
+def without_secrets(kind: str, facts: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """The facts of a line, with passwords replaced by digits 0 as in the packets: it replays as before."""
+    told = dict(facts)
+    if kind == "options":
+        for name in ("addressing", "poll"):
+            if isinstance(said := told.get(name), Mapping):
+                hidden = {key: hide_text(str(value)) for key, value in said.items() if key in PASSWORDS}
+                told[name] = {**said, **hidden}
+    elif kind == "frame" and told.get("name") in _SECRET_NAMES:
+        told["words"] = ""
+        with suppress(ValueError):
+            told["hex"] = hide_frame(bytes.fromhex(str(told.get("hex", "")))).hex()
+    elif kind == "identity" and told.get("frame") in _SECRET_NAMES:
+        told["text"] = hide_text(str(told.get("text", "")))
+    return told
 
 
 def _words(agreement: Agreement) -> dict[str, str | int | bool]:

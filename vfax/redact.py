@@ -1,4 +1,4 @@
-"""Journals and captures without page data: copies that may leave the house.
+"""Journals and captures without page data, passwords and audio: copies that may leave the house.
 
 Owns      reading one file and writing its redacted copy.
 Not here  what is erased from a datagram (transports/erase.py); calls that are written without page data from the start
@@ -15,7 +15,8 @@ from vfax.captures import read_versions
 from vfax.errors import DecodeError, DocumentError
 from vfax.journal import Entry, pack_packet, pack_packets, read_journal, read_packets
 from vfax.pcap import CaptureReader, file_header, packet_record
-from vfax.transports.erase import PageEraser
+from vfax.record import without_secrets
+from vfax.transports.erase import PageEraser, hide_keys, silence
 from vfax.transports.rtp import looks_like_rtp
 from vfax.transports.sip.values import Address
 
@@ -24,7 +25,7 @@ MAX_FLOWS = 1000
 
 
 def redact_journal(source: Path, target: Path) -> None:
-    """Write a copy whose packets hold no page data. Raises DocumentError naming the file that failed."""
+    """Write a copy without page data and passwords. Raises DocumentError naming the file that failed."""
     try:
         entries = read_journal(source)
         with target.open("x", encoding="ascii") as file:
@@ -40,7 +41,7 @@ def _line(entry: Entry, erasers: dict[str, PageEraser]) -> dict[str, object] | N
     """The line again; unreadable ones might hold anything, and are left out."""
     if entry.kind == "unreadable":
         return None
-    facts = dict(entry.facts)
+    facts: dict[str, object] = {**without_secrets(entry.kind, entry.facts)}
     if entry.kind == "t38" and isinstance(version := facts.get("version"), int):
         for eraser in erasers.values():
             eraser.version = max(0, min(3, version))
@@ -56,7 +57,7 @@ def _line(entry: Entry, erasers: dict[str, PageEraser]) -> dict[str, object] | N
 
 
 def redact_capture(source: Path, target: Path) -> None:
-    """Write a pcap of the SIP, audio and T.38 in a capture, without page data. Raises DocumentError."""
+    """Write a pcap of the SIP and T.38 in a capture without page data; audio is silent. Raises DocumentError."""
     try:
         versions = read_versions(source)
         erasers: dict[tuple[Address, Address], PageEraser] = {}
@@ -64,7 +65,11 @@ def redact_capture(source: Path, target: Path) -> None:
             file.write(file_header())
             for one in CaptureReader(capture):
                 flow = one.source, one.target
-                if b"SIP/2.0" not in one.payload[:2000].partition(b"\r\n")[0] and not looks_like_rtp(one.payload):
+                if b"SIP/2.0" in one.payload[:2000].partition(b"\r\n")[0]:
+                    one = replace(one, payload=hide_keys(one.payload))
+                elif looks_like_rtp(one.payload):
+                    one = replace(one, payload=silence(one.payload))
+                else:
                     if flow not in erasers and len(erasers) == MAX_FLOWS:
                         continue
                     version = versions.get(one.source, versions.get(one.target, 0))

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vfax.codecs import ifp
+from vfax.codecs.frames import Fcf, encode_identity
 from vfax.codecs.ifp import Data, DataType, Field, FieldType, Indication, Indicator
 from vfax.signals import FrameDamaged, FrameReceived, Modem
-from vfax.transports.erase import PageEraser
+from vfax.transports.erase import PageEraser, hide_frame, hide_keys, hide_text, silence
 from vfax.transports.parameters import T38Parameters
 from vfax.transports.t38 import T38Line
 from vfax.transports.udptl import Fec, Packet, Recovery, Sender
@@ -128,3 +129,68 @@ def test_a_loss_stays_one_where_the_peer_sends_empty_ifps_too(hole: bytes | None
     heard = line.take_signals()
     assert FrameDamaged(Modem.V17_14400) in heard
     assert not [signal for signal in heard if isinstance(signal, FrameReceived)]
+
+
+def v21(octets: bytes, *, end: bool = False) -> bytes:
+    fields = [Field(FieldType.HDLC_DATA, octets)] if octets else []
+    return ifp.encode(Data(DataType.V21, (*fields, *([Field(FieldType.HDLC_FCS_OK)] if end else []))), 0)
+
+
+def in_octets(frame: bytes) -> list[bytes]:
+    return [*(v21(bytes((octet,))) for octet in frame), v21(b"", end=True)]
+
+
+PREAMBLE = ifp.encode(Indication(Indicator.V21_PREAMBLE), 0)
+PASSWORD = bytes((0xFF, 0xC0, Fcf.PWD.value)) + encode_identity("24 68")
+HIDDEN = bytes((0xFF, 0xC0, Fcf.PWD.value)) + encode_identity("00 00")
+NUMBER = bytes((0xFF, 0xC0, Fcf.CIG.value)) + encode_identity("4711")
+
+
+def test_of_a_password_the_length_stays_and_the_frames_around_it_as_they_are() -> None:
+    said = [PREAMBLE, *in_octets(NUMBER), *in_octets(PASSWORD), *in_octets(NUMBER)]
+    assert erased(said) == [PREAMBLE, *in_octets(NUMBER), *in_octets(HIDDEN), *in_octets(NUMBER)]
+    assert erased([PREAMBLE, v21(PASSWORD, end=True)]) == [PREAMBLE, v21(HIDDEN, end=True)]
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+@pytest.mark.parametrize("lost", range(1, 12))
+def test_no_loss_brings_a_password_to_light(lost: int, depth: int) -> None:
+    said = [PREAMBLE, *in_octets(PASSWORD), *in_octets(NUMBER)]
+    got = erased(said, depth=depth, lose=frozenset(range(lost, lost + 3)))
+    digits = b"".join(
+        field.octets for one in got if isinstance(value := ifp.decode(one, 0), Data) for field in value.fields or ()
+    ).partition(NUMBER)
+    assert digits[1] == NUMBER
+    assert not set(digits[0]) & set(encode_identity("2468").strip(b"\x04"))
+
+
+def test_a_password_said_twice_is_hidden_twice() -> None:
+    sender, eraser = Sender(), PageEraser()
+    eraser.erase(sender.send(PREAMBLE, 0))
+    datagram = sender.send(v21(PASSWORD, end=True), 0)
+    for _ in range(2):
+        assert encode_identity("24 68")[:5] not in eraser.erase(datagram)
+
+
+def test_text_and_frame_of_a_password_are_hidden_alike() -> None:
+    assert hide_text("24 68") == "00 00"
+    assert hide_frame(PASSWORD) == HIDDEN
+    assert hide_frame(NUMBER) == NUMBER
+    assert hide_frame(b"") == b""
+
+
+def test_audio_is_silent_and_as_long_as_before() -> None:
+    rtp = bytes((0x80, 8)) + bytes(range(1, 171))
+    assert silence(rtp) == rtp[:12] + bytes(160)
+    assert silence(b"\x80") == b"\x80"
+
+
+def test_what_proves_a_password_in_sip_is_gone_and_all_else_stays() -> None:
+    head = b"INVITE sip:1@a SIP/2.0\r\nVia: x\r\n"
+    secret = b'Proxy-Authorization : Digest username="bob",\r\n response="6629fae4"\r\nauthorization:Digest y\r\n'
+    told = hide_keys(head + secret + b"To: <sip:1@a>\r\n\r\nv=0\r\na=crypto:1 AES inline:WVNfX19z\r\n")
+    assert told.startswith(head)
+    assert len(told) == len(head + secret) + len(b"To: <sip:1@a>\r\n\r\nv=0\r\na=crypto:1 AES inline:WVNfX19z\r\n")
+    for word in (b"bob", b"6629fae4", b"Digest", b"WVNf"):
+        assert word not in told
+    assert b"\r\nTo: <sip:1@a>\r\n\r\nv=0\r\na=crypto:x" in told

@@ -5,10 +5,10 @@ Owns      replacing the octets of page data by zeros of the same number, in UDPT
 Not here  where datagrams are recorded (vfax/record.py, vfax/capture.py).
 Source    T.38 (09/2010) Annex A; T.4 (07/2003) Annex A for the four octets that begin a frame of page data.
 
-Left as they are: indicators, other V.21 frames (they hold the two identities), the structure and timing of all else, and of
-ECM frames address, control, FCF and frame number, so that the procedure can be followed. Where a loss leaves it open
-how far a frame has come, nothing of it is kept. A datagram becomes one datagram: redundancy and FEC that repaired a gap
-become redundancy, what repaired nothing is left out.
+Left as they are: indicators, other V.21 frames (they hold the two identities), the structure and timing of all else,
+and of ECM frames address, control, FCF and frame number, so that the procedure can be followed. Where a loss leaves it
+open how far a frame has come, nothing of it is kept. A datagram becomes one datagram: redundancy and FEC that repaired
+a gap become redundancy, what repaired nothing is left out.
 """
 
 import re
@@ -34,7 +34,7 @@ RTP_HEADER: Final = 12
 SECRETS: Final = frozenset({Fcf.PWD, Fcf.SID})
 """Frames whose text is a password."""
 
-_KEYS: Final = re.compile(rb"(?im)^((?:proxy-)?authorization[ \t]*:|a=crypto:)([^\r\n]*)")
+_KEYS: Final = re.compile(rb"(?im)^((?:proxy-)?authorization[ \t]*:|a=crypto:)((?:[^\r\n]|\r?\n[ \t])*)")
 _TEXT_BEGINS: Final = 3  # behind address, control and FCF
 _BLANK, _ZERO = 0x04, 0x0C  # the characters " " and "0", as T.30 (09/2005) 5.3.6.2.4 sends them
 _FRAME_ENDS: Final = frozenset(
