@@ -15,6 +15,8 @@ from typing import Final
 from vfax.codecs import ifp
 from vfax.errors import DecodeError
 from vfax.journal import Entry, read_packets
+from vfax.transports.parameters import Transport
+from vfax.transports.tpkt import TpktReader
 from vfax.transports.udptl import MODULUS, Packet
 
 MAX_PACKETS: Final = 300_000
@@ -63,6 +65,8 @@ def timeline(entries: Sequence[Entry], *, packets: bool = False, limit: int = MA
     for entry in entries:
         if entry.kind == "t38":
             version = _number(entry.facts, "version") if 0 <= _number(entry.facts, "version") <= 3 else 0
+            for one in streams.values():
+                one.carry_tpkt(_text(entry.facts, "transport") == Transport.TCP)
         if entry.kind == "packets":
             stream = streams.get(_text(entry.facts, "direction"))
             if stream is not None:
@@ -133,9 +137,36 @@ class _Stream:
     strange: int = 0
     strange_at: float = 0.0
     indicator: str = ""
+    reader: TpktReader | None = None  # T.38 over TCP: what comes are pieces of a stream
 
-    def hear(self, t: float, datagram: bytes, version: int) -> None:
-        """Take one datagram."""
+    def carry_tpkt(self, is_stream: bool) -> None:
+        """From here on it is a stream, or datagrams."""
+        if is_stream is not (self.reader is not None):
+            self.reader = TpktReader() if is_stream else None
+
+    def hear(self, t: float, octets: bytes, version: int) -> None:
+        """Take what came at once: a datagram, or a piece of a stream."""
+        if self.reader is None:
+            self._hear_datagram(t, octets, version)
+            return
+        try:
+            packets = self.reader.feed(octets)
+        except DecodeError as why:
+            self._note_strange(t, octets, why)
+            self.reader = TpktReader()
+            return
+        for packet in packets:
+            try:
+                value = ifp.decode(packet, version)
+            except DecodeError as why:
+                self._note_strange(t, packet, why)
+                continue
+            if self.single:
+                self.rows.append(Row(t, "T.38", self.direction, f"TPKT {_ifp_words(value)}", packet))
+            else:
+                self._see(t, value, 0, 0)
+
+    def _hear_datagram(self, t: float, datagram: bytes, version: int) -> None:
         try:
             packet = Packet.decode(datagram)
             value = ifp.decode(packet.primary, version) if packet.primary else None
@@ -146,8 +177,10 @@ class _Stream:
         if self.single:
             self.rows.append(Row(t, "T.38", self.direction, _packet_words(packet, value, lost, again=again), datagram))
             return
-        if again:
-            return
+        if not again:
+            self._see(t, value, lost, repaired)
+
+    def _see(self, t: float, value: ifp.Ifp | None, lost: int, repaired: int) -> None:
         match value:
             case ifp.Indication(indicator):
                 self._indicate(t, indicator.title)
@@ -160,7 +193,7 @@ class _Stream:
         """All rows, the last run too."""
         self._end_run()
         if self.strange:
-            words = f"{self.strange} datagrams that cannot be read as T.38"
+            words = f"{_count(self.strange, 'piece' if self.reader else 'datagram')} that cannot be read as T.38"
             self.rows.append(Row(self.strange_at, "T.38", self.direction, words, loud=True))
         return self.rows
 
@@ -297,6 +330,8 @@ def _rows(entry: Entry) -> Iterator[Row]:
             yield Row(t, "T.30", "", f"training at {_number(facts, 'rate_bps')} bit/s: {verdict}", loud=not good)
         case "agreed":
             yield Row(t, "T.30", "", _agreed_words(facts))
+        case "t38":
+            yield Row(t, "call", direction, _t38_words(facts))
         case "unreadable":
             yield Row(t, "call", "", f"line {_number(facts, 'line')} of the journal cannot be read", loud=True)
         case kind if kind in CALL_WORDS:
@@ -313,10 +348,6 @@ CALL_WORDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "media": ("the media socket is open", ("host", "port")),
     "answered": ("the call is up", ("media",)),
     "refused": ("the switch to T.38 was refused", ("status", "reason")),
-    "t38": (
-        "T.38 runs",
-        ("peer", "version", "max_bit_rate_bps", "rate_management", "error_correction", "max_datagram"),
-    ),
     "status": ("the host is told", ("status", "page")),
     "storage": ("the document could not be kept", ("why",)),
     "fault": ("a fault of vfax", ("what",)),
@@ -334,12 +365,21 @@ CALL_WORDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 
 def _call_words(kind: str, facts: Mapping[str, object]) -> str:
     what, names = CALL_WORDS[kind]
-    said = [
-        f"{name.replace('_', ' ')} {_plain(facts[name])}"
-        for name in names
-        if facts.get(name) or (name == "version" and name in facts)
-    ]
+    said = [f"{name.replace('_', ' ')} {_plain(facts[name])}" for name in names if facts.get(name)]
     return _cut(f"{what}: {', '.join(said)}" if said else what)
+
+
+def _t38_words(facts: Mapping[str, object]) -> str:
+    tcp = _text(facts, "transport") == Transport.TCP
+    road = "TCP" if tcp else f"UDPTL ({_text(facts, 'error_correction')})"
+    words = [f"T.38 runs with {_text(facts, 'peer')} over {road}", f"version {_number(facts, 'version')}"]
+    if rate_bps := _number(facts, "max_bit_rate_bps"):
+        words.append(f"up to {rate_bps} bit/s")
+    if management := _text(facts, "rate_management"):
+        words.append(management)
+    if not tcp and (octets := _number(facts, "max_datagram")):
+        words.append(f"datagrams up to {octets} octets")
+    return _cut(", ".join(words))
 
 
 def _page_words(facts: Mapping[str, object]) -> tuple[str, bool]:
@@ -401,4 +441,4 @@ def _count(number: int, noun: str) -> str:
 
 
 def _thousands(number: int) -> str:
-    return f"{number:,}".replace(",", " ")
+    return f"{number:,}"

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from vfax.cli import app
 from vfax.cli.show import show
-from vfax.codecs.ifp import Data, DataType, Field, FieldType, Indication, Indicator, encode
+from vfax.codecs.ifp import Data, DataType, Field, FieldType, Indication, Indicator, encode, wrap_tpkt
 from vfax.journal import Entry, JsonValue, pack_packet, pack_packets
 from vfax.timeline import MAX_PACKETS, Row, timeline
 from vfax.transports.udptl import Packet
@@ -79,6 +79,32 @@ def test_every_packet_has_a_row_when_asked_for() -> None:
     assert rows[1].octets == stream[0][1]
 
 
+def test_t38_over_tcp_is_read_as_the_stream_it_is() -> None:
+    parts: list[Data | Indication] = [Indication(Indicator.V17_14400_LONG_TRAINING), *[page_data()] * 4]
+    parts.append(Indication(Indicator.NO_SIGNAL))
+    octets = b"".join(wrap_tpkt(encode(part, 0)) for part in parts)
+    pieces = [(0.1 * n, octets[n * 50 : n * 50 + 50]) for n in range(len(octets) // 50 + 1)]
+    over_tcp = Entry("", 0.0, "t38", {"version": 0, "peer": "192.0.2.1:5", "transport": "tcp", "max_datagram": 72})
+    rows = timeline([over_tcp, packets(*pieces)])
+    assert [row.text for row in rows] == [
+        "T.38 runs with 192.0.2.1:5 over TCP, version 0",
+        "v17-14400-long-training",
+        "v17-14400: 4 packets of page data, 216 octets, 0.4 s",
+        "no-signal",
+    ]
+    rows = timeline([over_tcp, packets(*pieces)], packets=True)
+    assert [row.text for row in rows[1:3]] == [
+        "TPKT v17-14400-long-training",
+        "TPKT v17-14400: t4-non-ecm-data 54",
+    ]
+
+
+def test_a_stream_that_is_none_is_counted() -> None:
+    over_tcp = Entry("", 0.0, "t38", {"version": 0, "transport": "tcp"})
+    rows = timeline([over_tcp, packets((0.0, b"GET / HTTP/1.1"), (1.0, wrap_tpkt(b"\xff" * 9)))])
+    assert rows[-1].text == "2 pieces that cannot be read as T.38"
+
+
 def test_both_directions_and_all_lanes_stand_in_the_order_of_time() -> None:
     entries = [
         Entry("", 0.0, "call", {"direction": "in", "caller": "2"}),
@@ -127,7 +153,7 @@ def test_a_hostile_number_of_packets_is_cut_short() -> None:
     many = pack_packets(b"".join(pack_packet(0, b"") for _ in range(100_000)))
     entry = Entry("", 1.0, "packets", {"direction": "in", "since": 0.0, "data": many})
     rows = timeline([T38, *[entry] * 8])
-    assert rows[1].text == f"{MAX_PACKETS} datagrams that cannot be read as T.38"
+    assert rows[1].text == f"{MAX_PACKETS:,} datagrams that cannot be read as T.38"
     assert rows[-1].text == "further packets are recorded and not shown"
 
 

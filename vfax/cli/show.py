@@ -5,6 +5,7 @@ Owns      columns, colours and widths. Not here: rows and their words (timeline.
 What a peer wrote is data: everything unprintable is replaced, and nothing is read as markup.
 """
 
+import re
 import textwrap
 from pathlib import Path
 from typing import Final
@@ -56,13 +57,20 @@ def show(path: Path, *, as_json: bool, packets: bool, console: Console | None = 
     return exits.OK
 
 
+class _Lines(textwrap.TextWrapper):
+    """Lines that may also end between words joined by a plus: capabilities are said like that."""
+
+    def _split(self, text: str) -> list[str]:
+        return [part for chunk in super()._split(text) for part in re.split(r"(?<=\w\+)(?=\w)", chunk)]
+
+
 def _print_row(console: Console, row: Row) -> None:
     """One row on a terminal, in its colours and within its width."""
     style = LOUD if row.loud else STYLES.get(row.lane, "")
     wide = console.width >= OCTETS_WIDE
     octets = _hex(row.octets)
     room = console.width - LEAD - (len(octets) + 2 if wide and octets else 0)
-    lines = textwrap.wrap(_fit(console, row.text), max(room, NARROWEST)) or [""]
+    lines = _Lines(max(room, NARROWEST)).wrap(_fit(console, row.text)) or [""]
     line = Text()
     line.append(f"{row.t:9.3f}  ", "dim")
     line.append(f"{row.lane:<4} ", style)
