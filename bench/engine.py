@@ -15,6 +15,7 @@ What a packet costs is the loop's part alone: pages are coded and written in a w
 import argparse
 import cProfile
 import heapq
+import math
 import pstats
 import subprocess
 import sys
@@ -49,16 +50,19 @@ class End:
         self.outcome = ""
         self.packet_s: list[float] = []
         self.away_s = 0.0  # what a worker thread would have done
-        self.line_due = self.engine_due = 0.0
+        self.due = self.engine_due = 0.0
         if role is t30.Role.CALLER:
             self.engine.command(t30.SendDocument(page_infos(tiff.read_headers(document), document)), 0.0)
         self.engine.command(t30.LineUp(), 0.0)
 
-    def pump(self, now: float) -> list[bytes]:
-        """Carry what line and engine have for each other; gives the datagrams to send."""
+    def pump(self, now: float, *, asked: bool = False) -> list[bytes]:
+        """Carry what line and engine have for each other; gives the datagrams to send.
+
+        The engine has something new only if the line heard something, or if it was `asked` by its timer.
+        """
         line, engine = self.line, self.engine
-        while True:
-            signals = line.take_signals()
+        signals = line.take_signals()
+        while signals or asked:
             for signal in signals:
                 engine.receive(signal, now)
             events = engine.take_events()
@@ -71,8 +75,11 @@ class End:
             orders = engine.take_output()
             for order in orders:
                 line.transmit(order, now)
-            if not (signals or events or orders):
-                return line.take_output()
+            asked = bool(events or orders)
+            signals = line.take_signals()
+            self.engine_due = engine.next_timeout()
+        self.due = min(line.next_timeout(), self.engine_due)
+        return line.take_output()
 
     def work(self, event: t30.Event) -> t30.Order | None:
         """Do what the rim would have a worker thread do; gives what the engine is to be told of it."""
@@ -90,17 +97,13 @@ class End:
                 pass
         return None
 
-    def handle_timeout(self, now: float) -> None:
+    def handle_timeout(self, now: float) -> list[bytes]:
         """Do what is due."""
-        if now >= self.line_due:
-            self.line.handle_timeout(now)
-        if now >= self.engine_due:
+        self.line.handle_timeout(now)
+        asked = now >= self.engine_due
+        if asked:
             self.engine.handle_timeout(now)
-
-    def next_timeout(self) -> float:
-        """When something is due."""
-        self.line_due, self.engine_due = self.line.next_timeout(), self.engine.next_timeout()
-        return min(self.line_due, self.engine_due)
+        return self.pump(now, asked=asked)
 
 
 def fax(sent: Path, received: Path, *, each_packet: bool = False) -> tuple[End, End]:
@@ -109,15 +112,12 @@ def fax(sent: Path, received: Path, *, each_packet: bool = False) -> tuple[End, 
     under_way: list[tuple[float, int, int, bytes]] = []
     count = 0
     now = 0.0
-    due = [0.0, 0.0]
     while not (ends[0].outcome and ends[1].outcome):
         for index, end in enumerate(ends):
-            if now >= due[index]:
-                end.handle_timeout(now)
-                for datagram in end.pump(now):
+            if now >= end.due:
+                for datagram in end.handle_timeout(now):
                     count += 1
                     heapq.heappush(under_way, (now + DELAY, count, 1 - index, datagram))
-                due[index] = end.next_timeout()
         while under_way and under_way[0][0] <= now:
             _, _, index, datagram = heapq.heappop(under_way)
             end = ends[index]
@@ -128,8 +128,7 @@ def fax(sent: Path, received: Path, *, each_packet: bool = False) -> tuple[End, 
                 heapq.heappush(under_way, (now + DELAY, count, 1 - index, answer))
             if each_packet:
                 end.packet_s.append(time.thread_time() - end.away_s - began)
-            due[index] = end.next_timeout()
-        now = min(*due, under_way[0][0] if under_way else due[0])
+        now = min(ends[0].due, ends[1].due, under_way[0][0] if under_way else math.inf)
     return ends
 
 
