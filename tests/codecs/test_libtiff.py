@@ -9,7 +9,7 @@ from PIL import Image
 from vfax.codecs import libtiff
 from vfax.codecs.dis import Coding
 from vfax.codecs.encode import encode_page
-from vfax.codecs.libtiff import READ_PX, code_mmr, code_whole, read_mmr
+from vfax.codecs.libtiff import READ_PX, code_mmr, code_whole, read_mmr, stacked_mmr
 from vfax.codecs.t4 import RowDecoder
 from vfax.errors import MisuseError
 
@@ -108,6 +108,21 @@ def test_what_was_coded_is_read_back(width_px: int, rows: int) -> None:
 def test_a_page_above_the_limit_is_left_to_our_decoder() -> None:
     rows = READ_PX // 1728 + 1
     assert read_mmr(code_mmr(bytes(216 * rows), 1728, rows), 1728, rows) is None
+
+
+def test_a_page_of_much_code_is_left_to_our_decoder() -> None:
+    noise = random.Random(2).randbytes(216 * 300)
+    code = code_mmr(noise, 1728, 300)
+    assert len(code) > libtiff.READ_OCTETS
+    assert read_mmr(code, 1728, 300) is None
+
+
+@pytest.mark.parametrize("rows", range(1, 12))
+def test_a_page_below_another_that_ends_in_a_white_row(rows: int) -> None:
+    above = picture(1728, rows, rows) + bytes(216)
+    below = random.Random(rows).randbytes(216 * 500)
+    stacked = stacked_mmr(code_mmr(above, 1728, rows + 1), code_mmr(below, 1728, 500))
+    assert stacked == code_mmr(above + below, 1728, rows + 1 + 500)
 
 
 Spoil = Callable[[bytes], bytes]
