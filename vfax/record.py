@@ -18,7 +18,7 @@ from typing import Final
 
 from vfax.codecs.dis import Agreement
 from vfax.journal import MAX_PACKET, Journal, JsonValue, facts_of, pack_packet, pack_packets
-from vfax.leg import CallUp, Finished, LegEvent, LegOptions, LegOrder, StreamLost, Switched, SwitchRefused
+from vfax.leg import CallUp, Finished, Leg, LegEvent, LegOptions, LegOrder, StreamLost, Switched, SwitchRefused
 from vfax.plain import plain_of
 from vfax.t30 import values as t30
 from vfax.transports.erase import SECRETS, PageEraser, hide_frame, hide_text
@@ -271,6 +271,15 @@ class CallRecord:
                 batch.eraser.version = event.parameters.version
         facts = {"peer": format_address(event.remote), **facts_of(event.parameters), "heard": self._heard}
         self._journal.note_whole("t38", facts, when=now)
+
+
+def counters_of(leg: Leg, now: float) -> dict[str, int | float]:
+    """Facts of a `counters` line: what the line counted, how long it was silent, how far the page had come."""
+    line, course = leg.line, leg.course
+    if line is None:
+        return {}
+    silent = round(now - line.quiet_since, 3)
+    return {**line.counters.as_facts(), "silent": silent, "done": course.done, "total": course.total}
 
 
 def facts_of_terms(terms: Terms) -> dict[str, JsonValue]:

@@ -41,7 +41,7 @@ from vfax.leg import (
 )
 from vfax.outcome import Outcome
 from vfax.pages import PageFolder
-from vfax.record import CallRecord
+from vfax.record import CallRecord, counters_of
 from vfax.sheets import Sheet, code_sheet
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
@@ -337,21 +337,11 @@ class Runner:
     # --- journal ---------------------------------------------------------------------------------
 
     def _note_counters(self) -> None:
-        line = self._leg.line
         self._journal.note(
             "counters",
             strangers=self._leg.strangers,
             early=self._leg.early,
             unsent=self._socket.dropped,
             unread=self._socket.troubles,
-            **({} if line is None else line.counters.as_facts()),
-            **self._last_moments(),
+            **counters_of(self._leg, trio.current_time()),
         )
-
-    def _last_moments(self) -> dict[str, float]:
-        """What a sentence needs and no other line has: how long the line was silent, how far the page had come."""
-        line, course = self._leg.line, self._leg.course
-        if line is None:
-            return {}
-        silent = round(trio.current_time() - line.quiet_since, 3)
-        return {"silent": silent, "done": course.done, "total": course.total}

@@ -22,7 +22,7 @@ from vfax.codecs.frames import Fcf, Frame
 from vfax.journal import Journal, facts_of
 from vfax.leg import Leg, LegOptions
 from vfax.outcome import Outcome
-from vfax.record import CallRecord, RecordOptions, Terms
+from vfax.record import CallRecord, RecordOptions, Terms, counters_of
 from vfax.signals import LineSignal, SendEcm, SendFrames, SendImage, StopSending, Transmission, TransmissionDone
 from vfax.t30 import values as t30
 from vfax.t30.coding import code_page
@@ -250,10 +250,7 @@ class Play:
 
     def _note_end(self, outcome: Outcome) -> None:
         """The last lines of a journal, as the runner and the call write them."""
-        line, course = self.leg.line, self.leg.course
-        if line is not None:
-            silent = round(self.now - line.quiet_since, 3)
-            self._log.note("counters", **line.counters.as_facts(), silent=silent, done=course.done, total=course.total)
+        self._log.note("counters", **counters_of(self.leg, self.now))
         self._log.note("outcome", **facts_of(outcome))
 
     def _code(self, number: int, agreement: Agreement) -> bytes:

@@ -17,7 +17,7 @@ from vfax.codecs.dis import Agreement
 from vfax.journal import Journal, facts_of
 from vfax.leg import Finished, LegEvent, LegOrder, Switched
 from vfax.outcome import Outcome
-from vfax.record import CallRecord, RecordOptions, Terms
+from vfax.record import CallRecord, RecordOptions, Terms, counters_of
 from vfax.simulate import Done, Plane, Road, Side, Simulation
 from vfax.simulation import mischief
 from vfax.simulation.mischief import CoveredRoad, CutRoad, Memory
@@ -236,7 +236,9 @@ class _Stage(simulate.Watcher):
             self._version = event.parameters.version
         if side in self._records:
             self._records[side].event(event, now)
-            if isinstance(event, Finished):
+            leg = self._world.node(side).leg
+            if isinstance(event, Finished) and leg is not None:
+                self._journals[side].note("counters", **counters_of(leg, now))
                 self._journals[side].note("outcome", **facts_of(event.outcome))
 
     def order(self, side: Side, order: LegOrder, now: float) -> None:
