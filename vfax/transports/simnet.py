@@ -52,7 +52,7 @@ class BadLine:
         truncate: float = 0.0,
         flip: float = 0.0,
         rate_bps: float = math.inf,
-        queue: int = 65536,
+        queue: float = 65536,
     ) -> None:
         self._dice = dice
         self._loss = loss
