@@ -400,6 +400,8 @@ def _page_words(facts: Mapping[str, object]) -> tuple[str, bool]:
 def _agreed_words(facts: Mapping[str, object]) -> str:
     ecm = "ECM" if facts.get("ecm") is True else "no ECM"
     modem = f"{_text(facts, 'modem')} {_number(facts, 'rate_bps')} bit/s"
+    if facts.get("internet_aware") is True:
+        modem = "internet-aware (no modem between)"
     page = f"{_text(facts, 'resolution')}, {_number(facts, 'width_px')} px"
     return f"agreed: {modem}, {_text(facts, 'coding').upper()}, {ecm}, {page}"
 

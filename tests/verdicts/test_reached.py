@@ -479,6 +479,33 @@ async def test_a_call_that_this_side_refuses(
     assert {one.outcome.sending for one in said} == {True, False}
 
 
+async def test_a_caller_that_gives_up_while_it_rings(tmp_path: Path, make_document: Callable[..., Path]) -> None:
+    options = EndpointOptions(listen=("127.0.0.1", 0), journal=tmp_path)
+    called, caller = Endpoint(options), Endpoint(options)
+    arrived: list[call.InboundCall] = []
+    rings = trio.Event()
+
+    def ring(one: call.InboundCall) -> None:
+        arrived.append(one)
+        one.ring()
+        rings.set()
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(called.run, ring)
+        await nursery.start(caller.run, ring)
+        out = caller.outbound()
+        to = f"sip:1@{format_address(called.address)}"
+        request = call.SendRequest(document=make_document(), destination=to, local_id="", caller_name="")
+        nursery.start_soon(lambda: out.send(request, publish=lambda event: None))
+        await rings.wait()
+        out.abort()
+        await arrived[0].ended_early.wait()
+        outcome = await arrived[0].receive(tmp_path / "in.tif", local_id="", publish=lambda event: None)
+        nursery.cancel_scope.cancel()
+    assert outcome.verdict == V.CALLER_GAVE_UP
+    assert {one.name for one in judged(tmp_path)} == {V.CALLER_GAVE_UP, V.ABORTED_BEFORE_FAX}
+
+
 async def test_a_destination_that_cannot_be_called(tmp_path: Path, make_document: Callable[..., Path]) -> None:
     document = make_document()
     outcome, said = await through_endpoint(tmp_path, lambda arrived: None, "mailto:nobody", document)
@@ -505,7 +532,6 @@ async def test_a_fault_of_ours_says_so(tmp_path: Path, make_document: Callable[.
 BY_TABLE: Final[dict[V, tuple[Cause, Phase, bool]]] = {
     V.NO_LINE: (Cause.LINE_UNAVAILABLE, Phase.CALL, True),
     V.NO_LINE_FOR_CALL: (Cause.LINE_UNAVAILABLE, Phase.CALL, False),
-    V.CALLER_GAVE_UP: (Cause.PEER_HUNG_UP, Phase.CALL, False),
     V.DOCUMENT_NOT_STORED: (Cause.STORAGE, Phase.RELEASE, False),
     V.FAILED_SENDING: (Cause.NO_COMMAND, Phase.MESSAGE, True),
     V.FAILED_RECEIVING: (Cause.NO_RESPONSE, Phase.MESSAGE, False),
@@ -641,6 +667,7 @@ def test_every_result_is_some_verdicts() -> None:
 
 
 OTHERS: Final = {
+    V.CALLER_GAVE_UP,
     V.REFUSED_BUSY,
     V.REFUSED_UNANSWERED,
     V.REFUSED_HERE,
