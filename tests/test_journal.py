@@ -232,3 +232,10 @@ def test_an_outcome_is_noted_with_all_its_known_facts(path: Path) -> None:
     facts = read_journal(path)[0].facts
     assert (facts["cause"], facts["phase"], facts["sip_status"], facts["bad_rows"]) == ("busy", "call", 486, 0)
     assert "ecm" not in facts
+
+
+def test_a_journal_of_too_many_values_is_read_up_to_them(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vfax.journal.MAX_READ_VALUES", 1000)
+    line = json.dumps({"at": "x", "t": 0, "kind": "x", "a": [[]] * 97})
+    path.write_text(f"{line}\n" * 20)
+    assert [entry.kind for entry in read_journal(path)] == ["x"] * 10 + ["unreadable"]

@@ -104,6 +104,9 @@ MAX_READ_OCTETS: Final = 64 * 1024 * 1024
 PRIVATE: Final = 0o640
 """Rights of a new journal or capture: owner and group, as of the folders that the commands make."""
 
+MAX_READ_VALUES: Final = 5_000_000
+"""Limit: values of a journal that are read back, as above: in the memory each takes many times its octets."""
+
 LAST_KINDS: Final = frozenset({"outcome", "lost"})
 """Kinds that are written even when the file is full by our own limit."""
 
@@ -259,16 +262,17 @@ def _entries(file: BinaryIO) -> Iterator[Entry]:
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
     """The lines within our limits; one that is too long, or all that are too many, is one that cannot be read."""
-    octets = 0
+    octets = values = 0
     for _ in range(MAX_READ_LINES):
         line = file.readline(MAX_READ_LINE + 1)
         if not line:
             return
         octets += len(line)
+        values += 1 + line.count(b",")
         if len(line) > MAX_READ_LINE:
             octets += _skip_line(file, MAX_READ_OCTETS - octets)
             line = b"?"
-        if octets > MAX_READ_OCTETS:
+        if octets > MAX_READ_OCTETS or values > MAX_READ_VALUES:
             break
         yield line
     yield b"?"

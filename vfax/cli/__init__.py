@@ -224,7 +224,7 @@ def replay(
         str, typer.Option("--as", metavar="END", help="Of a capture: replay caller or called; both unless given.")
     ] = "",
     redact: Annotated[
-        Path | None, typer.Option(metavar="OUT", help="Write a copy without page data instead of replaying.")
+        Path | None, typer.Option(metavar="OUT", help="Write a copy without pages and passwords; replay nothing.")
     ] = None,
     json: Json = False,
     config: Config = None,

@@ -312,7 +312,9 @@ class JournalSettings(Section):
         default="off", description="Which calls leave a capture (SIP and media) beside their journal."
     )
     pcap_limit: int = Field(default=16_777_216, ge=65_536, le=1 << 40, description="Octets of one capture.")
-    redacted: bool = Field(default=False, description="Write zeros instead of page data into journals and captures.")
+    redacted: bool = Field(
+        default=False, description="Write no page data, passwords or audio into journals and captures; zeros instead."
+    )
 
 
 class Settings(Section):
