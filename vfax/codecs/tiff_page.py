@@ -45,6 +45,8 @@ COMPRESSIONS: Final = {
 }
 CM_PER_INCH: Final = 2.54
 
+FEED_OCTETS: Final = 1 << 14  # the decoder splits what it is given into words first: of a large page, for 400 ms
+
 _REVERSED: Final = bytes(int(f"{octet:08b}"[::-1], 2) for octet in range(256))
 _INVERTED: Final = bytes(octet ^ 0xFF for octet in range(256))
 
@@ -288,7 +290,8 @@ def _strip_rows(octets: bytes, header: PageHeader, rows: int) -> tuple[bytes, in
         if raster is not None:
             return raster, 0
     decoder = RowDecoder(Coding(header.compression), header.width_px, DecodeLimits(max_rows=rows, max_octets=2**31))
-    decoder.feed(octets)
+    for at in range(0, len(octets), FEED_OCTETS):
+        decoder.feed(octets[at : at + FEED_OCTETS])
     decoder.finish()
     return decoder.take_raster(), decoder.bad_rows
 
