@@ -179,6 +179,29 @@ async def test_a_capture_stops_at_its_limit_and_stays_readable(
         assert reader.skipped == Skipped()
 
 
+async def test_many_calls_that_claim_the_same_media_are_not_all_replayed(
+    make_document: Callable[..., Path], fax_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await captured(tmp_path, make_document(rows=100), ALL)
+    with pcaps(tmp_path)[0].open("rb") as file:
+        datagrams = list(CaptureReader(file))
+    path = tmp_path / "many.pcap"
+    with path.open("wb") as file:
+        file.write(file_header())
+        for number in range(6):
+            told = (
+                replace(one, payload=one.payload.replace(b"Call-ID: ", b"Call-ID: %d" % number)) for one in datagrams
+            )
+            for one in told:
+                if number == 0 or b"SIP/2.0" in one.payload:
+                    file.write(packet_record(one))
+    (first, *others), note = read_capture(path)
+    assert (len(others), note) == (5, "")
+    monkeypatch.setattr("vfax.captures.MAX_DATAGRAMS", 2 * len(first.datagrams) + 10)
+    calls, note = read_capture(path)
+    assert (len(calls), note.split("; ")[-1]) == (2, "only its first 2 calls are looked at")
+
+
 def test_what_is_no_capture_is_refused_in_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "x.pcap"
     path.write_bytes(b"hello, this is text")

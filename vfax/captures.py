@@ -78,7 +78,7 @@ def read_capture(path: Path) -> tuple[list[CapturedCall], str]:
     except DecodeError as why:
         raise DocumentError(f"{path}: {why.what}") from why
     calls = _Signalling(sip).calls() or _guessed(media)
-    found = [call for call in (_with_media(call, media) for call in calls) if call.datagrams]
+    found, more = _within_limit(calls, media)
     if not found:
         raise DocumentError(f"{path}: no T.38 over UDPTL in this capture")
     skipped = reader.skipped
@@ -87,7 +87,22 @@ def read_capture(path: Path) -> tuple[list[CapturedCall], str]:
         notes.append(f"{skipped.fragments} fragments of IP were left out")
     if skipped.cut:
         notes.append("the capture ends in the middle, or was too long to read whole")
-    return found[:MAX_CALLS], "; ".join(notes)
+    if more:
+        notes.append(f"only its first {len(found)} calls are looked at")
+    return found, "; ".join(notes)
+
+
+def _within_limit(calls: list[CapturedCall], media: list[Datagram]) -> tuple[list[CapturedCall], bool]:
+    """The calls that have T.38, and whether more are left out: many may lay claim to the same datagrams."""
+    found: list[CapturedCall] = []
+    total = 0
+    for call in (_with_media(call, media) for call in calls):
+        total += len(call.datagrams)
+        if found and (total > MAX_DATAGRAMS or len(found) == MAX_CALLS):
+            return found, True
+        if call.datagrams:
+            found.append(call)
+    return found, False
 
 
 def recording_of(call: CapturedCall, *, called: bool, options: LegOptions) -> Recording:
