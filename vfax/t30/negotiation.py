@@ -76,6 +76,9 @@ class Negotiation(Terminal):
 
         A command behind a page that was said once is answered when it has left, not while it is being said: what begins
         then is the late second answer to a command before it that was said twice.
+
+        Limit: no answer says what it is to. Where a round trip takes longer than T4 every command has several answers,
+        and a late one may be taken for that to the next page, which is then told confirmed without being so.
         """
         if self.state is not S.AWAIT_ANSWER or self._tries > 1:
             return self._asked_at
