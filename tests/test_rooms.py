@@ -102,6 +102,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "verdict_table",
         "leg",
         "call",
+        "calls",
         "endpoint",
         "pages",
     },

@@ -98,6 +98,19 @@ class SendRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """A document that callers may poll. `document` is a TIFF Class F file; empty texts ask the caller for nothing."""
+
+    document: Path
+    local_id: str  # our CSI
+    name: str
+    poll_address: str = ""  # SEP that the caller must say
+    poll_password: str = ""  # PWD that the caller must say
+    header: bool = False
+    header_timezone: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PollRequest:
     """What to ask another machine for: the document it holds ready, or the one behind `poll_address`."""
 

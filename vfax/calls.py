@@ -23,7 +23,7 @@ from vfax.outcome import Cause, Outcome
 from vfax.pages import PageFolder
 from vfax.record import Terms
 from vfax.runner import Runner
-from vfax.sheets import header_of, page_infos
+from vfax.sheets import header_line, header_of, page_infos
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.headers import Uri
@@ -40,7 +40,7 @@ MAX_HOSTS: Final = 8
 class IncomingFax(Carried):
     """An incoming call: implements `call.InboundCall`."""
 
-    sending = False
+    sending = False  # unless it is polled
     calling = False
 
     def __init__(self, carrier: Carrier, event: sip.IncomingCall) -> None:
@@ -110,34 +110,75 @@ class IncomingFax(Carried):
     async def receive(self, target: Path, *, local_id: str, publish: call.Publish) -> Outcome:
         """Answer and receive (see `call.InboundCall.receive`)."""
         with self._to_the_end():
-            if self._key is None or self._over or self.ended_early.is_set():
-                return self._end(self._gave_up())
-            try:
-                socket, media = self._carrier.open_media(self._event.source)
-            except FaxError as why:
-                return self._end(self._refuse_unable(why))
             folder = PageFolder(target, disk=self._carrier.disk)
-            self._note_media(socket.address, self._event.source)
-            try:
-                options = _with_id(self._carrier.leg_options, local_id)
-                seeds = self._carrier.seeds()
-                one = Leg(options, media, incoming=self._event, seeds=seeds, now=trio.current_time())
-                record = self._record(Terms(options=options, called=True, peer_agent=self._event.user_agent))
-                obey = self._obey_in_dialog
-                runner = Runner(
-                    one,
-                    socket,
-                    self._journal,
-                    record=record,
-                    obey=obey,
-                    publish=publish,
-                    folder=folder,
-                    capture=self._capture,
-                )
-                outcome = await self._drive(runner, leg.Accept())
-            finally:
-                socket.close()
+            outcome = await self._answer(local_id, publish, folder=folder)
+            if self._runner is None:
+                return self._end(outcome)
             return self._end(await self._guarded(partial(self._put_together, folder, outcome), outcome))
+
+    async def offer(self, offered: call.Offered, *, publish: call.Publish) -> Outcome:
+        """Answer, and let the caller poll a document. Returns an outcome; raises DocumentError before answering only.
+
+        Not in `call.InboundCall`: the contract between devices and services knows no polling.
+        """
+        self.sending = True
+        with self._to_the_end():
+            headers = await trio.to_thread.run_sync(tiff.read_headers, offered.document)
+            asks = t30.Addressing(poll_address=offered.poll_address, poll_password=offered.poll_password)
+            pages = page_infos(headers, offered.document)
+            document = t30.SendDocument(pages, addressing=asks, alone=True)
+            header = None
+            if offered.header:
+                header = header_line(
+                    datetime.now(UTC),
+                    offered.header_timezone,
+                    name=offered.name,
+                    local_id=offered.local_id,
+                    recipient=self.caller,
+                    pages=len(pages),
+                )
+            return self._end(
+                await self._answer(offered.local_id, publish, document=document, file=offered.document, header=header)
+            )
+
+    async def _answer(
+        self,
+        local_id: str,
+        publish: call.Publish,
+        *,
+        folder: PageFolder | None = None,
+        document: t30.SendDocument | None = None,
+        file: Path | None = None,
+        header: HeaderLine | None = None,
+    ) -> Outcome:
+        """Answer and run the call; without a runner it never came to that."""
+        if self._key is None or self._over or self.ended_early.is_set():
+            return self._gave_up()
+        try:
+            socket, media = self._carrier.open_media(self._event.source)
+        except FaxError as why:
+            return self._refuse_unable(why)
+        self._note_media(socket.address, self._event.source)
+        try:
+            options = _with_id(self._carrier.leg_options, local_id)
+            event, seeds, now = self._event, self._carrier.seeds(), trio.current_time()
+            one = Leg(options, media, incoming=event, document=document, seeds=seeds, now=now)
+            terms = Terms(options=options, called=True, document=document, peer_agent=event.user_agent)
+            runner = Runner(
+                one,
+                socket,
+                self._journal,
+                record=self._record(terms),
+                obey=self._obey_in_dialog,
+                publish=publish,
+                folder=folder,
+                document=file,
+                header=header,
+                capture=self._capture,
+            )
+            return await self._drive(runner, leg.Accept())
+        finally:
+            socket.close()
 
     def _refuse_unable(self, why: FaxError) -> Outcome:
         """No socket for the media: the caller may try elsewhere, or later."""

@@ -48,6 +48,7 @@ class LegMedia:
         calls_to_send = not called and poll is None
         self._document = t30.SendDocument(pages) if document is None and calls_to_send else document
         self._poll = poll
+        self._offers_alone = document is not None and document.alone
         self._seeds = seeds
         self._audio: AudioSender | None = None
         self._engine: T30Engine | None = None
@@ -83,7 +84,9 @@ class LegMedia:
     @property
     def sending(self) -> bool:
         """Whether this end sends the pages. Polling turns the called side into the sender."""
-        return not self._called and self._poll is None if self._engine is None else self._engine.sending
+        if self._engine is not None:
+            return self._engine.sending
+        return self._offers_alone if self._called else self._poll is None
 
     # --- in --------------------------------------------------------------------------------------
 

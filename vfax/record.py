@@ -289,6 +289,7 @@ def facts_of_terms(terms: Terms) -> dict[str, JsonValue]:
         runs = [(len(list(equal)), page) for page, equal in groupby(terms.document.pages)]
         facts["pages"] = [[count, page.width_px, page.rows, page.resolution.name] for count, page in runs]
         facts["first"] = terms.document.first
+        facts["alone"] = terms.document.alone
         facts["addressing"] = plain_of(terms.document.addressing)
     if terms.poll is not None:
         facts["poll"] = plain_of(terms.poll.addressing)

@@ -258,7 +258,8 @@ def _terms(entry: Entry) -> tuple[LegOptions, t30.SendDocument | None, t30.Poll 
     if "pages" in facts:
         addressing, more = value_of(t30.Addressing, facts.get("addressing", {}))
         unknown += more
-        document = t30.SendDocument(_pages(facts["pages"]), _count(entry, "first", 1), addressing)
+        first, alone = _count(entry, "first", 1), facts.get("alone") is True
+        document = t30.SendDocument(_pages(facts["pages"]), first, addressing, alone)
     if "poll" in facts:
         asked, more = value_of(t30.Addressing, facts["poll"])
         poll, unknown = t30.Poll(asked), unknown + more

@@ -129,6 +129,7 @@ class V(StrEnum):
     RECEIVING_ABORTED = "receiving-aborted"
     PAGE_NOT_STORED = "page-not-stored"
     STORE_TOO_SLOW = "store-too-slow"
+    PAGE_CODED_LATE = "page-coded-late"
     DOCUMENT_NOT_STORED = "document-not-stored"
     DOCUMENT_UNREADABLE = "document-unreadable"
     PAGE_NOT_CODED = "page-not-coded"
@@ -1355,6 +1356,16 @@ _THIS_SIDE: Final = (
         Retry.LATER,
         lambda outcome, course: outcome.phase is Phase.POST_MESSAGE,
         hint="See why the disk is slow; then the sender may try again.",
+    ),
+    _row(
+        V.PAGE_CODED_LATE,
+        _SEND,
+        _C.STORAGE,
+        "Page {unsent} of the document was not ready on this side in time",
+        _R.STORAGE,
+        Retry.LATER,
+        _in_fax,
+        hint="See what keeps this machine so busy.",
     ),
     _row(
         V.DOCUMENT_NOT_STORED,

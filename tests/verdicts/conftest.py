@@ -75,6 +75,7 @@ class Play:
     twist: Twist = lambda _, order: (order,)
     store: Callable[[int], tuple[float, str]] = lambda number: (0.05, "")  # when a page is kept, or why it is not
     document: Callable[[int], str] = lambda number: ""  # why a page cannot be coded
+    coding: float = 0.0  # how long it takes to code one
     lose: Callable[[str, int], bool] = lambda direction, number: False  # which datagrams are lost
     deaf: Callable[[LineSignal], bool] = lambda signal: False  # what the peer does not hear
     answers: Callable[["Play", legs.SipOrder], bool] = lambda play, order: False  # true when it answered the order
@@ -236,7 +237,8 @@ class Play:
                 if why:
                     self.order(t30.PageUnavailable(number, why))
                 else:
-                    self.order(t30.PageCoded(number, self._code(number, agreement)))
+                    coded = t30.PageCoded(number, self._code(number, agreement))
+                    self.at(self.coding, lambda: self.order(coded))
             case t30.PageReceived(number=number, complete=True):
                 after, why = self.store(number)
                 answer = t30.PageLost(number, why) if why else t30.PageKept(number)

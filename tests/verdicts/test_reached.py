@@ -388,6 +388,7 @@ SCENES: Final[dict[V, Scene]] = {
     V.PAGE_NOT_CODED: lambda stage: stage.play(
         True, pages=2, document=lambda number: "the file is gone" if number == 2 else ""
     ),
+    V.PAGE_CODED_LATE: lambda stage: stage.play(True, coding=60.0),
     V.LIMIT_SENDING: lambda stage: stage.play(True, rows=400, options=fax(timers=Timers(page=5.0))),
     V.LIMIT_RECEIVING: lambda stage: stage.play(False, pages=3, options=fax(limits=Limits(pages=2))),
 }

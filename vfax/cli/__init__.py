@@ -149,6 +149,39 @@ def poll(
 
 
 @app.command(epilog=exits.help_text())
+def offer(
+    files: Files = None,
+    address: Annotated[str, typer.Option(metavar="DIGITS", help="What callers must ask for (SEP).")] = "",
+    password: Annotated[str, typer.Option(metavar="DIGITS", help="What callers must say to get it (PWD).")] = "",
+    once: Annotated[bool, typer.Option("--once", help="End when one caller has it.")] = False,
+    listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Where calls come in.")] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option(metavar="NET", help="Who may call, as in 192.0.2.0/24; may be said again.")
+    ] = None,
+    resolution: Resolution = "fine",
+    no_header: Annotated[bool, typer.Option("--no-header", help="Put no header line on top of the pages.")] = False,
+    no_ecm: NoEcm = False,
+    max_rate: MaxRate = None,
+    config: Config = None,
+) -> None:
+    """Hold files ready as one fax for machines that call and poll it, until Ctrl-C."""
+    with one_line_errors():
+        if not files:
+            raise SettingsError("nothing is too little to offer: say vfax offer FILE...")
+        asked = {"address": _digits("--address", address), "password": _digits("--password", password)}
+        overrides = _fax_overrides(no_ecm=no_ecm, max_rate=max_rate) | {
+            ("fax", "header"): False if no_header else None,
+            ("fax", "takes_password"): True if password else None,
+            ("sip", "listen"): listen,
+            ("sip", "allow"): list(allow) if allow else None,
+        }
+        settings, images = read_for_images(config, overrides, resolution)
+        from vfax.cli.offer import offer as run
+
+        raise typer.Exit(run(settings, files, resolution=images, once=once, **asked))
+
+
+@app.command(epilog=exits.help_text())
 def loopback(
     files: Files = None,
     resolution: Resolution = "fine",

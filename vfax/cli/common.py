@@ -74,11 +74,18 @@ def make_journal_folder(folder: Path | None) -> None:
         raise StoreError(f"cannot make the journal folder {folder}: {why.strerror or why}") from why
 
 
-async def watch_signals(polite: Callable[[], None], impatient: Callable[[], None]) -> None:
+async def watch_signals(
+    polite: Callable[[], None],
+    impatient: Callable[[], None],
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
     """Call `polite` at the first Ctrl-C or SIGTERM, `impatient` at the next ones."""
     if threading.current_thread() is not threading.main_thread():
+        task_status.started()
         await trio.sleep_forever()
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
         act = polite
         async for _ in signals:
             act()

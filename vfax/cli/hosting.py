@@ -47,7 +47,7 @@ async def interruptible(polite: Callable[[], None]) -> AsyncIterator[None]:
     """
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch_signals, polite, hard_stop)
+            await nursery.start(watch_signals, polite, hard_stop)
             yield
             nursery.cancel_scope.cancel()
     except ExceptionGroup as group:

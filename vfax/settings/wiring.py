@@ -159,9 +159,10 @@ def host_options(settings: Settings) -> HostOptions:
     )
 
 
-def network(settings: Settings) -> Endpoint:
-    """The SIP endpoint of `vfax serve`; its `address` is known once it runs."""
-    return Endpoint(endpoint_options(settings))
+def network(settings: Settings, *, journal: Path | None = None) -> Endpoint:
+    """The SIP endpoint that waits for calls; its `address` is known once it runs. `journal`: instead of the spool's."""
+    options = endpoint_options(settings)
+    return Endpoint(options if journal is None else replace(options, journal=journal))
 
 
 def address_of(network: Endpoint) -> tuple[str, int] | None:

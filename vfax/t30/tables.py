@@ -333,7 +333,7 @@ SEND: Final[Table] = {
     **{(s, Line.NO_PROGRESS): _fail(Cause.NO_RESPONSE) for s in SENDING},
     **{(s, Line.PAGE_LATE): _fail(Cause.LIMIT) for s in SENDING},
     **{(s, Line.CALL_LATE): _fail(Cause.LIMIT) for s in SENDING},
-    **{(s, Line.CODING_LATE): _fail(Cause.INTERNAL) for s in SENDING},
+    **{(s, Line.CODING_LATE): _fail(Cause.STORAGE) for s in SENDING},
     **{(s, Line.PAGE_UNAVAILABLE): _fail(Cause.DOCUMENT) for s in SENDING},
     # a command without an answer
     **{(s, trigger): Step(do=Do.COUNT_TRY) for s in _ASKED for trigger in (Line.T4_EXPIRED, Fcf.CRP)},

@@ -51,12 +51,13 @@ class SendDocument:
     """What a sender will send: said once, before the line is up.
 
     `first` is the number (from 1) of the first page to send: those before were confirmed in an earlier call. On the
-    called side it is the document that may be polled.
+    called side it is the document that may be polled; with `alone` that side receives nothing besides.
     """
 
     pages: tuple[PageInfo, ...]
     first: int = 1
     addressing: Addressing = Addressing()
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
