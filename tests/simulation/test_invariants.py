@@ -86,7 +86,7 @@ def keep_late(evidence: Evidence) -> None:
 
 def turn_pixel(evidence: Evidence) -> None:
     at, page = evidence.kept[1]
-    evidence.kept[1] = (at, replace(page, raster=b"\x80" + page.raster[1:]))
+    evidence.kept[1] = (at, replace(page, lines=(b"\x80" + page.raster[1:],)))
 
 
 def count_good_rows_as_bad(evidence: Evidence) -> None:
@@ -96,7 +96,7 @@ def count_good_rows_as_bad(evidence: Evidence) -> None:
 
 def count_too_few_bad_rows(evidence: Evidence) -> None:
     at, page = evidence.kept[1]
-    evidence.kept[1] = (at, replace(page, bad_rows=1, raster=bytes([9]) * 216 * 5 + page.raster[216 * 5 :]))
+    evidence.kept[1] = (at, replace(page, bad_rows=1, lines=(bytes([9]) * 216 * 5 + page.raster[216 * 5 :],)))
 
 
 def confirm_for_sender_only(evidence: Evidence) -> None:
@@ -114,8 +114,8 @@ def keep_twice(evidence: Evidence) -> None:
 def swap_pages(evidence: Evidence) -> None:
     (at, first), (then, second) = evidence.kept
     evidence.kept = [
-        (at, replace(first, raster=second.raster)),
-        (then, replace(second, raster=first.raster)),
+        (at, replace(first, lines=second.lines)),
+        (then, replace(second, lines=first.lines)),
     ]
 
 
