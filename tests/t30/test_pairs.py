@@ -62,7 +62,7 @@ def test_a_page_that_takes_long_to_code_keeps_its_receiver_waiting(
 
 def test_a_page_that_is_never_coded_ends_the_fax(bench: Any) -> None:
     pair = bench.pair([bench.draw(60, seed=1)], code_after=1000.0).run()
-    assert pair.outcome("sender").cause is Cause.INTERNAL
+    assert pair.outcome("sender").cause is Cause.STORAGE
     assert pair.now < 50
 
 

@@ -281,6 +281,15 @@ def test_a_page_whose_beginning_is_lost_is_refused(bench: Any) -> None:
     assert (script.said[-1], script.of(PageReceived)) == ("RTN", [])
 
 
+def test_a_page_whose_beginning_and_announcement_are_lost_is_refused(bench: Any) -> None:
+    """The training never ended for the line: what goes on in the same modem after an outage is the page's rest."""
+    script = bench.script(sending=False).left().trains(PLAIN)
+    half = len(plain(1)) // 2
+    script.hear(DataMissing(half // 40)).hear(DataReceived(MODEM, plain(1)[half:])).hear(SignalEnded(MODEM))
+    script.says(Fcf.EOP)
+    assert (script.said[-1], script.of(PageReceived)) == ("RTN", [])
+
+
 @pytest.mark.parametrize(("lost", "answer"), [(1, "MCF"), (4, "RTP"), (8, "RTN")])
 def test_packets_lost_count_for_the_rows_they_held(bench: Any, lost: int, answer: str) -> None:
     """White rows are coded in three octets: of forty packets each that is lost holds a fortieth of the page."""

@@ -91,6 +91,18 @@ class Reception(Terminal):
         self._fresh = self._fresh or self.state is not S.AWAIT_TCF
         super()._begin_carrier(modem)
 
+    def _ensure_carrier(self, modem: Modem) -> None:
+        """Data of a burst that was not announced, or whose announcement is lost: so may be what came before them."""
+        begins, lost = self._carrier is None, self._missed
+        super()._ensure_carrier(modem)
+        if begins and self.state is S.IN_PAGE:
+            self._on_missing_ahead(lost)
+
+    def _on_missing_ahead(self, packets: int) -> None:
+        self._ahead = packets
+        if self._page is not None and not self._page.ecm:
+            self._page.holes += packets
+
     def _open_page(self) -> Line | None:
         self._shelve()
         self._ahead = 0
