@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,17 @@ import pytest
 import trio
 from typer.testing import CliRunner, Result
 
-from vfax import call, calls
+from vfax import call
+from vfax.calls import IncomingFax
 from vfax.cli import app, exits
 from vfax.cli.poll import _tidy
 from vfax.codecs import tiff
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import StoreError
 from vfax.journal import read_journal
-from vfax.leg import Leg, LegOptions
+from vfax.leg import LegOptions
 from vfax.outcome import Cause
 from vfax.pages import PageFolder, pages_folder
-from vfax.runner import Runner
-from vfax.sheets import page_infos
-from vfax.t30.values import SendDocument
 from vfax.transports.t38 import T38Options
 
 MakeDocument = Callable[..., Path]
@@ -67,12 +64,17 @@ async def polls(*arguments: object) -> tuple[int, dict[str, Any]]:
 
 
 @asynccontextmanager
-async def a_machine(tmp_path: Path, *, pace: float = 0.1) -> AsyncIterator[str]:
-    """A fax machine that answers every call; gives its address."""
+async def a_machine(tmp_path: Path, *, held: Path | None = None, pace: float = 0.1) -> AsyncIterator[str]:
+    """A fax machine that answers every call, with `held` ready if that is given; gives its address."""
     options = LegOptions(line=T38Options(pace=pace, ced=0.3))
     endpoint = Endpoint(EndpointOptions(listen=("127.0.0.1", 0), leg=options), seed=1)
 
     async def answer(arrived: call.InboundCall) -> None:
+        assert isinstance(arrived, IncomingFax)
+        if held is not None:
+            offered = call.Offered(document=held, local_id="+1 555 0002", name="")
+            await arrived.offer(offered, publish=lambda event: None)
+            return
         await arrived.receive(tmp_path / "theirs.tif", local_id="+1 555 0002", publish=lambda event: None)
 
     async with trio.open_nursery() as nursery:
@@ -83,13 +85,9 @@ async def a_machine(tmp_path: Path, *, pace: float = 0.1) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def held_ready(make_document: MakeDocument, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A document that every machine of this process holds ready."""
-    document = make_document("held.tif", pages=2, rows=300)
-    pages = page_infos(tiff.read_headers(document), document)
-    monkeypatch.setattr(calls, "Leg", partial(Leg, document=SendDocument(pages)))
-    monkeypatch.setattr(calls, "Runner", partial(Runner, document=document))
-    return document
+def held_ready(make_document: MakeDocument) -> Path:
+    """A document to hold ready."""
+    return make_document("held.tif", pages=2, rows=300)
 
 
 # --- before anything is dialled --------------------------------------------------------------------
@@ -153,7 +151,7 @@ def test_a_taken_port_is_one_sentence_and_leaves_no_file(tmp_path: Path) -> None
 @pytest.mark.realtime
 async def test_the_document_that_is_held_ready_arrives_pixel_for_pixel(held_ready: Path, tmp_path: Path) -> None:
     got = tmp_path / "got.tif"
-    async with a_machine(tmp_path) as machine:
+    async with a_machine(tmp_path, held=held_ready) as machine:
         code, answer = await polls(machine, got)
     assert (code, answer["ok"], answer["exit"]) == (exits.OK, True, 0), answer
     assert (answer["file"], answer["waiting"], answer["cause"]) == (str(got), "", "complete")
@@ -181,7 +179,7 @@ async def test_a_machine_with_nothing_ready_is_said_to_have_nothing_and_leaves_n
 async def test_ctrl_c_aborts_politely_and_keeps_no_empty_file(held_ready: Path, tmp_path: Path) -> None:
     got = tmp_path / "got.tif"
     slow = environment(VFAX_T38__PACE="1.0")
-    async with a_machine(tmp_path, pace=1.0) as machine:
+    async with a_machine(tmp_path, held=held_ready, pace=1.0) as machine:
         process = await trio.lowlevel.open_process(typed(machine, got), env=slow, stdout=subprocess.PIPE)
         assert process.stdout is not None
         said = b""

@@ -6,6 +6,7 @@ Not here  pages and what an answer to one means (sender.py), turns, timers and t
 Source    T.30 (09/2005) 5.2; Table 2 for bit 123; field rules are marked.
 """
 
+import math
 from dataclasses import replace
 from typing import Final
 
@@ -21,6 +22,7 @@ from vfax.t30.values import Addressing, Agreed, PageInfo, Trained
 _TCF_SECONDS: Final = 1.5
 _V17_FAILURES: Final = 2  # trainings after which slower V.17 is pointless (field): V.29 is next
 _UNPACED_TRIES: Final = 2  # DCS without training that no CFR followed: then with it
+_FAR: Final = 1.0  # more of T4 where the road may be long: within the receiver's T2 still, should it be short and lossy
 _ASKED: Final = (S.AWAIT_CFR, S.AWAIT_ANSWER, S.AWAIT_CTR)
 _EARLY: Final = 0.25
 """Seconds before all of a command has left that its answer may begin: the frame is whole, its end and our silence are
@@ -48,6 +50,10 @@ class Negotiation(Terminal):
         self._tries = 0
         self._asked_at = now
         self._asked = Fcf.DCS
+        # how far away the other end is
+        self._left_at = now  # when our command had left
+        self._road = math.inf  # from there to the beginning of its answer, the shortest yet
+        self._extra = 0.0  # added to T4 where an answer may take longer: said twice, a command has two answers
 
     # --- what Sender adds ---------------------------------------------------------------------------
 
@@ -69,7 +75,31 @@ class Negotiation(Terminal):
             return
         if frame.fcf is not Fcf.RNR and self.state is S.AWAIT_ANSWER:
             self._due.pop(Timer.T5, None)
+        if self.state in _ASKED and frame.fcf is not Fcf.DCN:
+            self._gauge_road()
         super()._heed(frame)
+
+    def _gauge_road(self) -> None:
+        """An answer came: learn how long it takes, or suspect that it takes longer than T4.
+
+        MCF does not say which page it confirms. On such a road a command must not be said twice: the second answer
+        would be taken for that to the next.
+        """
+        if self._tries == 1:
+            self._road = min(self._road, max(0.0, self._burst_at - self._left_at))
+        if self._road < self._timers.t4 / 2:
+            self._extra = 0.0
+        elif self._road < math.inf:
+            self._extra = self._timers.t4
+        elif self._tries > 1:
+            self._extra = _FAR
+
+    def _duration(self, timer: Timer) -> float:
+        return super()._duration(timer) + (self._extra if timer is Timer.T4 else 0.0)
+
+    def _left(self) -> None:
+        self._left_at = self._now
+        super()._left()
 
     def _heard_from(self) -> float:
         """From when on a burst can be the answer to our command.

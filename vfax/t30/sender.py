@@ -224,15 +224,18 @@ class Sender(Negotiation):
         if self._asked is Fcf.EOR:
             return self._note_given_up()
         self._progress()
+        # Said twice to an end far away, this command has another answer under way: unpaced it would come too late.
+        crosses = self._tries > 1 and self._extra > 0 and self._leave_fast_path()
         if page.more_blocks:
             page.next_block()
-            return Line.NEXT_BLOCK
+            return Line.RETRAIN if crosses else Line.NEXT_BLOCK
         if page.torn:
             self._torn.append(self._index + 1)
         else:
             self._confirmed += 1
             self._events.append(PageConfirmed(self._index + 1))
-        return self._turn_page()
+        following = self._turn_page()
+        return Line.RETRAIN if crosses and following is Line.NEXT_PAGE else following
 
     def _turn_page(self) -> Line:
         post = self._post()
