@@ -51,8 +51,7 @@ class Negotiation(Terminal):
         self._asked_at = now
         self._asked = Fcf.DCS
         # how far away the other end is
-        self._left_at = now  # when our command had left
-        self._road = math.inf  # from there to the beginning of its answer, the shortest yet
+        self._road = math.inf  # from the end of a command to the beginning of its answer, the shortest yet
         self._extra = 0.0  # added to T4 where an answer may take longer: said twice, a command has two answers
 
     # --- what Sender adds ---------------------------------------------------------------------------
@@ -97,18 +96,15 @@ class Negotiation(Terminal):
     def _duration(self, timer: Timer) -> float:
         return super()._duration(timer) + (self._extra if timer is Timer.T4 else 0.0)
 
-    def _left(self) -> None:
-        self._left_at = self._now
-        super()._left()
-
     def _heard_from(self) -> float:
         """From when on a burst can be the answer to our command.
 
         A command behind a page that was said once is answered when it has left, not while it is being said: what begins
         then is the late second answer to a command before it that was said twice.
 
-        Limit: no answer says what it is to. Where a round trip takes longer than T4 every command has several answers,
-        and a late one may be taken for that to the next page, which is then told confirmed without being so.
+        Limit: no answer says what it is to. Where a round trip takes longer than T4 the first command is said twice and
+        has two answers; `_gauge_road` sees to it that a late one meets nothing that it could be taken for, but where
+        many packets are lost as well (a tenth) a page may be told confirmed, or be confirmed, without being whole.
         """
         if self.state is not S.AWAIT_ANSWER or self._tries > 1:
             return self._asked_at
