@@ -149,8 +149,7 @@ class Cell:
         """Whether nothing that this line does can be noticed behind its protection."""
         if self.weather.name in HARMLESS:
             return True
-        deep = self.guard.protection is Protection.REDUNDANCY and self.guard.depth >= 3
-        return deep or (self.weather.name == "reordered" and self.guard.protection is Protection.REDUNDANCY)
+        return self.guard.protection is Protection.REDUNDANCY and self.guard.depth >= 3
 
 
 def known_resolutions() -> tuple[dis.Resolution, ...]:
