@@ -276,8 +276,9 @@ async def test_cancelled_receive_says_bye_and_leaves_nothing(offer: str, tmp_pat
 async def test_cancelled_receive_in_the_middle_of_a_page_says_bye(
     make_document: Callable[..., Path], tmp_path: Path, fax_clock: MockClock
 ) -> None:
-    moving, target = trio.Event(), tmp_path / "target.tif"
+    moving, target, journals = trio.Event(), tmp_path / "target.tif", tmp_path / "journal"
     target.touch()
+    journals.mkdir()
 
     def publish(event: call.CallEvent) -> None:
         if isinstance(event, call.PageMoving):
@@ -292,7 +293,7 @@ async def test_cancelled_receive_in_the_middle_of_a_page_says_bye(
     sent: list[Outcome] = []
     async with (
         trio.open_nursery() as nursery,
-        endpoint(lambda arrived: nursery.start_soon(take, arrived)) as called,
+        endpoint(lambda arrived: nursery.start_soon(take, arrived), journal=journals) as called,
         endpoint() as caller,
     ):
 
@@ -308,6 +309,8 @@ async def test_cancelled_receive_in_the_middle_of_a_page_says_bye(
                 await trio.sleep(0.05)
         assert called.counters.bugs == 0
     assert sent[0].cause is Cause.PEER_HUNG_UP
+    (outcome,) = [line for line in lines(journals) if line["kind"] == "outcome"]
+    assert (outcome["cause"], outcome["phase"], outcome["verdict"]) == ("aborted", "message", "receiving-aborted")
 
 
 async def test_cancelled_send_cancels_the_invite(tmp_path: Path, fax_clock: MockClock) -> None:

@@ -264,7 +264,13 @@ class Carried:
             yield
         finally:
             if not self._over:
-                self._end(self._explained(CUT_OFF, "the call was cut off on this side"))
+                self._end(self._explained(self._so_far(), "the call was cut off on this side"))
+
+    def _so_far(self) -> Outcome:
+        """The outcome of a call that is cut off: where it was, and what had been confirmed."""
+        course = Course() if self._runner is None else self._runner.course
+        phase = Phase.MESSAGE if course.page else Phase.CALL
+        return replace(CUT_OFF, phase=phase, pages_confirmed=len(course.confirmed))
 
     def _obey_in_dialog(self, order: SipOrder) -> None:
         key = self._key
