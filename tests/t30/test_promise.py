@@ -236,6 +236,43 @@ def test_a_resent_frame_of_the_confirmed_block_is_not_a_page_of_one_frame(bench:
     assert decode_request(script.last_frame.info, len(first)) == list(range(1, len(first)))
 
 
+def test_part_of_the_confirmed_block_again_has_its_answer_again_from_a_sender_that_counts(bench: Any) -> None:
+    script = bench.script(sending=False).left().trains(ECM)
+    for number in (1, 2):
+        script.fast(ECM, *frames(number)).says(Fcf.PPS, pps(Fcf.MPS, len(frames(number)), page=number - 1))
+        script.keeps(number).left()
+    for part in (frames(2)[3:5], [RCP]):
+        script.fast(ECM, *part).says(Fcf.PPS, pps(Fcf.MPS, 2, page=1)).left()
+    assert script.said[-4:] == ["MCF"] * 4
+    assert len(script.of(PageReceived)) == 2
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_comes_again_of_the_confirmed_page_is_no_part_of_the_next(bench: Any, named: bool) -> None:
+    """A late request had part of page 0 sent again; then page 1 came, and lost just those frames."""
+    old, new = frames(1), frames(2)
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *old)
+    script.says(Fcf.PPS, pps(Fcf.MPS, len(old))).keeps().left()
+    script.fast(ECM, *old[2:4])
+    if named:
+        script.says(Fcf.PPS, pps(Fcf.MPS, 2)).left()
+    script.fast(ECM, *new[:2], *new[4:]).says(Fcf.PPS, pps(Fcf.EOP, len(new), page=1)).left()
+    assert script.said[-1] == "PPR"
+    assert decode_request(script.last_frame.info, len(new)) == [2, 3]
+    script.fast(ECM, *new[2:4]).says(Fcf.PPS, pps(Fcf.EOP, 2, page=1)).keeps(2)
+    assert script.said[-1] == "MCF"
+    assert [page.raster for page in script.of(PageReceived)] == [raster(1), raster(2)]
+
+
+def test_a_page_like_the_one_before_need_not_come_in_one_burst(bench: Any) -> None:
+    script = bench.script(sending=False).left().trains(ECM).fast(ECM, *frames(1))
+    script.says(Fcf.PPS, pps(Fcf.MPS, len(frames(1)))).keeps().left()
+    script.fast(ECM, *frames(1)[:4]).says(Fcf.PPS, pps(Fcf.EOP, len(frames(1)), page=1)).left()
+    script.fast(ECM, *frames(1)[4:]).says(Fcf.PPS, pps(Fcf.EOP, len(frames(1)) - 4, page=1)).keeps(2)
+    assert script.said[-2:] == ["PPR", "MCF"]
+    assert [page.raster for page in script.of(PageReceived)] == [raster(1)] * 2
+
+
 def test_the_confirmed_block_again_with_holes_is_confirmed_once_they_are_filled(bench: Any) -> None:
     script = bench.script(sending=False).left().trains(ECM).fast(ECM, *frames(1))
     script.says(Fcf.PPS, pps(Fcf.MPS, len(frames(1)))).keeps().left()
@@ -332,6 +369,17 @@ def test_what_was_lost_of_the_training_is_not_missing_from_the_page(bench: Any) 
     script.burst(MODEM, DataMissing(9), DataReceived(MODEM, bytes(1800))).left()
     page(script, plain(1)).says(Fcf.EOP).keeps()
     assert (script.said[-1], script.of(PageReceived)[0].bad_rows) == ("MCF", 0)
+
+
+def test_what_is_left_of_a_burst_that_failed_as_training_is_no_page(bench: Any) -> None:
+    """The sender took a late CFR for its own and began the page; its end would be stored as the whole of it."""
+    chunks = [DataReceived(MODEM, plain(1)[at : at + 40]) for at in range(0, len(plain(1)), 40)]
+    script = bench.script(sending=False).left().says(Fcf.DCS, encode_dcs(PLAIN)).hear(SignalStarted(MODEM))
+    script.hear(*chunks[:9]).wait(9.0).left().hear(*chunks[9:], SignalEnded(MODEM)).says(Fcf.MPS)
+    assert script.said[-1] == "FTT"
+    assert not script.of(PageReceived)
+    page(script, plain(1)).says(Fcf.MPS)
+    assert [page.raster for page in script.of(PageReceived)] == [raster(1)]
 
 
 def test_a_page_of_which_no_row_can_be_read_is_never_confirmed(bench: Any) -> None:

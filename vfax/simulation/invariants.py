@@ -21,7 +21,7 @@ Not here  playing calls (trial.py), many of them (campaign.py).
 
 A hostile scenario (scenario.HOSTILE) puts words into the peer's mouth: an MCF that the receiver never said, page data
 that nobody sent. The second lines of 2, 3 and 4 cannot hold there, since nothing in T.30 or T.38 tells such a packet
-from a true one. Nor can those of 3 and 4 where a packet and its answer take longer than T4 (ROUND_TRIP).
+from a true one.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,11 +40,6 @@ from vfax.t30.coding import K
 
 HELD: Final = 256 * 1024
 """Limit: octets that the engines of one side may hold beside the pages at hand."""
-
-ROUND_TRIP: Final = 3.0
-"""Limit: seconds. T4 is 3 s: where packet and answer take longer, commands are repeated before they can have been
-answered, and T.30's answers carry no number. Which of two equal commands an MCF belongs to cannot be known then, so the
-second lines of 3 and 4 are judged below this only."""
 
 PIXEL: Final = 80
 """Limit: octets for a pixel of a row: a decoder holds where the colours of two rows change, 36 octets each."""
@@ -163,7 +158,7 @@ def _damage(agreement: Agreement) -> int:
 
 def sender_reports_what_was_confirmed(evidence: Evidence) -> Iterator[str]:
     """3: in honest scenarios the receiver has confirmed the page; always, a confirmation came after it."""
-    if evidence.scenario.honest and evidence.scenario.round_trip < ROUND_TRIP:
+    if evidence.scenario.honest:
         yield from _believed_too_early(evidence)
     told = len(evidence.confirmed(evidence.scenario.sender))
     answers = sum(
@@ -197,7 +192,7 @@ def pages_keep_their_order(evidence: Evidence) -> Iterator[str]:
     numbers = [page.number for _, page in evidence.kept]
     if numbers != sorted(set(numbers)):
         yield f"pages were kept in the order {numbers}"
-    if not evidence.scenario.honest or evidence.scenario.round_trip >= ROUND_TRIP:
+    if not evidence.scenario.honest:
         return
     origins = [_origin(evidence, page) for _, page in evidence.kept if page.complete and not page.bad_rows]
     known = [origin for origin in origins if origin]

@@ -18,7 +18,6 @@ from vfax.simulation.pictures import Picture, draw
 from vfax.t30.options import AfterRtn, BadPage, T30Options
 from vfax.t30.values import Addressing
 from vfax.transports.parameters import ErrorCorrection, RateManagement, T38Parameters
-from vfax.transports.simnet import BadLine
 from vfax.transports.t38 import T38Options
 
 
@@ -31,6 +30,7 @@ class Kind(StrEnum):
     COVERED = "covered"  # media datagrams vanish, never more in a row than redundancy brings back
     ORDER = "order"  # datagrams come twice, late, in another order
     ROUGH = "rough"  # all of these
+    FAR = "far"  # packets are under way for seconds, and some vanish: commands are said again before they are answered
     STALE = "stale"  # datagrams from long ago come again
     SILENCE = "silence"  # a direction, or both, is cut off: for a while, or for good
     STORE = "store"  # pages are kept or read slowly, or not at all
@@ -53,6 +53,7 @@ _WEIGHTS: Final[dict[Kind, int]] = {
     Kind.COVERED: 6,
     Kind.ORDER: 8,
     Kind.ROUGH: 12,
+    Kind.FAR: 6,
     Kind.STALE: 4,
     Kind.SILENCE: 9,
     Kind.STORE: 9,
@@ -131,13 +132,6 @@ class Scenario:
     def receiver(self) -> Side:
         """Who wants them."""
         return self.sender.other
-
-    @property
-    def round_trip(self) -> float:
-        """The longest that a packet and its answer are under way, seconds."""
-        return sum(
-            line.delay + line.jitter + (BadLine.OVERTAKEN if line.reorder else 0.0) for line in self.media.values()
-        )
 
     def describe(self) -> str:
         """One line."""
@@ -322,6 +316,13 @@ def _roll_faults(dice: Random, kind: Kind) -> LineFaults:
                 reorder=chance() / 5,
                 delay=delay,
                 jitter=late,
+            )
+        case Kind.FAR:
+            return LineFaults(
+                loss=dice.choice((0.0, 0.02, 0.1, 0.15)),
+                duplicate=dice.choice((0.0, 0.0, 0.1)),
+                delay=dice.choice((0.8, 1.5, 2.0, 2.5, 3.0)),
+                jitter=dice.choice((0.0, 0.03, 0.3, 1.0)),
             )
         case Kind.DAMAGE:
             return LineFaults(flip=loss / 2, truncate=dice.choice((0.0, loss / 4)), delay=delay)

@@ -24,6 +24,7 @@ class Block:
 
     Limit: 256 frames of at most 256 octets. `before` holds the fingerprints of the block before; `differs` tells that
     some frame is not what that one had in its place: only then is it certain that the sender is not saying it again.
+    `suspects` are frames that may be of that repetition although the block at hand is another.
     """
 
     def __init__(self, frame_octets: int, before: Fingerprints | None = None) -> None:
@@ -32,6 +33,8 @@ class Block:
         self.fed = 0
         self.differs = before is None
         self.asked_for = False  # a PPR was said about it
+        self.suspects: set[int] = set()
+        self._named = False  # a PPS told it from the block before
         self._size = 0
         self._agreed = frame_octets
         self._before = before if before is not None else {}
@@ -67,7 +70,9 @@ class Block:
             return False
         if self._again is not None:
             self._again[number] = data
-        if number in self.frames:
+        if number in self.suspects:
+            self.suspects.discard(number)
+        elif number in self.frames:
             return False
         self.frames[number] = data
         if not self._size and len(data) == self._agreed:
@@ -76,6 +81,20 @@ class Block:
             self.differs = True
             self._before = {}
         return True
+
+    def suspect(self) -> None:
+        """A burst begins, or the block before was named: what is here and equal to that one may be of it."""
+        if not self.differs and not self._named:
+            self.suspects.update(self.frames)
+
+    def name(self) -> None:
+        """Another block than the one before is named: what came for that one is none of it, nor is its size."""
+        self._named = True
+        if self.suspects:
+            for number in self.suspects:
+                del self.frames[number]
+            self.suspects.clear()
+            self.expected = 0
 
     def fingerprints(self) -> Fingerprints:
         """What the block after this one is compared with: telling it from this one needs no frames."""
@@ -95,7 +114,7 @@ class Block:
         ready: list[bytes] = []
         if not self.differs or not self._size:
             return ready
-        while len(self.frames.get(self.fed, b"")) == self._size:
+        while self.fed not in self.suspects and len(self.frames.get(self.fed, b"")) == self._size:
             ready.append(self.frames[self.fed])
             self.fed += 1
         return ready

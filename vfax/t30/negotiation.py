@@ -24,6 +24,8 @@ _V17_FAILURES: Final = 2  # trainings after which slower V.17 is pointless (fiel
 _UNPACED_TRIES: Final = 2  # DCS without training that no CFR followed: then with it
 _FAR: Final = 1.0  # more of T4 where the road may be long: within the receiver's T2 still, should it be short and lossy
 _ASKED: Final = (S.AWAIT_CFR, S.AWAIT_ANSWER, S.AWAIT_CTR)
+_UNASKED: Final = (Fcf.DIS, Fcf.DTC, Fcf.DCN, Fcf.CRP)  # frames that are no answer, whenever they come
+_JITTER: Final = 2.0  # seconds by which one answer may be longer under way than another
 _EARLY: Final = 0.25
 """Seconds before all of a command has left that its answer may begin: the frame is whole, its end and our silence are
 still to come (175 ms by default)."""
@@ -52,7 +54,10 @@ class Negotiation(Terminal):
         self._asked = Fcf.DCS
         # how far away the other end is
         self._road = math.inf  # from the end of a command to the beginning of its answer, the shortest yet
+        self._reach = math.inf  # the same of commands said again, were it the first saying that was answered
         self._extra = 0.0  # added to T4 where an answer may take longer: said twice, a command has two answers
+        self._first_left = now  # when the command at hand had left for the first time
+        self._strays_until = -math.inf  # until then answers to earlier commands that were said again may come
 
     # --- what Sender adds ---------------------------------------------------------------------------
 
@@ -74,7 +79,7 @@ class Negotiation(Terminal):
             return
         if frame.fcf is not Fcf.RNR and self.state is S.AWAIT_ANSWER:
             self._due.pop(Timer.T5, None)
-        if self.state in _ASKED and frame.fcf is not Fcf.DCN:
+        if self.state in _ASKED and frame.fcf not in _UNASKED and (self.state, frame.fcf) in self._table:
             self._gauge_road()
         super()._heed(frame)
 
@@ -86,6 +91,10 @@ class Negotiation(Terminal):
         """
         if self._tries == 1:
             self._road = min(self._road, max(0.0, self._burst_at - self._left_at))
+        elif self._road >= self._timers.t4 / 2:
+            self._reach = min(self._reach, max(0.0, self._burst_at - self._first_left))
+            last_left = self._now if self._talking else self._left_at
+            self._strays_until = max(self._strays_until, last_left + self._reach + _JITTER)
         if self._road < self._timers.t4 / 2:
             self._extra = 0.0
         elif self._road < math.inf:
@@ -102,13 +111,15 @@ class Negotiation(Terminal):
         A command behind a page that was said once is answered when it has left, not while it is being said: what begins
         then is the late second answer to a command before it that was said twice.
 
-        Limit: no answer says what it is to. Where a round trip takes longer than T4 the first command is said twice and
-        has two answers; `_gauge_road` sees to it that a late one meets nothing that it could be taken for, but where
-        many packets are lost as well (a tenth) a page may be told confirmed, or be confirmed, without being whole.
+        No answer says what it is to. Where the road may be longer than T4, a command said twice may have two answers,
+        and until the second one must have come no answer is taken: T4 has the command said, and answered, again.
         """
+        since = self._asked_at
+        if self._road >= self._timers.t4 / 2:
+            since = max(since, self._strays_until)
         if self.state is not S.AWAIT_ANSWER or self._tries > 1:
-            return self._asked_at
-        return max(self._asked_at, (self._now if self._talking else self._left_at) - _EARLY)
+            return since
+        return max(since, (self._now if self._talking else self._left_at) - _EARLY)
 
     def _call(self) -> Line | None:
         self._start(Timer.T1, self._timers.t1)
@@ -269,6 +280,8 @@ class Negotiation(Terminal):
         return Line.TRY_AGAIN
 
     def _repeat(self) -> Line | None:
+        if self._tries == 2:
+            self._first_left = self._now if self._talking else self._left_at
         self._hush()
         self._note_said(self._command_frames)
         self._say(*self._command)

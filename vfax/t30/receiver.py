@@ -126,6 +126,7 @@ class Receiver(Reception):
         self._events.append(Trained(ok, rate_bps))
         if ok:
             self._note_training()
+        self._refused_burst = None if ok else self._carrier
         self._carrier = None  # judged is over, also where nothing said so: the page's may begin with the same indicator
         return Line.TRAINED if ok else Line.UNTRAINED
 
@@ -181,7 +182,11 @@ class Receiver(Reception):
         if pps.block == 0 and page.blocks and page.block.doubted and page.starts_over():
             page = self._page = page.restarted(self._options.decode_limits())
         if self._answered == command:
+            page.block.suspect()
             page.block.expect_before()
+        else:
+            self._heed_counter(pps)
+            page.block.name()
         page.block.expect(pps)
         if page.block.missing():
             return Line.BLOCK_TORN
@@ -213,12 +218,24 @@ class Receiver(Reception):
         self._command_page(post, command, Fcf.ERR)
         return Line.PAGE_WHOLE
 
+    def _heed_counter(self, pps: PartialPage) -> None:
+        """Learn from the first PPS about a page whether the sender counts its pages."""
+        answered, page = self._answered, self._page
+        if answered is None or answered.fcf is not Fcf.PPS or page is None or page.blocks:
+            return
+        step = (pps.page - answered.detail[1]) & 0xFF
+        if self._counts is not False and answered.detail[0] is not None:
+            self._counts = step == 1
+
     def _is_same_block(self) -> bool:
         """True when the sender means the block confirmed last: nothing came since, or that block once more, whole.
+        Of a sender that counts its pages a part of that block is enough.
 
         Quirk: senders that do not count pages say the PPS of a page before about another page that may begin alike.
         """
         page = self._page
+        if self._counts and (page is None or (page.ecm and not page.block.differs)):
+            return True
         if page is None or not page.ecm:
             return self._heard_nothing()
         if not page.block.frames:

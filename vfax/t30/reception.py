@@ -70,6 +70,7 @@ class Reception(Terminal):
         self._patience = options.timers.first_data  # silence that ends the burst
         # training
         self._check = TrainingCheck(Modem.V27TER_2400)
+        self._refused_burst: Modem | None = None  # no training, judged while it was on: its rest is no page
         self._trainings = 0  # good ones since the last page
         self._slowest = UNTOLD  # rate of a CTC since the last page
         # phase D
@@ -81,8 +82,13 @@ class Reception(Terminal):
         self._answered: Answered | None = None
         self._given = Fcf.MCF  # what it was answered
         self._pending = Answered(Fcf.EOP)  # the command that the page at hand was given with
+        self._counts: bool | None = None  # the sender numbers its pages in PPS; None: not known yet
 
     # --- data as it comes ---------------------------------------------------------------------------
+
+    def _on_started(self, modem: Modem) -> None:
+        self._refused_burst = None
+        super()._on_started(modem)
 
     def _begin_carrier(self, modem: Modem) -> None:
         self._check = TrainingCheck(modem)
@@ -93,6 +99,8 @@ class Reception(Terminal):
 
     def _ensure_carrier(self, modem: Modem) -> None:
         """Data of a burst that was not announced, or whose announcement is lost: so may be what came before them."""
+        if self._refused_burst is modem:
+            return
         begins, lost = self._carrier is None, self._missed
         super()._ensure_carrier(modem)
         if begins and self.state is S.IN_PAGE:
@@ -105,6 +113,8 @@ class Reception(Terminal):
 
     def _open_page(self) -> Line | None:
         self._shelve()
+        if self._page is not None and self._page.ecm:
+            self._page.block.suspect()
         self._ahead = 0
         self._heard_at = self._now
         self._due.setdefault(Timer.PAGE, self._now + self._timers.page)
