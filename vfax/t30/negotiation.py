@@ -25,6 +25,7 @@ _UNPACED_TRIES: Final = 2  # DCS without training that no CFR followed: then wit
 _FAR: Final = 1.0  # more of T4 where the road may be long: within the receiver's T2 still, should it be short and lossy
 _ASKED: Final = (S.AWAIT_CFR, S.AWAIT_ANSWER, S.AWAIT_CTR)
 _UNASKED: Final = (Fcf.DIS, Fcf.DTC, Fcf.DCN, Fcf.CRP)  # frames that are no answer, whenever they come
+_FARTHEST: Final = 8.5  # seconds to an end and back: on a longer road T2 runs out before anything has an answer
 _JITTER: Final = 2.0  # seconds by which one answer may be longer under way than another
 _EARLY: Final = 0.25
 """Seconds before all of a command has left that its answer may begin: the frame is whole, its end and our silence are
@@ -56,8 +57,8 @@ class Negotiation(Terminal):
         self._road = math.inf  # from the end of a command to the beginning of its answer, the shortest yet
         self._reach = math.inf  # the same of commands said again, were it the first saying that was answered
         self._extra = 0.0  # added to T4 where an answer may take longer: said twice, a command has two answers
-        self._first_left = now  # when the command at hand had left for the first time
-        self._strays_until = -math.inf  # until then answers to earlier commands that were said again may come
+        self._lefts: list[float] = []  # when the earlier sayings of the command at hand had left
+        self._strays: list[tuple[float, float]] = []  # when second answers to earlier commands may begin
 
     # --- what Sender adds ---------------------------------------------------------------------------
 
@@ -73,8 +74,9 @@ class Negotiation(Terminal):
 
     def _heed(self, frame: Frame) -> None:
         """An answer counts only if its burst began after the question: an older one answers something else."""
-        stale = self.state in _ASKED and self._burst_at < self._heard_from() and frame.fcf is not Fcf.DCN
-        if stale:
+        begun = self._burst_at
+        stale = self.state in _ASKED and (begun < self._heard_from() or self._is_stray(begun))
+        if stale and frame.fcf is not Fcf.DCN:
             self.ignored += 1
             return
         if frame.fcf is not Fcf.RNR and self.state is S.AWAIT_ANSWER:
@@ -92,15 +94,30 @@ class Negotiation(Terminal):
         if self._tries == 1:
             self._road = min(self._road, max(0.0, self._burst_at - self._left_at))
         elif self._road >= self._timers.t4 / 2:
-            self._reach = min(self._reach, max(0.0, self._burst_at - self._first_left))
-            last_left = self._now if self._talking else self._left_at
-            self._strays_until = max(self._strays_until, last_left + self._reach + _JITTER)
+            self._expect_strays()
         if self._road < self._timers.t4 / 2:
             self._extra = 0.0
         elif self._road < math.inf:
             self._extra = self._timers.t4
         elif self._tries > 1:
             self._extra = _FAR
+
+    def _expect_strays(self) -> None:
+        """A command that was said again has its answer. Were it the first saying that was answered, when will the
+        answers to the others come?"""
+        lefts = [*self._lefts, self._now if self._talking else self._left_at]
+        lefts = [left for left in lefts if self._burst_at - left <= _FARTHEST]
+        if not lefts:
+            return
+        road = max(0.0, self._burst_at - lefts[0])
+        self._reach = min(self._reach, road)
+        self._strays = [(begin, end) for begin, end in self._strays if end > self._now]
+        if len(lefts) > 1:
+            self._strays.append((lefts[1] + self._reach - _JITTER, lefts[-1] + road + _JITTER))
+
+    def _is_stray(self, begun: float) -> bool:
+        """Whether an answer may be a second one to an earlier command."""
+        return self._road >= self._timers.t4 / 2 and any(begin <= begun < end for begin, end in self._strays)
 
     def _duration(self, timer: Timer) -> float:
         return super()._duration(timer) + (self._extra if timer is Timer.T4 else 0.0)
@@ -112,14 +129,11 @@ class Negotiation(Terminal):
         then is the late second answer to a command before it that was said twice.
 
         No answer says what it is to. Where the road may be longer than T4, a command said twice may have two answers,
-        and until the second one must have come no answer is taken: T4 has the command said, and answered, again.
+        and while the second one is due none is taken (`_is_stray`): T4 has the command said, and answered, again.
         """
-        since = self._asked_at
-        if self._road >= self._timers.t4 / 2:
-            since = max(since, self._strays_until)
         if self.state is not S.AWAIT_ANSWER or self._tries > 1:
-            return since
-        return max(since, (self._now if self._talking else self._left_at) - _EARLY)
+            return self._asked_at
+        return max(self._asked_at, (self._now if self._talking else self._left_at) - _EARLY)
 
     def _call(self) -> Line | None:
         self._start(Timer.T1, self._timers.t1)
@@ -264,6 +278,7 @@ class Negotiation(Terminal):
         """Say a command for the first time."""
         self._hush()
         self._tries = 1
+        self._lefts.clear()
         self._asked_at = self._now
         self._asked = frames[-1].fcf
         self._command_frames = frames
@@ -280,8 +295,7 @@ class Negotiation(Terminal):
         return Line.TRY_AGAIN
 
     def _repeat(self) -> Line | None:
-        if self._tries == 2:
-            self._first_left = self._now if self._talking else self._left_at
+        self._lefts.append(self._now if self._talking else self._left_at)
         self._hush()
         self._note_said(self._command_frames)
         self._say(*self._command)
