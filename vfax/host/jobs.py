@@ -100,6 +100,15 @@ class Job:
         if self._handle is not None:
             self._send_abort()
 
+    @property
+    def aborted(self) -> bool:
+        """True once the end has been asked for."""
+        return self._aborted_for is not None
+
+    def facts(self) -> CallFacts | None:
+        """What the provider tells of the running operation; None when it tells nothing."""
+        return self._ask_facts()
+
     def give_up(self) -> None:
         """Cancel the operation: the provider did not heed the abort."""
         self._scope.cancel()
