@@ -364,6 +364,11 @@ class FaxService:
         finally:
             self._end(job)
 
+    @property
+    def senders_free(self) -> int:
+        """How many devices could send now."""
+        return sum(device.free and PortFlag.FPF_SEND in device.flags for device in self.devices.values())
+
     def sender(self, tried: Collection[int] = ()) -> Device | None:
         """The free device to send on: best priority first, then the last one, for rings come on the first ones."""
         able = [
