@@ -67,8 +67,8 @@ async def test_a_small_file_of_many_pixels_is_refused(tmp_path: Path) -> None:
 
 
 async def test_memory_and_time_are_limited(tmp_path: Path) -> None:
-    Image.effect_noise((3000, 3000), 80).save(tmp_path / "large.png", compress_level=0)
-    for limits in (ConvertLimits(memory=200 << 20), ConvertLimits(octets=20_000)):
+    Image.effect_noise((6000, 6000), 80).save(tmp_path / "large.png", compress_level=0)
+    for limits in (ConvertLimits(memory=150 << 20), ConvertLimits(octets=20_000)):
         with pytest.raises(DocumentError, match=r"limits|memory|write"):
             await convert([tmp_path / "large.png"], tmp_path / "out.tif", resolution="600x600", limits=limits)
         assert not (tmp_path / "out.tif").exists()
