@@ -6,6 +6,7 @@ Owns      options of the job store and all that works on it. Not here: what a si
 
 from vfax.errors import SettingsError
 from vfax.host.convert import ConvertLimits
+from vfax.host.housekeeping import KeepOptions
 from vfax.host.queue import QueueOptions
 from vfax.host.recipients import DialPlan
 from vfax.host.retry import RetryPolicy
@@ -41,6 +42,11 @@ def queue_options(settings: Settings) -> QueueOptions:
             provider_defined=queue.retry_provider_defined,
         ),
     )
+
+
+def keep_options(settings: Settings) -> KeepOptions:
+    """Housekeeping."""
+    return KeepOptions(**settings.keep.model_dump())
 
 
 def convert_limits(settings: Settings) -> ConvertLimits:
