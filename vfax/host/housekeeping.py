@@ -86,9 +86,7 @@ class Housekeeper:
             removed.rows = self._store.prune(
                 jobs_before=now - timedelta(days=self._options.job_days), keep_events=self._options.events
             )
-            removed.uploads = remove_documents(
-                self._spool, self._store.documents(), before=(now - FRESH).timestamp()
-            )
+            removed.uploads = remove_documents(self._spool, self._store.documents(), before=(now - FRESH).timestamp())
             removed.journals = self._remove_journals(now)
         except OSError as why:
             raise StoreError(f"cannot tidy up {self._spool}: {why.strerror or why} ({why.filename})") from why

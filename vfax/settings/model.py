@@ -300,6 +300,10 @@ class StoreSettings(Section):
         default="",
         description='"": SQLite in the spool; or postgresql+psycopg://user@host/name, which several hosts may share.',
     )
+    documents: str = Field(
+        default="",
+        description='Folder of documents to send, one for all hosts that share the store. "": the spool of this host.',
+    )
     lease: Seconds = Field(default=60.0, description="So long a job belongs to the host that has it, unless renewed.")
     look: Seconds = Field(default=5.0, description="How often jobs of other hosts and programs are looked for.")
 

@@ -4,6 +4,8 @@ Owns      options of the job store and all that works on it. Not here: what a si
           commands without a store use too.
 """
 
+from pathlib import Path
+
 from vfax.errors import SettingsError
 from vfax.host.convert import ConvertLimits
 from vfax.host.housekeeping import KeepOptions
@@ -34,6 +36,7 @@ def queue_options(settings: Settings) -> QueueOptions:
         lease=store.lease,
         look=store.look,
         no_line_delay=queue.no_line_delay,
+        documents=Path(store.documents).absolute() if store.documents else None,
         policy=RetryPolicy(
             max_retries=queue.retries,
             delay=queue.retry_delay,
