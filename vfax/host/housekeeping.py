@@ -57,6 +57,7 @@ class Housekeeper:
         store: Store,
         options: KeepOptions,
         *,
+        documents: Path | None = None,
         journals: Path | None = None,
         observe: Callable[[HostEvent], None] = lambda event: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -64,6 +65,7 @@ class Housekeeper:
         self._spool = spool
         self._store = store
         self._options = options
+        self._documents = documents or spool
         self._journals = journals
         self._observe = observe
         self._clock = clock
@@ -86,7 +88,9 @@ class Housekeeper:
             removed.rows = self._store.prune(
                 jobs_before=now - timedelta(days=self._options.job_days), keep_events=self._options.events
             )
-            removed.uploads = remove_documents(self._spool, self._store.documents(), before=(now - FRESH).timestamp())
+            removed.uploads = remove_documents(
+                self._documents, self._store.documents(), before=(now - FRESH).timestamp()
+            )
             removed.journals = self._remove_journals(now)
         except OSError as why:
             raise StoreError(f"cannot tidy up {self._spool}: {why.strerror or why} ({why.filename})") from why
