@@ -91,6 +91,8 @@ class SendRequest:
     local_id: str  # our TSI
     caller_name: str
     first_page: int = 1  # pages before were confirmed in an earlier call
+    max_rate_bps: int = 0  # 0: as the network has it
+    ecm: bool | None = None  # None: as the network has it
     subaddress: str = ""  # SUB
     sender_password: str = ""  # SID
     header: bool = False  # a line on top of each page: when, from, to, which page

@@ -195,6 +195,8 @@ class _Errand:
     destination: str
     local_id: str
     caller_name: str
+    max_rate_bps: int = 0
+    ecm: bool | None = None
     document: t30.SendDocument | None = None
     file: Path | None = None
     header: HeaderLine | None = None
@@ -231,6 +233,8 @@ class OutgoingFax(Carried):
                 destination=request.destination,
                 local_id=request.local_id,
                 caller_name=request.caller_name,
+                max_rate_bps=request.max_rate_bps,
+                ecm=request.ecm,
                 document=t30.SendDocument(pages, request.first_page, to),
                 file=request.document,
                 header=header_of(request, datetime.now(UTC), len(pages)),
@@ -274,7 +278,7 @@ class OutgoingFax(Carried):
         self._capture.sip_at = seen_from(self._towards, self._carrier.address)
         self._note_media(socket.address, self._towards)
         try:
-            options = _with_id(self._carrier.leg_options, errand.local_id)
+            options = _restrained(_with_id(self._carrier.leg_options, errand.local_id), errand)
             document, poll, now = errand.document, errand.poll, trio.current_time()
             one = Leg(options, media, document=document, poll=poll, seeds=self._carrier.seeds(), now=now)
             runner = Runner(
@@ -334,6 +338,14 @@ class OutgoingFax(Carried):
 
 def _with_id(options: LegOptions, local_id: str) -> LegOptions:
     return replace(options, fax=replace(options.fax, local_id=local_id))
+
+
+def _restrained(options: LegOptions, errand: _Errand) -> LegOptions:
+    """No faster, and with ECM or without, as earlier attempts advise; never below the slowest rate that is allowed."""
+    fax = options.fax
+    rate_bps = max(fax.min_rate_bps, min(fax.max_rate_bps, errand.max_rate_bps or fax.max_rate_bps))
+    ecm = fax.ecm if errand.ecm is None else errand.ecm
+    return replace(options, fax=replace(fax, max_rate_bps=rate_bps, ecm=ecm))
 
 
 async def _resolve(uri: str, ours: Address) -> Address:

@@ -192,17 +192,17 @@ WALKS = [
         {"fault": {"FaxDevStartJob": "raise"}},
     ),
     Walk("a ring that nobody can take", ring_nowhere, ""),
-    Walk("outbound", send, "QUEUED@0a DIALING@2a SENDING@2a COMPLETED@2a DELETED@2a IDLE@2"),
+    Walk("outbound", send, "QUEUED@0a DIALING@2a SENDING@2a COMPLETED@2a IDLE@2 DELETED@2a"),
     Walk(
         "outbound, its end asked for and never posted",
         send,
-        "QUEUED@0a DIALING@2a SENDING@2a COMPLETED@2a DELETED@2a IDLE@2",
+        "QUEUED@0a DIALING@2a SENDING@2a COMPLETED@2a IDLE@2 DELETED@2a",
         {"posts": False},
     ),
     Walk(
         "outbound, the end is not what was posted",
         send,
-        "QUEUED@0a DIALING@2a SENDING@2a COMPLETED@2a FATAL@2a DELETED@2a IDLE@2",
+        "QUEUED@0a DIALING@2a SENDING@2a COMPLETED@2a FATAL@2a IDLE@2 DELETED@2a",
         FAILS,
     ),
     Walk(
@@ -214,36 +214,36 @@ WALKS = [
     Walk(
         "outbound, handed over to the provider",
         send,
-        "QUEUED@0a DIALING@2a SENDING@2a HANDLED@2a FATAL@2a DELETED@2a IDLE@2",
+        "QUEUED@0a DIALING@2a SENDING@2a HANDLED@2a FATAL@2a IDLE@2 DELETED@2a",
         FAILS | {"ends": FaxStatus.FS_HANDLED, "posts": True, "fault": {"FaxDevReportStatus": "raise"}},
     ),
     Walk(
         "retry: busy, then through",
         send_twice,
-        "QUEUED@0a DIALING@2a SENDING@2a BUSY@2a DELETED@2a IDLE@2 "
-        "QUEUED@0b DIALING@2b SENDING@2b COMPLETED@2b DELETED@2b IDLE@2",
+        "QUEUED@0a DIALING@2a SENDING@2a BUSY@2a IDLE@2 DELETED@2a "
+        "QUEUED@0b DIALING@2b SENDING@2b COMPLETED@2b IDLE@2 DELETED@2b",
         FAILS | {"ends": FaxStatus.FS_BUSY},
     ),
     Walk(
         "abort inside StartJob: it is latched",
         abort_at("FaxDevStartJob"),
-        "QUEUED@0a ABORTING@2a DIALING@2a SENDING@2a DELETED@2a IDLE@2",
+        "QUEUED@0a ABORTING@2a DIALING@2a SENDING@2a IDLE@2 DELETED@2a",
     ),
     Walk(
         "abort as Send begins",
         abort_at("FaxDevSend"),
-        "QUEUED@0a ABORTING@2a DIALING@2a SENDING@2a DELETED@2a IDLE@2",
+        "QUEUED@0a ABORTING@2a DIALING@2a SENDING@2a IDLE@2 DELETED@2a",
     ),
     Walk(
         "abort while dialling",
         abort_at("dialling"),
-        "QUEUED@0a DIALING@2a ABORTING@2a SENDING@2a DELETED@2a IDLE@2",
+        "QUEUED@0a DIALING@2a ABORTING@2a SENDING@2a IDLE@2 DELETED@2a",
     ),
-    Walk("abort while sending", abort_while_sending, "QUEUED@0a DIALING@2a SENDING@2a ABORTING@2a DELETED@2a IDLE@2"),
+    Walk("abort while sending", abort_while_sending, "QUEUED@0a DIALING@2a SENDING@2a ABORTING@2a IDLE@2 DELETED@2a"),
     Walk(
         "abort after Send has returned: harmless, and no event",
         abort_at("FaxDevEndJob"),
-        "QUEUED@0a DIALING@2a SENDING@2a COMPLETED@2a DELETED@2a IDLE@2",
+        "QUEUED@0a DIALING@2a SENDING@2a COMPLETED@2a IDLE@2 DELETED@2a",
     ),
     Walk(
         "abort while receiving: the pages are thrown away",
@@ -253,13 +253,13 @@ WALKS = [
     Walk(
         "cancelled in the provider's own windows",
         send,
-        "QUEUED@0a DIALING@2a SENDING@2a ABORTING@2a DELETED@2a IDLE@2",
+        "QUEUED@0a DIALING@2a SENDING@2a ABORTING@2a IDLE@2 DELETED@2a",
         FAILS | {"ends": FaxStatus.FS_USER_ABORT},
     ),
     Walk(
         "a fax that takes too long is aborted",
         send_past_its_limit,
-        "QUEUED@0a DIALING@2a SENDING@2a ABORTING@2a DELETED@2a IDLE@2",
+        "QUEUED@0a DIALING@2a SENDING@2a ABORTING@2a IDLE@2 DELETED@2a",
     ),
     Walk(
         "the service stops while it receives: the pages are kept",

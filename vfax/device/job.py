@@ -41,7 +41,7 @@ from vfax.fsp.completion import CompletionPort, StatusKey
 from vfax.fsp.constants import FaxStatus
 from vfax.fsp.errors import InvalidParameter, PortError
 from vfax.fsp.provider import FaxSendCallback
-from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend
+from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, SendHints
 from vfax.outcome import Cause, Outcome
 from vfax.verdict import aborted, without_call
 
@@ -109,6 +109,9 @@ class Job:
         self._facts = CallFacts(device_id=line.device_id)
         self._moving: PageMoving | None = None
         self._status = FaxDevStatus(FaxStatus.FS_INITIALIZING)
+        self._hints = SendHints(
+            first_page=options.first_page, subaddress=options.subaddress, sender_password=options.sender_password
+        )
 
     # --- any thread ------------------------------------------------------------------------------
 
@@ -123,6 +126,14 @@ class Job:
         if moving is None:
             return facts
         return replace(facts, page=moving.number, progress_done=moving.done, progress_total=moving.total)
+
+    def hint(self, hints: SendHints) -> None:
+        """Take how the coming document is to be sent. Raises InvalidField, InvalidParameter once it is being sent."""
+        if not isinstance(hints, SendHints):
+            raise InvalidParameter(f"Hints: SendHints are expected, not {type(hints).__name__}")
+        if self.state is not JobState.STARTED:
+            raise InvalidParameter("FaxHandle: this job has begun its operation; hints come before FaxDevSend")
+        self._hints = hints
 
     def abort(self) -> None:
         """Latch the abort and return; the operation ends by itself, or does not begin. Harmless once it is over."""
@@ -161,7 +172,8 @@ class Job:
             refused = self.line.seize(self)
             if refused is not None:
                 self._fail(refused)
-            self._facts = replace(self._facts, dialled=peer_text(document.receiver_number))
+            hints = self._hints
+            self._facts = replace(self._facts, dialled=peer_text(document.receiver_number), next_page=hints.first_page)
             self._say(FaxStatus.FS_INITIALIZING)
             call = self._network.outbound()
             if on_call is not None and not on_call(self.handle, None, 0, 0):
@@ -173,9 +185,11 @@ class Job:
                 caller_name=document.caller_name,
                 header=self._options.header,
                 header_timezone=self._options.header_timezone,
-                first_page=self._options.first_page,
-                subaddress=self._options.subaddress,
-                sender_password=self._options.sender_password,
+                first_page=hints.first_page,
+                max_rate_bps=hints.max_rate_bps,
+                ecm=hints.ecm,
+                subaddress=hints.subaddress,
+                sender_password=hints.sender_password,
             )
             await self._run(call, lambda: call.send(request, publish=self.publish))
 
@@ -275,7 +289,8 @@ class Job:
                 self._say(FaxStatus.FS_RECEIVING if self._inbound else FaxStatus.FS_TRANSMITTING)
             case PageDone(number):
                 confirmed = max(self._facts.pages_confirmed, number)
-                self._facts = replace(self.report(), pages_confirmed=confirmed)
+                following = number + 1 if number == self._facts.next_page else self._facts.next_page
+                self._facts = replace(self.report(), pages_confirmed=confirmed, next_page=following)
                 self._moving = None
             case _:
                 assert_never(event)

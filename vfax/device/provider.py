@@ -25,7 +25,7 @@ from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
 from vfax.fsp.constants import Hresult, LineMessageId
 from vfax.fsp.errors import InitializationFailed, InvalidHandle, InvalidParameter, NotReady, PortError
 from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback
-from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, VirtualDevices
+from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, SendHints, VirtualDevices
 from vfax.outcome import Cause, Outcome, Phase
 from vfax.verdict import without_call
 
@@ -252,6 +252,10 @@ class Provider:
     def VfaxDevReportFacts(self, FaxHandle: object, /) -> CallFacts:
         """Tell all that is known about the call (our extension). Any thread. Raises InvalidHandle."""
         return self._job(FaxHandle).report()
+
+    def VfaxDevSendHints(self, FaxHandle: object, Hints: SendHints, /) -> None:
+        """Say how the coming document is to be sent (our extension). Any thread. Raises InvalidHandle, InvalidField."""
+        self._job(FaxHandle).hint(Hints)
 
     def FaxDevAbortOperation(self, FaxHandle: object, /) -> None:
         """Latch the abort and return at once. Any thread. Raises InvalidHandle."""

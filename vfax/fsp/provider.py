@@ -25,7 +25,7 @@ from vfax.errors import FaxError
 from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
 from vfax.fsp.constants import FSPI_VERSION, Hresult, ProviderStatus, Win32
 from vfax.fsp.errors import InvalidHandle, OutOfResources, ProviderLoadError
-from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, VirtualDevices
+from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, SendHints, VirtualDevices
 
 
 class Nursery(Protocol):
@@ -210,6 +210,13 @@ class FactsProvider(FaxProvider, Protocol):
         ...
 
 
+class HintedProvider(FaxProvider, Protocol):
+    """A provider with our own extension for sending."""
+
+    def VfaxDevSendHints(self, FaxHandle: object, Hints: SendHints, /) -> None:
+        """Say how the document is to be sent; between StartJob and Send, from any thread."""
+
+
 REQUIRED: Final = (
     "FaxDevInitialize",
     "FaxDevStartJob",
@@ -225,6 +232,7 @@ OPTIONAL: Final = (
     "FaxDevConfigure",
     "FaxExtInitializeConfig",
     "VfaxDevReportFacts",
+    "VfaxDevSendHints",
 )
 
 
@@ -244,6 +252,7 @@ class Exports:
     FaxDevConfigure: Callable[..., object] | None = None
     FaxExtInitializeConfig: Callable[..., object] | None = None
     VfaxDevReportFacts: Callable[[object], CallFacts] | None = None
+    VfaxDevSendHints: Callable[[object, SendHints], None] | None = None
 
     @property
     def virtual(self) -> bool:

@@ -242,11 +242,36 @@ class VirtualDevices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SendHints:
+    """How one document is to be sent, which FAX_SEND has no room for: an extension of ours (`VfaxDevSendHints`).
+
+    Sending begins at page `first_page` (from 1): those before were confirmed in an earlier call. `max_rate_bps` (0: the
+    device's own) and `ecm` (None: the device's own) are what earlier attempts advise. `subaddress` and
+    `sender_password` (SUB, SID) are said to receivers that take them.
+    """
+
+    first_page: int = 1
+    max_rate_bps: int = 0
+    ecm: bool | None = None
+    subaddress: str = ""
+    sender_password: str = ""
+
+    def __post_init__(self) -> None:
+        check_dword("SendHints", "first_page", self.first_page, low=1)
+        check_dword("SendHints", "max_rate_bps", self.max_rate_bps)
+        if self.ecm is not None and not isinstance(self.ecm, bool):
+            raise InvalidField("SendHints", "ecm", f"true, false or nothing is expected, not {self.ecm!r}")
+        for field in ("subaddress", "sender_password"):
+            check_text("SendHints", field, getattr(self, field))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallFacts:
     """What FAX_DEV_STATUS has no room for: an extension of ours, read with `VfaxDevReportFacts`.
 
     `progress_done` of `progress_total` are rows of the page on the line (receiving; total 0) or octets (sending).
-    `ecm` None means that no mode has been agreed yet. `outcome` is None while the operation runs. `journal_path` is
+    `ecm` None means that no mode has been agreed yet. `next_page` is, of a fax that is sent, the first page that the
+    other side has not confirmed (0: not known). `outcome` is None while the operation runs. `journal_path` is
     empty when the network keeps no journal for the call.
     """
 
@@ -263,6 +288,7 @@ class CallFacts:
     resolution: str = ""
     pages_confirmed: int = 0
     pages_partial: int = 0
+    next_page: int = 0
     page: int = 0
     progress_done: int = 0
     progress_total: int = 0

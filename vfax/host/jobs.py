@@ -42,6 +42,7 @@ class Ending:
     """How an operation ended: the Boolean, the status after checking it against the Boolean, and what is known.
 
     `stopped_by_host` is True when the service ended it while shutting down, which keeps the pages of a reception.
+    `reported` is the status as the provider gave it.
     """
 
     ok: bool
@@ -51,6 +52,7 @@ class Ending:
     facts: CallFacts | None
     stopped_by_host: bool = False
     never_started: bool = False
+    reported: int = FaxStatus.FS_FATAL_ERROR
 
 
 class Job:
@@ -100,6 +102,15 @@ class Job:
             self._observe(AbortAsked(self.id, self.device.device_id))
         if self._handle is not None:
             self._send_abort()
+
+    @property
+    def aborted(self) -> bool:
+        """True once the end has been asked for."""
+        return self._aborted_for is not None
+
+    def facts(self) -> CallFacts | None:
+        """What the provider tells of the running operation; None when it tells nothing."""
+        return self._ask_facts()
 
     def give_up(self) -> None:
         """Cancel the operation: the provider did not heed the abort."""
@@ -187,19 +198,36 @@ class Job:
         status = FaxDevStatus(FaxStatus.FS_LINE_UNAVAILABLE)
         cause = Cause.ABORTED if self._aborted_for is Cause.ABORTED else Cause.LINE_UNAVAILABLE
         sentence = f"The job could not be started: {words}"
-        return Ending(ok=False, status=status, cause=cause, sentence=sentence, facts=None, never_started=True)
+        return Ending(
+            ok=False,
+            status=status,
+            cause=cause,
+            sentence=sentence,
+            facts=None,
+            never_started=True,
+            reported=status.status_id,
+        )
 
     def _ending(self, ok: bool, words: str, handle: object) -> Ending:
         facts = self._ask_facts()
         status = self._final_status(handle)
-        checked, complaint = check_status(ok, status.status_id)
+        reported = status.status_id
+        checked, complaint = check_status(ok, reported)
         if complaint:
             self._guard.fault(self._name(), complaint)
         if checked != status.status_id:
             status = replace(status, status_id=checked, string=None)
         cause, sentence = self._explain(ok, status, facts, words)
         stopped = self._stopped_by_host and not ok
-        return Ending(ok=ok, status=status, cause=cause, sentence=sentence, facts=facts, stopped_by_host=stopped)
+        return Ending(
+            ok=ok,
+            status=status,
+            cause=cause,
+            sentence=sentence,
+            facts=facts,
+            stopped_by_host=stopped,
+            reported=reported,
+        )
 
     def _explain(self, ok: bool, status: FaxDevStatus, facts: CallFacts | None, words: str) -> tuple[Cause, str]:
         said = facts.outcome if facts is not None else None

@@ -15,7 +15,7 @@ import trio
 
 from vfax.errors import FaxError
 from vfax.fsp.completion import CompletionPort, RingKey
-from vfax.fsp.constants import ProviderStatus
+from vfax.fsp.constants import PortFlag, ProviderStatus
 from vfax.fsp.errors import FaxServiceError, ProviderLoadError
 from vfax.fsp.provider import Arena, Exports, FaxLineCallback, RegistrationRecord, load_provider, probe_exports
 from vfax.fsp.structures import VirtualDevices
@@ -48,13 +48,18 @@ class HostedProvider:
 
 @dataclass(slots=True, eq=False)
 class Device:
-    """One virtual device. `job` names the job that has it; taking it is an assignment without a wait in between."""
+    """One virtual device. `job` names the job that has it; taking it is an assignment without a wait in between.
+
+    `flags` are FPF_SEND and FPF_RECEIVE; devices are tried for outgoing faxes in the order of `priority`, from 1.
+    """
 
     device_id: int
     name: str
     provider: HostedProvider
     exports: Exports
     job: str | None = None
+    flags: PortFlag = PortFlag.FPF_SEND | PortFlag.FPF_RECEIVE | PortFlag.FPF_VIRTUAL
+    priority: int = 1
 
     @property
     def free(self) -> bool:

@@ -7,7 +7,7 @@ Source    the page about receiving on a virtual device: ring packet, then StartJ
 The service knows a provider through the contract alone: the registration record names it.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,10 +19,10 @@ import trio
 
 from vfax.errors import MisuseError, StoreError
 from vfax.fsp.completion import CompletionKey, CompletionPort, Packet
-from vfax.fsp.constants import FaxStatus, JobType, LineMessageId
+from vfax.fsp.constants import FaxStatus, JobType, LineMessageId, PortFlag
 from vfax.fsp.errors import FaxServiceError, PortClosed
 from vfax.fsp.provider import RegistrationRecord
-from vfax.fsp.structures import FaxDevStatus, FaxReceive, FaxSend, LineMessage
+from vfax.fsp.structures import FaxDevStatus, FaxReceive, FaxSend, LineMessage, SendHints
 from vfax.host import reception
 from vfax.host.events import (
     DeviceIdle,
@@ -113,6 +113,7 @@ class FaxService:
         self._delivering = trio.Lock()
         self._stopping = trio.Event()
         self._nursery: trio.Nursery | None = None
+        self.on_free: Callable[[], None] = lambda: None  # called whenever a device has become free
 
     # --- life --------------------------------------------------------------------------------------
 
@@ -165,15 +166,36 @@ class FaxService:
                 nursery.cancel_scope.cancel()
         self._observe(ServiceStopped())
 
+    def switch(self, device: Device, *, flags: PortFlag | None = None, priority: int | None = None) -> None:
+        """Change a device. When sending or receiving is switched on or off, the provider is told once for each of its
+        virtual devices, even if one has changed (the 2000 edition of the FaxLineCallback page)."""
+        if priority is not None:
+            device.priority = priority
+        if flags is None or flags | PortFlag.FPF_VIRTUAL == device.flags:
+            return
+        device.flags = flags | PortFlag.FPF_VIRTUAL
+        self._tell_flags(device.provider)
+
     def _switch_receiving(self) -> None:
-        """Tell each device, through the line callback, that only sending is switched on."""
+        """Where this service does not receive, say so before the first call."""
         if self.options.receive:
             return
+        for device in self.devices.values():
+            device.flags = PortFlag.FPF_SEND | PortFlag.FPF_VIRTUAL
+        for provider in self.providers:
+            self._tell_flags(provider)
+
+    def _tell_flags(self, provider: HostedProvider) -> None:
+        callback = provider.line_callback
+        if callback is None or not provider.usable:
+            return
         for number, device in self.devices.items():
-            callback = device.provider.line_callback
-            if callback is not None:
+            if device.provider is provider:
+                receives, sends = (int(flag in device.flags) for flag in (PortFlag.FPF_RECEIVE, PortFlag.FPF_SEND))
                 with suppress(FaxServiceError):
-                    device.provider.guard.ask_now(callback, None, number, LineMessageId.LINE_DEVSPECIFIC, 0, 0, 1, 0)
+                    provider.guard.ask_now(
+                        callback, None, number, LineMessageId.LINE_DEVSPECIFIC, 0, receives, sends, 0
+                    )
 
     async def _shut_down(self) -> None:
         """Abort what runs, wait for it, then unload the providers and close the ports."""
@@ -217,6 +239,8 @@ class FaxService:
             self._drop_ring(number, "the provider has no such device")
         elif self._stopping.is_set():
             self._drop_ring(number, "the service is stopping")
+        elif PortFlag.FPF_RECEIVE not in device.flags:
+            self._drop_ring(number, "receiving is switched off on the device")
         elif not device.free or self._nursery is None:
             self._drop_ring(number, f"the device is in use by job {device.job}")
         else:
@@ -322,47 +346,59 @@ class FaxService:
     async def _send(self, sending: "_Sending") -> None:
         tried: set[int] = set()
         try:
-            while not sending.cancelled and (device := self._free_device(tried)) is not None:
+            while not sending.cancelled and (device := self.sender(tried)) is not None:
                 tried.add(device.device_id)
                 await self._send_on(device, sending)
                 if sending.record.status_id != FaxStatus.FS_LINE_UNAVAILABLE:
                     break
-            else:
-                self._conclude_sending(sending)
+            self._observe(FaxEnded(sending.record, None, None))
         finally:
-            self._delete(sending)  # also after a fault of this host
+            self._observe(JobDeleted(sending.job_id, sending.record.device_id))  # also after a fault of this host
             sending.done.set()
 
-    def _conclude_sending(self, sending: "_Sending") -> None:
-        self._observe(FaxEnded(sending.record, None, None))
-        self._delete(sending)
-
-    def _delete(self, sending: "_Sending") -> None:
-        if not sending.deleted:
-            sending.deleted = True
-            self._observe(JobDeleted(sending.job_id, sending.record.device_id))
-
     async def _send_on(self, device: Device, sending: "_Sending") -> None:
-        job = sending.job = self._begin(sending.job_id, device, Direction.SEND, self._clock())
+        job = sending.job = self.begin_send(sending.job_id, device)
+        sending.record = (await self.carry_out_send(job, sending.order)).record
+
+    def begin_send(self, job_id: str, device: Device) -> Job:
+        """Take a free device for a job that sends; `carry_out_send` must follow, which gives it back."""
+        return self._begin(job_id, device, Direction.SEND, self._clock())
+
+    async def carry_out_send(self, job: Job, order: FaxSend, hints: SendHints | None = None) -> "Sent":
+        """Send `order` on the device of a job that `begin_send` gave; never raises for what the provider does."""
+        device = job.device
+
+        async def send(handle: object) -> None:
+            if hints is not None and device.exports.VfaxDevSendHints is not None:
+                device.provider.guard.ask_now(device.exports.VfaxDevSendHints, handle, hints)
+            await device.exports.FaxDevSend(handle, order, lambda *call: not job.aborted)
+
         try:
-            ending = await job.carry_out(lambda handle: device.exports.FaxDevSend(handle, sending.order, None))
+            ending = await job.carry_out(send)
             self._drain_statuses()
             job.tell_end(ending)
             record = reception.record_of(job.id, device, ending, job.started_at, self._clock())
-            sending.record = replace(record, job_type=JobType.JT_SEND, dialled=sending.order.receiver_number)
-            if ending.status.status_id != FaxStatus.FS_LINE_UNAVAILABLE:
-                self._conclude_sending(sending)
+            return Sent(replace(record, job_type=JobType.JT_SEND, dialled=order.receiver_number), ending)
         finally:
             self._end(job)
+
+    @property
+    def senders_free(self) -> int:
+        """How many devices could send now."""
+        return sum(device.free and PortFlag.FPF_SEND in device.flags for device in self.devices.values())
+
+    def sender(self, tried: Collection[int] = ()) -> Device | None:
+        """The free device to send on: best priority first, then the last one, for rings come on the first ones."""
+        able = [
+            device
+            for number, device in self.devices.items()
+            if number not in tried and device.free and PortFlag.FPF_SEND in device.flags
+        ]
+        return min(able, key=lambda device: (device.priority, -device.device_id), default=None)
 
     def _order(self, document: Path, destination: str, receiver_name: str) -> FaxSend:
         options = self.options
         return FaxSend(str(document.absolute()), destination, options.name, options.local_id, receiver_name)
-
-    def _free_device(self, tried: set[int]) -> Device | None:
-        """The last free device not yet tried: providers hand out rings from the first one on."""
-        numbers = (number for number in sorted(self.devices, reverse=True) if number not in tried)
-        return next((self.devices[number] for number in numbers if self.devices[number].free), None)
 
     def _no_line(self, destination: str) -> FaxRecord:
         now = self._clock()
@@ -429,6 +465,7 @@ class FaxService:
             self._observe(JobDeleted(job.id, job.device.device_id))
         self._observe(DeviceIdle(job.device.device_id))
         job.ended.set()
+        self.on_free()
 
     async def _take_statuses(self) -> None:
         while True:
@@ -460,6 +497,14 @@ class FaxService:
             self._observer = None
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one attempt to send: its record, and the end of the operation behind it."""
+
+    record: FaxRecord
+    ending: Ending
+
+
 @dataclass(slots=True, eq=False)
 class _Sending:
     """One submitted document on its way through the devices; `job_id` stays the same on each of them."""
@@ -469,5 +514,4 @@ class _Sending:
     record: FaxRecord
     job: Job | None = None
     cancelled: bool = False
-    deleted: bool = False
     done: trio.Event = field(default_factory=trio.Event)

@@ -1,0 +1,463 @@
+"""The queue: which job goes when, on which device, and what becomes of it.
+
+Owns      claims and leases of this host, the choice of devices, attempts and their ends, what people do to jobs.
+Not here  one operation (jobs.py), the decision after it (retry.py), rows (store/), received faxes (reception.py).
+Source    FAX_JOB_ENTRY, FAX_CONFIGURATION (Retries, RetryDelay, DirtyDays); fax operation error control.
+
+    fjsPENDING ──claim──► fjsINPROGRESS ──TRUE──► fjsCOMPLETED
+        ▲                     │ FALSE
+        │                     ├─ FS_LINE_UNAVAILABLE ──► the next device, else fjsPENDING | fjsNOLINE
+        ├──── fjsRETRYING ◄───┤─ may be repeated
+        │                     ├─ used up, too old ─────► fjsRETRIES_EXCEEDED
+        │                     ├─ may not be repeated ──► fjsFAILED
+        └─ service stopped ◄──┴─ cancelled ────────────► fjsCANCELED
+
+An attempt is in the store before anything is dialled, and pages are noted as they are confirmed: a job whose host was
+killed goes on behind the last page that is known to have arrived, and is marked uncertain.
+"""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+import trio
+
+from vfax.errors import MisuseError, StoreError
+from vfax.fsp.constants import FaxStatus, JobStatusEnum
+from vfax.fsp.errors import FaxServiceError
+from vfax.fsp.structures import FaxSend, SendHints
+from vfax.host.events import HostEvent, JobDeleted, JobQueued, StorageFailed
+from vfax.host.jobs import Job
+from vfax.host.loading import Device
+from vfax.host.outgoing import rest_of
+from vfax.host.retry import Decision, Next, RetryPolicy, decide, restrained
+from vfax.host.service import FaxService, Sent
+from vfax.host.store.store import LeaseLost, Store
+from vfax.host.store.values import AttemptEnd, Priority, StoredAttempt, StoredJob, Submission
+from vfax.outcome import Cause, Retry
+
+T = TypeVar("T")
+
+THREADS: Final = 4
+"""Limit: calls of the store at once; SQLite does one after the other anyway."""
+
+_J = JobStatusEnum
+
+_STATUS_AFTER: Final = {
+    Next.DONE: _J.fjsCOMPLETED,
+    Next.RETRY: _J.fjsRETRYING,
+    Next.OTHER_LINE: _J.fjsINPROGRESS,  # the attempt is over, the job stays in hand
+    Next.GIVE_UP: _J.fjsFAILED,
+    Next.RETRIES_EXCEEDED: _J.fjsRETRIES_EXCEEDED,
+    Next.CANCELLED: _J.fjsCANCELED,
+}
+_STATUS_UNCOUNTED: Final = {**_STATUS_AFTER, Next.RETRY: _J.fjsPENDING}  # as if it had not been tried
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueOptions:
+    """How the queue works; times in seconds.
+
+    `lease`: so long a job belongs to the host that claimed it, unless renewed; every third of it is renewed. `look`:
+    how often the store is asked for jobs that another host or program put there. `no_line_delay`: until a job for which
+    no device could be had is tried again, unless a device becomes free first. `note_interval`: how often confirmed
+    pages of a running job are written down. `policy` has what submissions do not say.
+    """
+
+    lease: float = 60.0
+    look: float = 5.0
+    no_line_delay: float = 30.0
+    note_interval: float = 2.0
+    expire_interval: float = 60.0
+    documents: Path | None = None  # where documents are; None: the spool. Hosts that share a store share this folder
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+def host_name(spool: Path) -> str:
+    """What a service calls itself in the store: the same after a restart, another than those that share the store, for
+    a spool has one service at a time."""
+    return f"{socket.gethostname()}:{spool}"
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """A job in the hands of this host."""
+
+    job: StoredJob
+    operation: Job | None = None
+    cancelled: bool = False
+    lost: bool = False
+
+
+class Queue:
+    """Sends the jobs of a store on the devices of a service. `run` works until it is cancelled or the service stops."""
+
+    def __init__(
+        self,
+        service: FaxService,
+        store: Store,
+        options: QueueOptions,
+        *,
+        observe: Callable[[HostEvent], None],
+        host: str | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.host = host or host_name(service.spool.root)
+        self._service = service
+        self._store = store
+        self._options = options
+        self._observe = observe
+        self._clock = clock
+        self._running: dict[int, _Running] = {}
+        self._bell = trio.Event()
+        self._nursery: trio.Nursery | None = None
+        self._threads = trio.CapacityLimiter(THREADS)
+        self.documents = options.documents or service.spool.root
+        self._stopping = False
+        self._idle = trio.Event()  # set when the last running job is over
+        self._told = ""  # the last complaint of the store
+
+    # --- life --------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Repair what this host had in hand when it was killed, then send. Raises StoreError when it cannot."""
+        await self._in_store(self._store.repair, self.host, self._clock())
+        self._service.on_free = self.kick
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._schedule)
+            nursery.start_soon(self._keep_leases)
+            nursery.start_soon(self._tend)
+            task_status.started()
+
+    async def stop(self) -> None:
+        """Claim nothing any more and wait until all that runs has ended; the service aborts it."""
+        self._stopping = True
+        self.kick()
+        if self._running:
+            self._idle = trio.Event()
+            await self._idle.wait()
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
+    def kick(self) -> None:
+        """Something has changed: look for work."""
+        self._bell.set()
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """Numbers of the jobs that are being sent."""
+        return tuple(self._running)
+
+    # --- what people do ------------------------------------------------------------------------------
+
+    async def submit(self, submission: Submission) -> list[StoredJob]:
+        """Queue one document for its recipients: all of them or none. Raises StoreError."""
+        if self._stopping:
+            raise MisuseError("the service is stopping and takes no jobs any more")
+        jobs = await self._in_store(self._store.submit, submission, self._clock())
+        for job in jobs:
+            self._observe(JobQueued(job.name))
+        self.kick()
+        return jobs
+
+    async def cancel(self, number: int) -> StoredJob | None:
+        """Cancel a job in any state; a running one is aborted and ends as fjsCANCELED. None: there is none."""
+        job = await self._in_store(self._store.cancel, number, self._clock())
+        running = self._running.get(number)
+        if running is not None:
+            self._abort(running, cancelled=True)
+        elif job is not None and job.status is _J.fjsCANCELED:
+            self._observe(JobDeleted(job.name))
+        return job
+
+    async def pause(self, number: int) -> StoredJob | None:
+        """Hold a waiting job; one that runs is not stopped, but not tried again either."""
+        return await self._in_store(self._store.pause, number, self._clock())
+
+    async def resume(self, number: int) -> StoredJob | None:
+        """Let a held job go."""
+        return await self._changed(self._store.resume, number, self._clock())
+
+    async def set_priority(self, number: int, priority: Priority) -> StoredJob | None:
+        """Let a job go earlier or later than others."""
+        return await self._changed(self._store.set_priority, number, priority)
+
+    async def reschedule(self, number: int, at: datetime | None) -> StoredJob | None:
+        """Send a waiting job not before a time; None: as soon as possible."""
+        return await self._changed(self._store.reschedule, number, at)
+
+    async def retry_now(self, number: int) -> StoredJob | None:
+        """Try a waiting or failed job now; what was confirmed is not sent again."""
+        return await self._changed(self._store.retry_now, number, self._clock())
+
+    async def pause_queue(self, *, paused: bool) -> None:
+        """Hold, or let go, all jobs of all hosts; those that run go on."""
+        await self._in_store(self._store.pause_queue, paused)
+        self.kick()
+
+    async def _changed(self, change: Callable[..., StoredJob | None], *about: object) -> StoredJob | None:
+        job = await self._in_store(change, *about)
+        self.kick()
+        return job
+
+    # --- claiming ------------------------------------------------------------------------------------
+
+    async def _schedule(self) -> None:
+        while not self._stopping:
+            self._bell = trio.Event()
+            pause = self._options.look
+            try:
+                await self._claim()
+                pause = await self._pause()
+            except StoreError as why:
+                self._complain("", str(why))
+            with trio.move_on_after(pause):
+                await self._bell.wait()
+
+    async def _claim(self) -> None:
+        while not self._stopping and (free := self._service.senders_free) > 0:
+            jobs = await self._in_store(
+                partial(self._store.claim, lease=self._options.lease, limit=free), self.host, self._clock()
+            )
+            self._told = ""
+            for job in jobs:
+                device = self._service.sender()
+                if device is None or self._nursery is None:
+                    await self._put_back(job, no_line=True)
+                    continue
+                running = self._running[job.id] = _Running(job)
+                device.job = job.name  # taken before anything waits
+                self._nursery.start_soon(self._carry_out, running, device)
+            if len(jobs) < free:
+                return
+
+    async def _pause(self) -> float:
+        """Seconds until something may be due."""
+        due = await self._in_store(self._store.next_due)
+        if due is None or not self._service.senders_free:
+            return self._options.look
+        return max(0.01, min(self._options.look, (due - self._clock()).total_seconds()))
+
+    async def _put_back(self, job: StoredJob, *, no_line: bool) -> None:
+        again = self._clock() + timedelta(seconds=self._options.no_line_delay) if no_line else None
+        with self._storing(job.name):
+            await self._in_store(
+                partial(self._store.put_back, no_line=no_line, next_attempt_at=again, now=self._clock()), job
+            )
+
+    # --- one job -------------------------------------------------------------------------------------
+
+    async def _carry_out(self, running: _Running, device: Device | None) -> None:
+        """Try a job on one device after the other until one of them has had it."""
+        tried: set[int] = set()
+        with self._storing(running.job.name):
+            try:
+                while device is not None:
+                    tried.add(device.device_id)
+                    if await self._attempt(running, device):
+                        return
+                    device = None if self._over(running) else self._service.sender(tried)
+                    if device is not None:
+                        device.job = running.job.name
+                await self._put_back(running.job, no_line=not self._stopping)
+            finally:
+                if device is not None and device.job == running.job.name:
+                    device.job = None
+                del self._running[running.job.id]
+                if not self._running:
+                    self._idle.set()
+                self.kick()
+
+    def _over(self, running: _Running) -> bool:
+        return running.cancelled or running.lost or self._stopping
+
+    async def _attempt(self, running: _Running, device: Device) -> bool:
+        """One attempt on one device. False: this device cannot, another one may."""
+        job = running.job
+        attempt = await self._in_store(
+            partial(self._store.begin_attempt, device_id=device.device_id, now=self._clock()), job
+        )
+        try:
+            order, hints = await self._order(job, device)
+        except (StoreError, FaxServiceError) as why:
+            await self._end_unsent(running, attempt, str(why))
+            return True
+        operation = running.operation = self._service.begin_send(job.name, device)
+        if self._over(running):
+            operation.abort()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._note_pages, running, attempt, operation)
+            sent = await self._service.carry_out_send(operation, order, hints)
+            nursery.cancel_scope.cancel()
+        running.operation = None
+        return await self._end(running, attempt, sent)
+
+    async def _order(self, job: StoredJob, device: Device) -> tuple[FaxSend, SendHints]:
+        """What the device is told. A provider without hints is given a document of the pages that are left."""
+        document = self.documents / job.document
+        hints = SendHints(
+            first_page=job.next_page,
+            max_rate_bps=job.rate_limit_bps,
+            ecm=job.ecm,
+            subaddress=job.subaddress,
+            sender_password=job.sender_password,
+        )
+        if device.exports.VfaxDevSendHints is None and job.next_page > 1:
+            document = await trio.to_thread.run_sync(rest_of, document, job.next_page)
+        options = self._service.options
+        order = FaxSend(
+            str(document),
+            job.recipient.number,
+            job.sender_name or options.name,
+            job.sender_number or options.local_id,
+            job.recipient.name,
+        )
+        return order, hints
+
+    async def _note_pages(self, running: _Running, attempt: StoredAttempt, operation: Job) -> None:
+        """Write down which pages have arrived, while others are under way."""
+        noted = running.job.next_page
+        while True:
+            await trio.sleep(self._options.note_interval)
+            facts = operation.facts()
+            if facts is None or facts.next_page <= noted:
+                continue
+            noted = facts.next_page
+            with self._storing(running.job.name):
+                await self._in_store(
+                    self._store.note_pages, running.job, attempt.number, noted - attempt.first_page, noted
+                )
+
+    async def _end(self, running: _Running, attempt: StoredAttempt, sent: Sent) -> bool:
+        job, ending = running.job, sent.ending
+        if running.lost:
+            return True
+        advice = Retry(sent.record.retry) if sent.record.retry else None
+        decision = decide(ending.ok, ending.reported, self._policy(job), failures=job.failures, advice=advice)
+        if ending.stopped_by_host or (self._stopping and decision.what is Next.OTHER_LINE):
+            decision = Decision(what=Next.RETRY)  # the queue has it again at the next start, no retry used up
+        elif running.cancelled and not ending.ok:
+            decision = Decision(what=Next.CANCELLED)
+        end = self._end_of(job, attempt, sent, decision, advice)
+        await self._write_end(running, attempt, end)
+        return decision.what is not Next.OTHER_LINE
+
+    async def _write_end(self, running: _Running, attempt: StoredAttempt, end: AttemptEnd) -> None:
+        running.job = await self._in_store(self._store.end_attempt, running.job, attempt.number, end, self._clock())
+        if running.job.ended_at is not None:
+            self._observe(JobDeleted(running.job.name))
+
+    def _policy(self, job: StoredJob) -> RetryPolicy:
+        policy = self._options.policy
+        return RetryPolicy(
+            max_retries=job.max_retries,
+            delay=job.retry_delay,
+            soon=policy.soon,
+            call_delayed=policy.call_delayed,
+            provider_defined=policy.provider_defined,
+        )
+
+    def _end_of(
+        self, job: StoredJob, attempt: StoredAttempt, sent: Sent, decision: Decision, advice: Retry | None
+    ) -> AttemptEnd:
+        record, facts = sent.record, sent.ending.facts
+        next_page = max(job.next_page, facts.next_page if facts is not None else 0)
+        rate_bps, ecm = restrained(job.rate_limit_bps, job.ecm, rate_bps=record.rate_bps, advice=advice)
+        again = self._clock() + timedelta(seconds=decision.delay) if decision.what is Next.RETRY else None
+        why = f"{record.sentence} It is not tried again: {decision.why}." if decision.why else record.sentence
+        return AttemptEnd(
+            status=_STATUS_AFTER[decision.what] if decision.counts else _STATUS_UNCOUNTED[decision.what],
+            status_id=record.status_id,
+            cause=record.cause.value,
+            sentence=why,
+            pages_confirmed=record.pages,
+            next_page=next_page,
+            next_attempt_at=again,
+            counts=decision.counts,
+            rate_limit_bps=rate_bps,
+            ecm=ecm,
+            uncertain=job.uncertain or record.cause is Cause.UNCERTAIN,
+            journal=record.journal,
+            record=record.to_json(),
+        )
+
+    async def _end_unsent(self, running: _Running, attempt: StoredAttempt, why: str) -> None:
+        """The document cannot be had: nothing was dialled, and trying again would not help."""
+        end = AttemptEnd(
+            status=_J.fjsFAILED,
+            status_id=FaxStatus.FS_FATAL_ERROR,
+            cause=Cause.DOCUMENT.value,
+            sentence=why,
+            next_page=running.job.next_page,
+        )
+        await self._write_end(running, attempt, end)
+
+    # --- beside it -----------------------------------------------------------------------------------
+
+    async def _keep_leases(self) -> None:
+        """Renew what is in hand; abort what was taken away, or what was cancelled through another host."""
+        while True:
+            await trio.sleep(self._options.lease / 3)
+            leases = {running.job.id: running.job.lease_term for running in self._running.values()}
+            if not leases:
+                continue
+            with self._storing(""):
+                ours = await self._in_store(
+                    partial(self._store.renew, lease=self._options.lease), self.host, leases, self._clock()
+                )
+                for number in leases.keys() - ours:
+                    if number in self._running:
+                        self._running[number].lost = True
+                        self._abort(self._running[number], cancelled=False)
+                await self._heed_cancels(ours)
+
+    async def _heed_cancels(self, numbers: set[int]) -> None:
+        for number in numbers:
+            job = await self._in_store(self._store.job, number)
+            running = self._running.get(number)
+            if job is not None and job.cancel_asked and running is not None and not running.cancelled:
+                self._abort(running, cancelled=True)
+
+    async def _tend(self) -> None:
+        """Give up what has become too old, take over what a host that is gone had in hand."""
+        while True:
+            with self._storing(""):
+                for job in await self._in_store(self._store.expire, self._clock()):
+                    self._observe(JobDeleted(job.name))
+                if await self._in_store(self._store.repair, None, self._clock()):
+                    self.kick()
+            await trio.sleep(self._options.expire_interval)
+
+    def _abort(self, running: _Running, *, cancelled: bool) -> None:
+        running.cancelled = running.cancelled or cancelled
+        if running.operation is not None:
+            running.operation.abort()
+
+    # --- the store -----------------------------------------------------------------------------------
+
+    async def _in_store(self, call: Callable[..., T], *about: object) -> T:
+        """Call the store in a thread; what was begun is finished, whoever is cancelled meanwhile."""
+        with trio.CancelScope(shield=True):
+            return await trio.to_thread.run_sync(partial(call, *about), limiter=self._threads)
+
+    @contextmanager
+    def _storing(self, job: str) -> Iterator[None]:
+        """What the store refuses is told once, and the queue goes on: leases and repairs bring the job back."""
+        try:
+            yield
+            self._told = ""
+        except LeaseLost as why:
+            self._complain(job, f"{why}; what this host did about it is not written down")
+        except StoreError as why:
+            self._complain(job, str(why))
+
+    def _complain(self, job: str, sentence: str) -> None:
+        if sentence != self._told:
+            self._told = sentence
+            self._observe(StorageFailed(job, sentence))
