@@ -19,7 +19,7 @@ from vfax.fsp.constants import PortFlag, ProviderStatus
 from vfax.fsp.errors import FaxServiceError, ProviderLoadError
 from vfax.fsp.provider import Arena, Exports, FaxLineCallback, RegistrationRecord, load_provider, probe_exports
 from vfax.fsp.structures import VirtualDevices
-from vfax.host.events import Observer, ProviderRefused
+from vfax.host.events import DeviceInService, DeviceOutOfService, Observer, ProviderRefused
 from vfax.host.guard import Guard, ProviderFault
 
 
@@ -37,6 +37,8 @@ class HostedProvider:
     ring_key: RingKey = field(default_factory=RingKey)
     stop: trio.CancelScope = field(default_factory=trio.CancelScope)
     stopped: trio.Event = field(default_factory=trio.Event)
+    device_ids: tuple[int, ...] = ()
+    in_service: bool = False
 
     @property
     def usable(self) -> bool:
@@ -83,15 +85,30 @@ async def load_all(
         providers.append(provider)
         try:
             _refuse_double(record, providers[:-1])
-            found = await _start(provider, nursery, ring_port, devices, max_devices)
+            found = await _start(provider, nursery, ring_port, devices, max_devices, observe)
         except ProviderLoadError as why:
             _refuse(provider, why.status, why, observe)
         except FaxServiceError as why:
             _refuse(provider, ProviderStatus.fpsCANT_INIT, why, observe)
         else:
             provider.status = ProviderStatus.fpsSUCCESS
+            provider.device_ids = tuple(found)
             devices.update(found)
     return providers, devices
+
+
+def enter_service(provider: HostedProvider, observe: Observer) -> None:
+    """Say that the devices of a usable provider are there."""
+    provider.in_service = provider.usable
+    for number in provider.device_ids if provider.in_service else ():
+        observe(DeviceInService(number))
+
+
+def leave_service(provider: HostedProvider, observe: Observer) -> None:
+    """Say that they are not there any more; once."""
+    gone, provider.in_service = provider.in_service, False
+    for number in provider.device_ids if gone else ():
+        observe(DeviceOutOfService(number))
 
 
 def _refuse(provider: HostedProvider, status: ProviderStatus, why: FaxError, observe: Observer) -> None:
@@ -113,12 +130,13 @@ async def _start(
     ring_port: CompletionPort,
     taken: dict[int, Device],
     max_devices: int,
+    observe: Observer,
 ) -> dict[int, Device]:
     exports = provider.exports = probe_exports(_load(provider))
     if exports.FaxDevVirtualDeviceCreation is None:
         raise ProviderLoadError(ProviderStatus.fpsCANT_LINK, "it presents no virtual devices, and there are no others")
     guard = provider.guard
-    inner: trio.Nursery = await nursery.start(_own_tasks, provider)
+    inner: trio.Nursery = await nursery.start(_own_tasks, provider, observe)
     provider.arena = Arena(inner, remove_file=_remove_file)
     created = await guard.ask(exports.FaxDevVirtualDeviceCreation, ring_port, provider.ring_key)
     _check_devices(provider, created, taken, max_devices)
@@ -145,7 +163,7 @@ def _check_devices(provider: HostedProvider, created: object, taken: dict[int, D
             raise ProviderLoadError(ProviderStatus.fpsCANT_INIT, why)
 
 
-async def _own_tasks(provider: HostedProvider, task_status: trio.TaskStatus[trio.Nursery]) -> None:
+async def _own_tasks(provider: HostedProvider, observe: Observer, task_status: trio.TaskStatus[trio.Nursery]) -> None:
     """Keep the nursery of the provider's own tasks; one that fails takes its provider out of service, nothing else."""
     try:
         with provider.stop:
@@ -155,6 +173,7 @@ async def _own_tasks(provider: HostedProvider, task_status: trio.TaskStatus[trio
     except Exception as why:
         provider.status = ProviderStatus.fpsSERVER_ERROR
         provider.failure = provider.guard.fault("a task of its own", _innermost(why))
+        leave_service(provider, observe)
     finally:
         provider.stopped.set()
 
@@ -165,8 +184,9 @@ def _innermost(why: BaseException) -> str:
     return f"{type(why).__name__}: {why}"
 
 
-async def unload(provider: HostedProvider, *, grace: float) -> None:
+async def unload(provider: HostedProvider, *, observe: Observer, grace: float) -> None:
     """Shut a provider down and release what it left; it cannot veto."""
+    leave_service(provider, observe)
     shutdown = provider.exports.FaxDevShutdown if provider.exports is not None else None
     if shutdown is not None and provider.usable:
         with suppress(FaxServiceError):
