@@ -19,6 +19,7 @@ from vfax.fsp.constants import ProviderStatus
 from vfax.fsp.errors import FaxServiceError, ProviderLoadError
 from vfax.fsp.provider import Arena, Exports, FaxLineCallback, RegistrationRecord, load_provider, probe_exports
 from vfax.fsp.structures import VirtualDevices
+from vfax.host.blocking import in_threads
 from vfax.host.events import Observer, ProviderRefused
 from vfax.host.guard import Guard, ProviderFault
 
@@ -109,7 +110,8 @@ async def _start(
     taken: dict[int, Device],
     max_devices: int,
 ) -> dict[int, Device]:
-    exports = provider.exports = probe_exports(_load(provider))
+    found = probe_exports(_load(provider))
+    exports = provider.exports = found if isinstance(found, Exports) else in_threads(found, operations=max_devices)
     if exports.FaxDevVirtualDeviceCreation is None:
         raise ProviderLoadError(ProviderStatus.fpsCANT_LINK, "it presents no virtual devices, and there are no others")
     guard = provider.guard
