@@ -44,7 +44,7 @@ NOT_CONFIGURED: Final = "the provider has no configuration: call configure() fir
 NOT_INITIALIZED: Final = "the provider is not initialized: call FaxDevInitialize first"
 SHUT_DOWN: Final = "the provider has been shut down: call configure() to begin anew"
 AT_EXIT: Final = 3.0
-"""Seconds that a process which ends without FaxDevShutdown waits for calls to be hung up, and as long for the thread."""
+"""Seconds that a process waits for calls to be hung up when it ends without FaxDevShutdown; likewise for the thread."""
 
 
 class BlockingProvider:
