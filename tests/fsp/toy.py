@@ -112,9 +112,7 @@ class Toy:
 
     # --- jobs --------------------------------------------------------------------------------------
 
-    def FaxDevStartJob(
-        self, line: object | None, device_id: int, port: CompletionPort, key: StatusKey, /
-    ) -> object:
+    def FaxDevStartJob(self, line: object | None, device_id: int, port: CompletionPort, key: StatusKey, /) -> object:
         if not self.up or self.arena is None:
             raise NotReady("the toy is not up")
         if not isinstance(port, CompletionPort) or not isinstance(key, StatusKey):

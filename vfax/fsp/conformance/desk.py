@@ -160,6 +160,7 @@ class Desk:
         self.callback: FaxLineCallback | None = None
         self.jobs: list[Job] = []
         self.strays: list[Packet] = []
+        self._rings: list[int] = []
         self.shut_down = False
 
     # --- calls -----------------------------------------------------------------------------------
@@ -256,25 +257,19 @@ class Desk:
         assert self.devices is not None, "start() comes first"
         return self.devices.ids
 
-    def rings(self) -> list[LineMessage]:
-        """The ring packets that wait, taken. Raises Broken for a packet under another key."""
-        found = []
+    def rings(self) -> list[int]:
+        """The devices whose rings wait to be taken. Raises Broken for a packet under another key."""
         while (packet := self.ring_port.get_nowait()) is not None:
             expect(packet.key is self.ring_key, "a packet on the ring port has another key than the one handed over")
             assert isinstance(packet.message, LineMessage)  # the port takes nothing else under this key
-            found.append(packet.message)
-        return found
+            self._rings.append(packet.message.h_device)
+        return self._rings
 
     def next_ring(self) -> int:
-        """Wait for a ring, and return the id of the device."""
-        found: list[LineMessage] = []
-
-        def rang() -> bool:
-            found.extend(self.rings())
-            return bool(found)
-
-        self.until(rang, "a call came in, and no ring was posted", seconds=self.patience.call)
-        return found[0].h_device
+        """Wait for a ring, take it, and return the id of the device."""
+        limit = self.patience.call
+        self.until(lambda: bool(self.rings()), "a call came in, and no ring was posted", seconds=limit)
+        return self._rings.pop(0)
 
     def start_job(self, device_id: int | None = None) -> Job:
         """FaxDevStartJob, on the first device unless told otherwise."""

@@ -71,7 +71,7 @@ def rule(source: str, *needs: Need, mark: Mark = Mark.DOCUMENTED) -> Callable[[C
 
 
 def table() -> tuple[Rule, ...]:
-    """All rules, in the order of a provider's life."""
+    """All rules of the modules that have been imported; those of one module in the order in which they stand."""
     return tuple(_TABLE.values())
 
 

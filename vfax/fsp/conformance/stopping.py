@@ -36,7 +36,7 @@ def nothing_rings_after_shutdown(desk: Desk) -> None:
     """After FaxDevShutdown no ring is posted any more."""
     shut_down(desk.start())
     desk.stimulus.ring(1)
-    desk.stays(lambda: len(desk.ring_port) == 0, "a ring was posted after FaxDevShutdown had returned")
+    desk.stays(lambda: not desk.rings(), "a ring was posted after FaxDevShutdown had returned")
 
 
 @rule("Allocating Memory; FaxDevEndJob")

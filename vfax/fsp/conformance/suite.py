@@ -17,9 +17,9 @@ from vfax.fsp.conformance.rules import Broken, NotChecked, Rule, table
 from vfax.fsp.conformance.stimulus import StimulusFactory, has
 from vfax.fsp.errors import ProviderLoadError
 
-_MODULES: Final = (starting, jobs, sending, receiving, stopping)
-RULES: Final = table()
-"""Every rule there is."""
+_ORDER: Final = [module.__name__ for module in (starting, jobs, sending, receiving, stopping)]
+RULES: Final = tuple(sorted(table(), key=lambda rule: _ORDER.index(rule.check.__module__)))
+"""Every rule there is, in the order of a provider's life."""
 
 ProviderFactory = Callable[[Mapping[str, object]], object]
 """The entry point of a registration record."""
