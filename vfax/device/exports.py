@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 NOT_CONFIGURED: Final = "the provider has no configuration: call configure() first"
 NOT_INITIALIZED: Final = "the provider is not initialized: call FaxDevInitialize first"
-SHUT_DOWN: Final = "the provider has been shut down: call configure() to begin anew"
+SHUT_DOWN: Final = "the provider has been shut down, or could not start: call configure() to begin anew"
 AT_EXIT: Final = 3.0
 """Seconds that a process waits for calls to be hung up when it ends without FaxDevShutdown; likewise for the thread."""
 
