@@ -81,6 +81,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},
     # the device sees a network, never a host; the host sees the contract, never a device
     "device": BASE | {"fsp", "call", "ports", "endpoint", "verdict"},
+    "stimulus": BASE | {"call", "device", "endpoint", "fsp", "fsp/conformance", "transports"},
     "host": BASE | {"fsp", "codecs", "ports", "pages", "verdict"},
     "settings": BASE | {"codecs", "transports", "t30", "leg", "endpoint", "fsp", "device", "host", "record", "capture"},
     "cli": BASE
@@ -88,6 +89,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "t30",
         "codecs",
         "fsp",
+        "fsp/conformance",
         "host",
         "settings",
         "simulate",

@@ -28,6 +28,7 @@ from typing import Final, TypeVar
 
 import trio
 
+from vfax.call import Network
 from vfax.device import provider as tasks
 from vfax.device.job import JobHandle
 from vfax.device.thread import TrioThread
@@ -70,6 +71,13 @@ class BlockingProvider:
             self._provider = tasks.create_provider(configuration)
             self._thread = None
             self._stopped = False
+
+    @property
+    def network(self) -> Network:
+        """Where the calls come from, for its address. Raises NotReady without a configuration."""
+        if self._provider is None:
+            raise NotReady(NOT_CONFIGURED)
+        return self._provider.network
 
     # --- start and stop --------------------------------------------------------------------------
 
