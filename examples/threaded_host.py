@@ -118,10 +118,9 @@ class Host:
 def next_message(port: CompletionPort) -> object | None:
     """GetQueuedCompletionStatus; None when the port is closed."""
     try:
-        packet = port.get()
+        return getattr(port.get(), "message", None)
     except PortClosed:
         return None
-    return packet.message if packet is not None else None
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from vfax.fsp.provider import BlockingExports, probe_exports
 from vfax.host.blocking import in_threads
 
 ALL = pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
+LOADED = Patience(quick=2.0)  # other tests may be running beside
 SHORT = Patience(fax=0.6, call=0.6, quick=0.4, quiet=0.15)
 
 
@@ -45,7 +46,7 @@ def behind(provider: object, configuration: Mapping[str, object]) -> Wire:
 @pytest.mark.parametrize("make", [device.create_provider, exports.create_provider], ids=["async", "blocking"])
 def test_the_device_keeps_every_rule(make: Callable[..., object], rule: Rule) -> None:
     configuration = {"network": MemoryNetwork(), "local_id": "+1 555 0100"}
-    result = check_one(Subject(provider=make, stimulus=Exchange, configuration=configuration), rule)
+    result = check_one(Subject(provider=make, stimulus=Exchange, configuration=configuration, patience=LOADED), rule)
     assert (result.verdict, result.why) == (Verdict.PASSED, "")
 
 
@@ -61,7 +62,7 @@ def test_a_provider_that_breaks_one_rule_is_caught(rule: Rule, surface: str) -> 
 
 @ALL
 def test_the_provider_that_the_broken_ones_are_made_of_keeps_every_rule(rule: Rule) -> None:
-    result = check_one(Subject(provider=Toy, stimulus=Wire), rule)
+    result = check_one(Subject(provider=Toy, stimulus=Wire, patience=LOADED), rule)
     assert (result.verdict, result.why) == (Verdict.PASSED, "")
 
 

@@ -38,7 +38,7 @@ class Patience:
 
     fax: float = 120.0
     call: float = 10.0
-    quick: float = 0.25
+    quick: float = 0.5
     quiet: float = 0.25
 
 
