@@ -19,6 +19,7 @@ from vfax.fsp.constants import PortFlag, ProviderStatus
 from vfax.fsp.errors import FaxServiceError, ProviderLoadError
 from vfax.fsp.provider import Arena, Exports, FaxLineCallback, RegistrationRecord, load_provider, probe_exports
 from vfax.fsp.structures import VirtualDevices
+from vfax.host.blocking import in_threads
 from vfax.host.events import DeviceInService, DeviceOutOfService, Observer, ProviderRefused
 from vfax.host.guard import Guard, ProviderFault
 
@@ -132,7 +133,8 @@ async def _start(
     max_devices: int,
     observe: Observer,
 ) -> dict[int, Device]:
-    exports = provider.exports = probe_exports(_load(provider))
+    found = probe_exports(_load(provider))
+    exports = provider.exports = found if isinstance(found, Exports) else in_threads(found, operations=max_devices)
     if exports.FaxDevVirtualDeviceCreation is None:
         raise ProviderLoadError(ProviderStatus.fpsCANT_LINK, "it presents no virtual devices, and there are no others")
     guard = provider.guard
