@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -191,7 +192,7 @@ NUMBERED: list[Callable[[Store, int], object]] = [
 
 
 @pytest.mark.parametrize("job", [0, -1, 0xFFFFFFFF, 2**32, 2**70, "1", None, 1.0, True])
-def test_what_is_no_job_number_is_refused_everywhere(store: Store, job: int) -> None:
+def test_what_is_no_job_number_is_refused_everywhere(store: Store, job: Any) -> None:
     for call in NUMBERED:
         if job is None and call(store, 1) in ([], set()):
             continue  # "before" and "job" may be left out

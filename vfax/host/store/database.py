@@ -8,6 +8,7 @@ Source    SQLite: journal_mode WAL, synchronous FULL, foreign_keys, busy_timeout
 A transaction is a function of a connection: it may be called again, so it changes nothing but the database.
 """
 
+import errno
 import os
 import sqlite3
 import threading
@@ -21,7 +22,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_
 
 from vfax.errors import StoreError
 from vfax.host.spool import sync_folder
-from vfax.host.store.faults import TransientError, is_duplicate, told
+from vfax.host.store.faults import NO_FILE, READ_ONLY, TransientError, is_duplicate, told
 from vfax.host.store.limits import StoreLimits
 
 if TYPE_CHECKING:
@@ -66,10 +67,8 @@ class Database:
             os.close(os.open(self.file, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o640))
             sync_folder(self.file.absolute().parent)
         except OSError as why:
-            raise StoreError(
-                f"{self.name} cannot be opened: make its folder, and let this user read and write there "
-                f"({why.strerror or why})"
-            ) from why
+            fault = READ_ONLY if isinstance(why, PermissionError) or why.errno == errno.EROFS else NO_FILE
+            raise StoreError(f"{self.name} {fault.words} ({why.strerror or why})") from why
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """What `work` finds in one transaction, all of it as of one moment on SQLite."""

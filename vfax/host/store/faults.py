@@ -37,6 +37,7 @@ UNREACHABLE: Final = Fault(
 FULL: Final = Fault("has no room left: free space on its disk, or let housekeeping keep less")
 LOCKED: Final = Fault("is locked by others for too long: stop what else works on it, or raise the busy timeout")
 READ_ONLY: Final = Fault("cannot be written: give this user write access to it, or choose another")
+NO_FILE: Final = Fault("cannot be opened: make its folder, and let this user read and write there")
 DAMAGED: Final = Fault("is damaged: stop the service and restore a backup")
 FOREIGN: Final = Fault("holds tables of another program: give vfax a database of its own")
 
@@ -48,7 +49,7 @@ SQLITE: Final[dict[int, Fault]] = {
     sqlite3.SQLITE_IOERR: Fault("could not be read or written: look for errors of its disk in the system's log"),
     sqlite3.SQLITE_CORRUPT: DAMAGED,
     sqlite3.SQLITE_FULL: FULL,
-    sqlite3.SQLITE_CANTOPEN: Fault("cannot be opened: make its folder, and let this user read and write there"),
+    sqlite3.SQLITE_CANTOPEN: NO_FILE,
     sqlite3.SQLITE_NOTADB: Fault("is not an SQLite database: choose another file, or move this one away"),
 }
 """By primary result code."""

@@ -98,7 +98,7 @@ class Keeping(StoreBase):
 
 def _delivered(limit: int) -> Select[Any]:
     """Documents that may go."""
-    oldest = select(faxes).where(_KEPT, faxes.c.outstanding == 0).order_by(faxes.c.received_at, faxes.c.octets)
+    oldest = select(faxes).where(_KEPT, faxes.c.outstanding == 0).order_by(faxes.c.received_at, faxes.c.job)
     return oldest.limit(limit)
 
 

@@ -198,6 +198,7 @@ Index("faxes_received", faxes.c.received_at, faxes.c.job)
 _partial(
     "faxes_kept",
     faxes.c.received_at,
+    faxes.c.job,
     faxes.c.octets,
     where=and_(faxes.c.document.is_not(None), faxes.c.removed_at.is_(None)),
 )

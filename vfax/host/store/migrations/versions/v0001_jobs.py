@@ -119,7 +119,7 @@ def _faxes() -> None:
         sa.ForeignKeyConstraint(["job"], ["jobs.id"], name="faxes_job_fkey", ondelete="CASCADE"),
     )
     op.create_index("faxes_received", "faxes", ["received_at", "job"])
-    _partial("faxes_kept", "faxes", ["received_at", "octets"], "document IS NOT NULL AND removed_at IS NULL")
+    _partial("faxes_kept", "faxes", ["received_at", "job", "octets"], "document IS NOT NULL AND removed_at IS NULL")
 
 
 def _deliveries() -> None:
