@@ -73,8 +73,9 @@ def test_reception_that_cannot_be_kept_whole_is_not_ended(store: Store) -> None:
         store.end_receive(5, COMPLETED, fax(5), [FOLDER, replace(MAIL, target={"to": {1, 2}})], NOON)
     with pytest.raises(MisuseError, match="of job 00000006, not of job 00000005"):
         store.end_receive(5, COMPLETED, fax(6), [FOLDER], NOON)
-    with pytest.raises(MisuseError, match="cannot end with"):
-        store.end_receive(5, replace(COMPLETED, status=JobStatusEnum.fjsPENDING), fax(5), [FOLDER], NOON)
+    for status in (JobStatusEnum.fjsPENDING, JobStatusEnum.fjsRETRIES_EXCEEDED):
+        with pytest.raises(MisuseError, match="cannot end with"):
+            store.end_receive(5, replace(COMPLETED, status=status), fax(5), [FOLDER], NOON)
     assert store.job(5) == job
     assert store.fax(5) is None
 

@@ -11,7 +11,7 @@ from vfax.errors import MisuseError
 from vfax.fsp.constants import NO_JOB, JobStatusEnum
 from vfax.host.store.columns import in_utc, json_text
 from vfax.host.store.limits import StoreLimits
-from vfax.host.store.transitions import ENDED, WAITING
+from vfax.host.store.transitions import ENDED, RECEIVED, WAITING
 from vfax.host.store.values import AttemptEnd, NewDelivery, Recipient, StoredFax, Submission
 
 
@@ -111,9 +111,9 @@ def times(*given: datetime | None) -> None:
 
 
 def attempt_end(end: AttemptEnd, limits: StoreLimits, *, waiting: bool) -> None:
-    """How an attempt ended; `waiting`: whether the job may wait for another one."""
+    """How an attempt ended; `waiting`: the job is one that may wait for another, not a reception."""
     instance("end of the attempt", end, AttemptEnd)
-    allowed: Iterable[JobStatusEnum] = WAITING | ENDED if waiting else ENDED
+    allowed: Iterable[JobStatusEnum] = WAITING | ENDED if waiting else RECEIVED
     if end.status not in allowed:
         said = ", ".join(sorted(str(status.name) for status in allowed))
         raise MisuseError(f"an attempt cannot end with {end.status!r}: give one of {said}")

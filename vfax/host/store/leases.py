@@ -22,7 +22,7 @@ from vfax.host.store import checks, transitions
 from vfax.host.store.base import StoreBase, apply, chunks, held_job
 from vfax.host.store.jobs import first_attempt
 from vfax.host.store.rows import attempt_of, job_of
-from vfax.host.store.schema import CLAIMABLE, attempts, deliveries, jobs, state
+from vfax.host.store.schema import CLAIMABLE, WAITING, attempts, deliveries, jobs, state
 from vfax.host.store.values import AttemptEnd, DeliveryState, StoredAttempt, StoredJob
 
 R = TypeVar("R", bound=tuple[Any, ...])
@@ -200,8 +200,7 @@ class Leases(StoreBase):
         checks.times(now)
         late = (
             select(jobs)
-            .where(jobs.c.ended_at.is_(None), jobs.c.expires_at <= now, jobs.c.job_type == JobType.JT_SEND)
-            .where(jobs.c.status.in_(transitions.WAITING))
+            .where(WAITING, jobs.c.expires_at <= now)
             .order_by(jobs.c.expires_at, jobs.c.ordinal)
             .limit(self._limits.batch)
         )

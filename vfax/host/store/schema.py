@@ -170,11 +170,13 @@ events: Final = Table(
 )
 
 # Written out, not bound: a database uses a partial index only for a query that repeats its condition.
-CLAIMABLE: Final = and_(
+WAITING: Final = and_(
     jobs.c.job_type == literal_column(str(int(JobType.JT_SEND))),
     jobs.c.status.in_([literal_column(str(int(s))) for s in (JobStatusEnum.fjsPENDING, JobStatusEnum.fjsRETRYING)]),
-    jobs.c.paused.is_(False),
 )
+"""Waits to be sent."""
+
+CLAIMABLE: Final = and_(WAITING, jobs.c.paused.is_(False))
 """Waits, and nobody holds it back; when it is due and when it expires are other questions."""
 
 UNALARMED: Final = and_(
@@ -187,9 +189,16 @@ def _partial(name: str, *columns: object, where: object) -> None:
     Index(name, *columns, sqlite_where=where, postgresql_where=where)  # type: ignore[arg-type]
 
 
-_partial("jobs_ready", jobs.c.priority.desc(), jobs.c.ordinal, where=and_(CLAIMABLE, jobs.c.wake_at.is_(None)))
-_partial("jobs_asleep", jobs.c.wake_at, where=and_(CLAIMABLE, jobs.c.wake_at.is_not(None)))
-_partial("jobs_expiry", jobs.c.expires_at, where=and_(jobs.c.ended_at.is_(None), jobs.c.expires_at.is_not(None)))
+# The job type comes first because SQLite prefers an index of which a column is given to one that gives the order.
+_partial(
+    "jobs_ready",
+    jobs.c.job_type,
+    jobs.c.priority.desc(),
+    jobs.c.ordinal,
+    where=and_(CLAIMABLE, jobs.c.wake_at.is_(None)),
+)
+_partial("jobs_asleep", jobs.c.job_type, jobs.c.wake_at, where=and_(CLAIMABLE, jobs.c.wake_at.is_not(None)))
+_partial("jobs_expiry", jobs.c.job_type, jobs.c.expires_at, where=and_(WAITING, jobs.c.expires_at.is_not(None)))
 _partial("jobs_live", jobs.c.ordinal, where=jobs.c.ended_at.is_(None))
 _partial("jobs_ended", jobs.c.ended_at, where=jobs.c.ended_at.is_not(None))
 Index("jobs_status", jobs.c.status, jobs.c.ordinal)

@@ -17,6 +17,8 @@ from vfax.outcome import Cause
 
 WAITING: Final = frozenset({JobStatusEnum.fjsPENDING, JobStatusEnum.fjsRETRYING})
 FAILED: Final = frozenset({JobStatusEnum.fjsFAILED, JobStatusEnum.fjsRETRIES_EXCEEDED})
+RECEIVED: Final = frozenset({JobStatusEnum.fjsCOMPLETED, JobStatusEnum.fjsFAILED, JobStatusEnum.fjsCANCELED})
+"""How a reception ends."""
 ENDED: Final = FAILED | {JobStatusEnum.fjsCOMPLETED, JobStatusEnum.fjsCANCELED}
 
 NOTHING: Final[Changes] = {}

@@ -76,10 +76,12 @@ def _jobs() -> None:
         sa.PrimaryKeyConstraint("ordinal", name="jobs_pkey"),
         sa.UniqueConstraint("id", name="jobs_id_key"),
     )
-    claimable = "job_type = 1 AND status IN (1, 64) AND paused IS 0"
-    _partial("jobs_ready", "jobs", [sa.text("priority DESC"), "ordinal"], f"{claimable} AND wake_at IS NULL")
-    _partial("jobs_asleep", "jobs", ["wake_at"], f"{claimable} AND wake_at IS NOT NULL")
-    _partial("jobs_expiry", "jobs", ["expires_at"], "ended_at IS NULL AND expires_at IS NOT NULL")
+    waiting = "job_type = 1 AND status IN (1, 64)"
+    claimable = f"{waiting} AND paused IS 0"
+    order: list[str | sa.TextClause] = ["job_type", sa.text("priority DESC"), "ordinal"]
+    _partial("jobs_ready", "jobs", order, f"{claimable} AND wake_at IS NULL")
+    _partial("jobs_asleep", "jobs", ["job_type", "wake_at"], f"{claimable} AND wake_at IS NOT NULL")
+    _partial("jobs_expiry", "jobs", ["job_type", "expires_at"], f"{waiting} AND expires_at IS NOT NULL")
     _partial("jobs_live", "jobs", ["ordinal"], "ended_at IS NULL")
     _partial("jobs_ended", "jobs", ["ended_at"], "ended_at IS NOT NULL")
     op.create_index("jobs_status", "jobs", ["status", "ordinal"])
