@@ -40,8 +40,12 @@ def runs(job: StoredJob) -> bool:
 
 
 def ended(job: StoredJob, end: AttemptEnd, now: datetime) -> Changes:
-    """The attempt ended as `end` says; a completed or cancelled one never counts as a failure."""
-    failed = end.counts and end.status not in (JobStatusEnum.fjsCOMPLETED, JobStatusEnum.fjsCANCELED)
+    """The attempt ended as `end` says; a completed or cancelled one never counts as a failure.
+
+    fjsINPROGRESS: the job stays in the host's hands, for another device.
+    """
+    in_hand = end.status is JobStatusEnum.fjsINPROGRESS
+    failed = end.counts and not in_hand and end.status not in (JobStatusEnum.fjsCOMPLETED, JobStatusEnum.fjsCANCELED)
     told = {
         "status_id": end.status_id,
         "cause": end.cause,
@@ -53,6 +57,8 @@ def ended(job: StoredJob, end: AttemptEnd, now: datetime) -> Changes:
         "uncertain": job.uncertain or end.uncertain,
         "failures": job.failures + failed,
     }
+    if in_hand:
+        return told
     if end.status in WAITING:
         return told | {**back(job, end.status, now, no_line=end.no_line, next_attempt_at=end.next_attempt_at)}
     return told | {**over(end.status, now)}
