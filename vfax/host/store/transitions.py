@@ -7,13 +7,16 @@ A step that is not allowed changes nothing. A job that somebody asked to cancel 
 put it there ends it as fjsCANCELED.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 from vfax.fsp.constants import FaxStatus, JobStatusEnum, JobType
-from vfax.host.store.rows import Changes, wake_at
 from vfax.host.store.values import AttemptEnd, StoredJob
 from vfax.outcome import Cause
+
+Changes = Mapping[str, object]
+"""Columns of `jobs` (schema.py) and what becomes of them."""
 
 WAITING: Final = frozenset({JobStatusEnum.fjsPENDING, JobStatusEnum.fjsRETRYING})
 FAILED: Final = frozenset({JobStatusEnum.fjsFAILED, JobStatusEnum.fjsRETRIES_EXCEEDED})
@@ -37,6 +40,11 @@ def waits(job: StoredJob) -> bool:
 def runs(job: StoredJob) -> bool:
     """True for a job that a host has in hand."""
     return job.status is JobStatusEnum.fjsINPROGRESS
+
+
+def wake_at(schedule_at: datetime | None, next_attempt_at: datetime | None) -> datetime | None:
+    """When a waiting job falls due: when both times have come; None: at once."""
+    return max((at for at in (schedule_at, next_attempt_at) if at is not None), default=None)
 
 
 def ended(job: StoredJob, end: AttemptEnd, now: datetime) -> Changes:
