@@ -7,7 +7,7 @@ protocol. Sockets, TLS, hypercorn and the hub are the real ones.
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -266,6 +266,15 @@ class Host:
         """Something happens on the host."""
         self.call(self.hub.hear, event)
 
+    def hear_all(self, events: Iterable[HostEvent]) -> None:
+        """Much happens on the host, all at once."""
+
+        def hear() -> None:
+            for event in events:
+                self.hub.hear(event)
+
+        self.call(hear)
+
     @property
     def url(self) -> str:
         assert self.listeners.address is not None
@@ -294,9 +303,11 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 by openssl: file, key."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-        + ["-subj", "/CN=vfax test", "-addext", "subjectAltName=IP:127.0.0.1"]
-        + ["-keyout", str(key), "-out", str(certificate)],
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-days", "2", "-subj", "/CN=vfax test", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
         check=True,
         capture_output=True,
     )

@@ -123,7 +123,7 @@ class Listeners:
             task_status.started()
 
     async def flush(self) -> None:
-        """Let open streams say their last lines; say it when the service has ended, before cancelling `run`."""
+        """Let open streams say their last lines when the service has ended; then cancel `run`."""
         with trio.move_on_after(FLUSH_TIME):
             await self._api.desk.flushed()
 

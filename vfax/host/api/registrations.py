@@ -24,7 +24,7 @@ from vfax.host.api.identity import Visitor
 from vfax.host.api.parsing import JsonKind, Refused, invalid, parse_number, parse_text, shown
 from vfax.host.api.processes import wait_for_end
 from vfax.host.api.streams import Bell, EventStream, Reading
-from vfax.host.notify import Client, Hub, Registration
+from vfax.host.notify import Client, Hub, Registration, State
 
 NOBODY_READS: Final = "Nobody has read the events of this registration for too long."
 LONGEST_NAME: Final = 128
@@ -81,8 +81,8 @@ class Desk:
                 self._look()
 
     async def flushed(self) -> None:
-        """Return when no stream is open any more: after the session's end each says what is left and ends."""
-        while self._streams:
+        """Return when no stream is open any more, if the session is over: each says what is left and ends."""
+        while self._streams and self.hub.state is State.ENDED:
             await self._bell.next().wait()
 
     def _look(self) -> None:
@@ -114,7 +114,11 @@ class Desk:
             self._watch(visitor)
         else:
             self._used[connection.id] = trio.current_time()
-        answer = wire.connection(connection) | {"session": self.hub.session, "state": self.hub.state.value}
+        answer = (
+            {"connection": connection.id}
+            | wire.connection(connection)
+            | {"session": self.hub.session, "state": self.hub.state.value}
+        )
         return JSONResponse(answer, status_code=201)
 
     async def close(self, call: Call) -> Response:
@@ -218,7 +222,7 @@ class Desk:
         hub = self.hub
         answer = {
             "session": {"id": hub.session, "state": hub.state.value, "events": hub.published},
-            "connections": [wire.connection(one, shown=False) for one in hub.connections],
+            "connections": [wire.connection(one) for one in hub.connections],
             "registrations": [wire.registration(one) for one in hub.registrations],
             "leases": [wire.lease(one) for one in hub.leases],
             "ended": [wire.registration(one) for one in hub.over],

@@ -225,10 +225,9 @@ def stored_event(stored: StoredEvent) -> Json:
     }
 
 
-def connection(open_one: Connection, *, shown: bool = True) -> Json:
-    """A FaxHandle. Its id is told to its owner alone."""
-    found: Json = {"client": client_name(open_one), "opened": time_of(open_one.opened_at)}
-    return found if shown else {"connection": open_one.id} | found
+def connection(found: Connection) -> Json:
+    """A FaxHandle as everybody may see it: its id is told to its owner alone."""
+    return {"client": client_name(found), "opened": time_of(found.opened_at)}
 
 
 def client_name(of: Connection | Registration | Lease) -> Json:
