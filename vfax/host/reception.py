@@ -69,9 +69,9 @@ def conclude(spool: Spool, record: FaxRecord, ending: Ending) -> tuple[FaxRecord
     return _with_document(spool, replace(record, pages=pages, job_type=job_type))
 
 
-def conclude_late(spool: Spool, record: FaxRecord, ending: Ending) -> Kept | None:
+def conclude_late(spool: Spool, record: FaxRecord, ending: Ending) -> tuple[FaxRecord, Kept] | None:
     """Do what the disk did not let `conclude` do; None when all had been moved but the last sync. Raises StoreError."""
-    return conclude(spool, record, ending)[1] if spool.holds(record.job) else None
+    return conclude(spool, record, ending) if spool.holds(record.job) else None
 
 
 def _salvage(document: Path) -> int:
