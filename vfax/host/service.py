@@ -21,7 +21,7 @@ from vfax.errors import MisuseError, StoreError
 from vfax.fsp.completion import CompletionKey, CompletionPort, Packet
 from vfax.fsp.constants import FaxStatus, JobType, LineMessageId, PortFlag
 from vfax.fsp.errors import FaxServiceError, PortClosed
-from vfax.fsp.provider import RegistrationRecord
+from vfax.fsp.provider import Registration
 from vfax.fsp.structures import FaxDevStatus, FaxReceive, FaxSend, LineMessage, SendHints
 from vfax.host import reception
 from vfax.host.events import (
@@ -37,8 +37,10 @@ from vfax.host.events import (
     ServiceStopped,
     StorageFailed,
 )
+from vfax.host.guard import CallTimeouts
 from vfax.host.jobs import Ending, Job, JobOptions
-from vfax.host.loading import Device, HostedProvider, load_all, unload
+from vfax.host.loading import Device, HostedProvider, LoadOptions, load_all, unload
+from vfax.host.process_link import ProcessOptions
 from vfax.host.records import FaxRecord
 from vfax.host.spool import Spool, new_job_id
 from vfax.outcome import Cause
@@ -57,7 +59,8 @@ class HostOptions:
 
     `local_id` and `name` are told to the provider as number and name of this station. Without `receive` the providers
     are told that receiving is switched off. `call_timeout` is what a provider may take for a call that is not Send or
-    Receive. A fax that the disk does not let into the inbox is tried again every `redeliver_interval`.
+    Receive and has no limit of its own in `timeouts`; `process` is for providers in processes of their own. A fax that
+    the disk does not let into the inbox is tried again every `redeliver_interval`.
     Limit: `max_devices` over all providers.
     """
 
@@ -66,6 +69,8 @@ class HostOptions:
     name: str = "vfax"
     receive: bool = True
     call_timeout: float = 10.0
+    timeouts: CallTimeouts = field(default_factory=CallTimeouts)
+    process: ProcessOptions = field(default_factory=ProcessOptions)
     redeliver_interval: float = 60.0
     max_devices: int = 10_000
     jobs: JobOptions = field(default_factory=JobOptions)
@@ -86,7 +91,7 @@ class FaxService:
     def __init__(
         self,
         options: HostOptions,
-        registrations: Sequence[RegistrationRecord],
+        registrations: Sequence[Registration],
         *,
         observe: Observer = lambda event: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -143,9 +148,9 @@ class FaxService:
                     self._registrations,
                     nursery,
                     self._ring_port,
+                    self._load_options(),
                     observe=self._observe,
-                    call_timeout=self.options.call_timeout,
-                    max_devices=self.options.max_devices,
+                    on_back=self._provider_is_back,
                 )
                 self._switch_receiving()
                 self._nursery = nursery
@@ -158,6 +163,20 @@ class FaxService:
                 await self._shut_down()
                 nursery.cancel_scope.cancel()
         self._observe(ServiceStopped())
+
+    def _load_options(self) -> LoadOptions:
+        options = self.options
+        return LoadOptions(
+            call_timeout=options.call_timeout,
+            timeouts=options.timeouts,
+            process=options.process,
+            max_devices=options.max_devices,
+        )
+
+    def _provider_is_back(self, provider: HostedProvider) -> None:
+        """Its process was started again: it knows nothing of what had been switched on and off."""
+        self._tell_flags(provider)
+        self.on_free()
 
     def switch(self, device: Device, *, flags: PortFlag | None = None, priority: int | None = None) -> None:
         """Change a device. When sending or receiving is switched on or off, the provider is told once for each of its
