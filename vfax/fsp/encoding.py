@@ -192,8 +192,8 @@ def decode(kind: type[S], value: object) -> S:
     members = MEMBERS[kind]
     if not isinstance(value, dict):
         raise InvalidField(kind.__name__, "", f"an object is expected, not {type(value).__name__}")
-    for name in members.keys() ^ value.keys():
-        raise InvalidField(kind.__name__, str(name)[:80], "is missing" if name in members else "is no member")
+    for name in sorted(members.keys() ^ value.keys()):
+        raise InvalidField(kind.__name__, name[:80], "is missing" if name in members else "is no member")
     read: dict[str, object] = {}
     for name, make in members.items():
         try:

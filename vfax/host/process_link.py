@@ -70,7 +70,7 @@ class Link:
     """The road to one child. `run` serves it until it is lost; `lost` is set when the process is gone, `why` says how.
 
     `take` gets each message that is no answer. It may raise DecodeError or InvalidField: then the child is done for.
-    `gone` hears why the process is gone before those do who wait for its answers.
+    `gone` hears why the process is gone, unless that was asked for, before those do who wait for its answers.
     """
 
     def __init__(
@@ -166,7 +166,8 @@ class Link:
                 await self._reap()
             self._explain(asked_for)
             self.lost.set()
-            self._gone(self.why)
+            if not asked_for:
+                self._gone(self.why)
             for number in list(self._waiting):
                 self._answer(number, None, ProcessLost(self.why), {})
 
