@@ -113,6 +113,8 @@ PURE: Final = (
     "t30/",
     "fsp/constants.py",
     "fsp/structures.py",
+    "host/event_table.py",
+    "host/notify.py",
     "transports/sip/",
     "transports/udptl.py",
     "transports/t38",

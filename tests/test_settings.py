@@ -11,7 +11,7 @@ from vfax.endpoint import EndpointOptions
 from vfax.errors import SettingsError
 from vfax.fsp.provider import load_provider, probe_exports
 from vfax.host.service import HostOptions
-from vfax.settings import Section, Settings, example_text, load, parse_host_port, wiring
+from vfax.settings import Section, Settings, example_text, load, parse_host_port, serving, wiring
 
 EXAMPLE = Path(__file__).parent.parent / "config" / "vfax.example.toml"
 
@@ -231,6 +231,7 @@ OTHER_VALUES: dict[str, object] = {
     "journal.packets": "in",
     "journal.pcap": "failures",
     "host.spool": Path("/var/spool/vfax"),
+    "queue.region": "DE",
 }
 
 
@@ -265,6 +266,11 @@ def wired(settings: Settings) -> dict[str, object]:
         | devices
         | leaves(dataclasses.replace(record, configuration={}))
         | leaves(wiring.host_options(settings))
+        | {"store": serving.store_url(settings), "dirty days": settings.queue.dirty_days}
+        | leaves(serving.queue_options(settings))
+        | leaves(serving.dial_plan(settings))
+        | leaves(serving.convert_limits(settings))
+        | leaves(serving.keep_options(settings))
     )
 
 

@@ -31,8 +31,19 @@ class Crash(RuntimeError):
 
 
 @dataclass(slots=True)
+class Halt:
+    """A place where the provider stops until it is let on."""
+
+    reached: trio.Event = field(default_factory=trio.Event)
+    on: trio.Event = field(default_factory=trio.Event)
+
+
+@dataclass(slots=True)
 class Script:
     """What the provider does. `fault` maps an export to "raise" or "hang"; `calls` lists what it was asked, in order.
+
+    `halts` are the exports, and "dialling" within FaxDevSend, where it stops until the test lets it on. `posts` False:
+    it posts no final status and lets itself be asked for it.
 
     `ends` is the status it reports at the end, `succeeds` the Boolean; `pages` are received whole, `waits` says that
     the operation runs until it is aborted (or, with `stubborn`, for ever).
@@ -51,6 +62,8 @@ class Script:
     stubborn: bool = False
     assemble: bool = True
     empty_handle: bool = False
+    posts: bool = True
+    halts: dict[str, Halt] = field(default_factory=dict)
     fault: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     sent: list[FaxSend] = field(default_factory=list)
@@ -68,6 +81,13 @@ class Script:
         if self.fault.get(call) == "hang":
             await trio.sleep_forever()
         await trio.lowlevel.checkpoint()
+        await self.halt(call)
+
+    async def halt(self, place: str) -> None:
+        """Stop there, should the script say so."""
+        if place in self.halts:
+            self.halts[place].reached.set()
+            await self.halts[place].on.wait()
 
     def note_now(self, call: str) -> None:
         self.calls.append(call)
@@ -140,6 +160,7 @@ class ScriptedProvider:
         self.script.sent.append(document)
         await self.script.note("FaxDevSend")
         self._say(job, FaxStatus.FS_DIALING)
+        await self.script.halt("dialling")
         self._say(job, FaxStatus.FS_TRANSMITTING, 1)
         await self._work(job)
 
@@ -184,7 +205,9 @@ class ScriptedProvider:
             self._say(job, FaxStatus.FS_USER_ABORT)
             job.outcome = Outcome(cause=Cause.ABORTED, sentence="Aborted as asked.")
             raise OperationAborted("Aborted as asked.")
-        self._say(job, self.script.ends)
+        if self.script.posts:
+            self._say(job, self.script.ends)
+        job.status = FaxDevStatus(self.script.ends, csi=self.script.remote_id, caller_id=self.script.caller)
         if not self.script.succeeds:
             raise OperationFailed("It failed as the script has it.")
         job.outcome = Outcome(cause=Cause.COMPLETE, sentence="All is well.")

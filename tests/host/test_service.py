@@ -15,6 +15,8 @@ from vfax.codecs import tiff
 from vfax.errors import MisuseError, StoreError
 from vfax.fsp.constants import FaxStatus, JobType, ProviderStatus
 from vfax.host.events import (
+    DeviceInService,
+    DeviceOutOfService,
     FaxEnded,
     FaxRecovered,
     JobMoved,
@@ -348,7 +350,8 @@ async def test_a_guid_registered_twice_is_refused_the_second_time(hosting: Hosti
 
 async def test_the_service_says_when_it_starts_and_stops(hosting: Hosting, script: Script, ear: Ear) -> None:
     async with hosting(script):
-        assert ear.events == [ServiceStarted(("script 1", "script 2"))]
+        assert ear.events == [ServiceStarted(("script 1", "script 2")), DeviceInService(1), DeviceInService(2)]
+    assert ear.events[-3:-1] == [DeviceOutOfService(1), DeviceOutOfService(2)]
     assert ear.events[-1] == ServiceStopped()
 
 

@@ -1,4 +1,4 @@
-"""What the host tells whoever watches it: the command line today, clients and the web page later.
+"""What the host tells whoever watches it: the command line, and through event_table.py its clients.
 
 Owns      the events and the way they are handed over. Not here: FAX_EVENT and its numbers (fsp/constants.py).
 
@@ -49,6 +49,71 @@ class RingDropped:
 
     device_id: int
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInService:
+    """A device can be used from now on: its provider has started."""
+
+    device_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceOutOfService:
+    """A device cannot be used any more: its provider failed, or the service stops."""
+
+    device_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceIdle:
+    """A device that had a job is free again."""
+
+    device_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobQueued:
+    """A fax was submitted; it waits for a device."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusPosted:
+    """A provider said what an operation does, or how it ended: an FS_* value or one of its own, as it was said.
+
+    The final status is told too where the provider reported it without posting it. `page` counts from 1 (0: none).
+    """
+
+    job: str
+    device_id: int
+    status_id: int
+    page: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AbortAsked:
+    """A job is to end: somebody said so, it took too long, or the service stops. `device_id` 0: it was on no device."""
+
+    job: str
+    device_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingBegun:
+    """A received document is whole on disk and goes where it belongs."""
+
+    job: str
+    device_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobDeleted:
+    """All is done for a job; its number means nothing any more. `device_id`: where it was last, 0 for nowhere."""
+
+    job: str
+    device_id: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +204,14 @@ HostEvent = (
     | ProviderRefused
     | RingReceived
     | RingDropped
+    | DeviceInService
+    | DeviceOutOfService
+    | DeviceIdle
+    | JobQueued
+    | StatusPosted
+    | AbortAsked
+    | RoutingBegun
+    | JobDeleted
     | JobMoved
     | FaxEnded
     | FaxRecovered

@@ -18,7 +18,7 @@ from vfax.fsp.completion import CompletionPort, StatusKey
 from vfax.fsp.constants import FaxStatus, is_progress
 from vfax.fsp.errors import FaxServiceError
 from vfax.fsp.structures import CallFacts, FaxDevStatus
-from vfax.host.events import Direction, JobMoved, Observer
+from vfax.host.events import AbortAsked, Direction, JobMoved, Observer, StatusPosted
 from vfax.host.loading import Device
 from vfax.host.records import CAUSE_OF_STATUS, SENTENCE_OF_STATUS, status_name
 from vfax.outcome import Cause
@@ -87,6 +87,7 @@ class Job:
         self._aborted_for: Cause | None = None
         self._cancel_at = math.inf
         self._stopped_by_host = False
+        self._over = False  # Send or Receive has returned: an abort changes nothing any more
 
     # --- from the host -----------------------------------------------------------------------------
 
@@ -97,6 +98,8 @@ class Job:
         self._aborted_for = cause
         self._stopped_by_host = stopped_by_host
         self._cancel_at = trio.current_time() + self._options.abort_grace
+        if not self._over:
+            self._observe(AbortAsked(self.id, self.device.device_id))
         if self._handle is not None:
             self._send_abort()
 
@@ -116,8 +119,16 @@ class Job:
     def take_status(self, status: FaxDevStatus) -> None:
         """Note a posted status and tell the observers what is new in it."""
         self._posted = status
+        self._observe(StatusPosted(self.id, self.device.device_id, status.status_id, status.page_count))
         if self._handle is not None:
             self._tell(status, self._ask_facts())
+
+    def tell_end(self, ending: Ending) -> None:
+        """Tell the final status, should the provider have reported it without posting it. Take posted ones before."""
+        posted = self._posted.status_id if self._posted is not None else None
+        unheard = ending.never_started and (self.direction is Direction.RECEIVE or self._aborted_for is not None)
+        if posted != ending.status.status_id and not unheard:  # who called never came through, or has been told
+            self._observe(StatusPosted(self.id, self.device.device_id, ending.status.status_id))
 
     # --- the operation -----------------------------------------------------------------------------
 
@@ -152,6 +163,7 @@ class Job:
                 except FaxServiceError as why:
                     words = str(why)
             nursery.cancel_scope.cancel()
+        self._over = True
         if self._scope.cancelled_caught:
             words = "The provider did not end the fax when it was told to."
             self._guard.fault(self._name(), f"still running {self._options.abort_grace:g} seconds after the abort")

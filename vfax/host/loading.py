@@ -33,7 +33,14 @@ from vfax.fsp.provider import (
 )
 from vfax.fsp.structures import VirtualDevices
 from vfax.host.blocking import as_async
-from vfax.host.events import Observer, ProviderBack, ProviderLost, ProviderRefused
+from vfax.host.events import (
+    DeviceInService,
+    DeviceOutOfService,
+    Observer,
+    ProviderBack,
+    ProviderLost,
+    ProviderRefused,
+)
 from vfax.host.guard import LOAD, CallTimeouts, Guard, ProviderFault, contained
 from vfax.host.process import ProcessProvider
 from vfax.host.process_link import ProcessLost, ProcessOptions
@@ -59,6 +66,8 @@ class HostedProvider:
     process: ProcessProvider | None = None
     initialized: bool = False
     returning: bool = False
+    device_ids: tuple[int, ...] = ()
+    in_service: bool = False
 
     @property
     def usable(self) -> bool:
@@ -140,8 +149,23 @@ async def load_all(
             _refuse(provider, ProviderStatus.fpsCANT_INIT, why, observe)
         else:
             provider.status = ProviderStatus.fpsSUCCESS
+            provider.device_ids = tuple(found)
             devices.update(found)
     return providers, devices
+
+
+def enter_service(provider: HostedProvider, observe: Observer) -> None:
+    """Say that the devices of a usable provider are there."""
+    provider.in_service = provider.usable
+    for number in provider.device_ids if provider.in_service else ():
+        observe(DeviceInService(number))
+
+
+def leave_service(provider: HostedProvider, observe: Observer) -> None:
+    """Say that they are not there any more; once."""
+    gone, provider.in_service = provider.in_service, False
+    for number in provider.device_ids if gone else ():
+        observe(DeviceOutOfService(number))
 
 
 def _refuse(provider: HostedProvider, status: ProviderStatus, why: FaxError, observe: Observer) -> None:
@@ -173,7 +197,7 @@ class _Start:
         provider, guard = self.provider, self.provider.guard
         if isinstance(provider.record, RefusedRecord):
             raise provider.record.failure
-        inner: trio.Nursery = await self.nursery.start(_own_tasks, provider)
+        inner: trio.Nursery = await self.nursery.start(_own_tasks, provider, self.observe)
         exports = provider.exports = await self._load(provider.record, inner)
         if exports.FaxDevVirtualDeviceCreation is None:
             why = "it presents no virtual devices, and there are no others"
@@ -217,6 +241,7 @@ class _Watch:
         """The process is gone, and comes back in so many seconds (None: no more)."""
         self.provider.status, self.provider.failure = ProviderStatus.fpsSERVER_ERROR, ProcessLost(why)
         self.provider.returning = back_in is not None
+        leave_service(self.provider, self.observe)
         self.observe(ProviderLost(self.provider.record.friendly_name, why, back_in))
 
     def back(self, starts: int) -> None:
@@ -224,6 +249,7 @@ class _Watch:
         self.provider.status, self.provider.failure = ProviderStatus.fpsSUCCESS, None
         self.provider.returning = False
         self.observe(ProviderBack(self.provider.record.friendly_name, starts))
+        enter_service(self.provider, self.observe)
         self.on_back(self.provider)
 
 
@@ -239,12 +265,13 @@ def _check_devices(provider: HostedProvider, created: object, taken: Mapping[int
             raise ProviderLoadError(ProviderStatus.fpsCANT_INIT, why)
 
 
-async def _own_tasks(provider: HostedProvider, task_status: trio.TaskStatus[trio.Nursery]) -> None:
+async def _own_tasks(provider: HostedProvider, observe: Observer, task_status: trio.TaskStatus[trio.Nursery]) -> None:
     """Keep the nursery of the provider's own tasks; one that fails takes its provider out of service, nothing else."""
 
     def out_of_service(why: str) -> ProviderFault:
         provider.status = ProviderStatus.fpsSERVER_ERROR
         provider.failure = fault = provider.guard.fault("a task of its own", why)
+        leave_service(provider, observe)
         return fault
 
     try:
@@ -256,8 +283,9 @@ async def _own_tasks(provider: HostedProvider, task_status: trio.TaskStatus[trio
         provider.stopped.set()
 
 
-async def unload(provider: HostedProvider, *, grace: float) -> None:
+async def unload(provider: HostedProvider, *, observe: Observer, grace: float) -> None:
     """Shut a provider down and release what it left; it cannot veto."""
+    leave_service(provider, observe)
     shutdown = provider.exports.FaxDevShutdown if provider.exports is not None else None
     if shutdown is not None and provider.usable:
         with suppress(FaxServiceError):

@@ -78,13 +78,14 @@ def count_pages(document: Path) -> int:
     return len(tiff.read_headers(document))
 
 
-def remove_documents(root: Path, kept: set[str]) -> int:
-    """Remove documents that no job needs: all but `kept` (as `keep_document` named them). Returns how many."""
+def remove_documents(root: Path, kept: set[str], *, before: float) -> int:
+    """Remove documents that no job needs: all but `kept` (as `keep_document` named them) and those written since
+    `before` (seconds since 1970), whose jobs may be on their way. Returns how many."""
     removed = 0
     folder = root / FOLDER
     for path in folder.iterdir() if folder.is_dir() else ():
         whole = path.name.split(".", 1)[0].removeprefix(NEW)
-        if f"{FOLDER}/{whole}.tif" not in kept:
+        if f"{FOLDER}/{whole}.tif" not in kept and path.stat().st_mtime < before:
             path.unlink(missing_ok=True)
             removed += 1
     return removed

@@ -16,13 +16,13 @@ An attempt is in the store before anything is dialled, and pages are noted as th
 killed goes on behind the last page that is known to have arrived, and is marked uncertain.
 """
 
-import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 
 import trio
@@ -74,12 +74,14 @@ class QueueOptions:
     no_line_delay: float = 30.0
     note_interval: float = 2.0
     expire_interval: float = 60.0
+    documents: Path | None = None  # where documents are; None: the spool. Hosts that share a store share this folder
     policy: RetryPolicy = field(default_factory=RetryPolicy)
 
 
-def host_name() -> str:
-    """What this service calls itself in the store: unique among those that share it."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+def host_name(spool: Path) -> str:
+    """What a service calls itself in the store: the same after a restart, another than those that share the store, for
+    a spool has one service at a time."""
+    return f"{socket.gethostname()}:{spool}"
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +107,7 @@ class Queue:
         host: str | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.host = host or host_name()
+        self.host = host or host_name(service.spool.root)
         self._service = service
         self._store = store
         self._options = options
@@ -115,6 +117,7 @@ class Queue:
         self._bell = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._threads = trio.CapacityLimiter(THREADS)
+        self.documents = options.documents or service.spool.root
         self._stopping = False
         self._idle = trio.Event()  # set when the last running job is over
         self._told = ""  # the last complaint of the store
@@ -297,7 +300,7 @@ class Queue:
 
     async def _order(self, job: StoredJob, device: Device) -> tuple[FaxSend, SendHints]:
         """What the device is told. A provider without hints is given a document of the pages that are left."""
-        document = self._service.spool.root / job.document
+        document = self.documents / job.document
         hints = SendHints(
             first_page=job.next_page,
             max_rate_bps=job.rate_limit_bps,

@@ -25,21 +25,26 @@ from vfax.fsp.provider import Registration
 from vfax.fsp.structures import FaxDevStatus, FaxReceive, FaxSend, LineMessage, SendHints
 from vfax.host import reception
 from vfax.host.events import (
+    DeviceIdle,
     Direction,
     FaxEnded,
     FaxRecovered,
     HostEvent,
     HostFaulted,
+    JobDeleted,
+    JobQueued,
     Observer,
     RingDropped,
     RingReceived,
+    RoutingBegun,
     ServiceStarted,
     ServiceStopped,
+    StatusPosted,
     StorageFailed,
 )
 from vfax.host.guard import CallTimeouts
 from vfax.host.jobs import Ending, Job, JobOptions
-from vfax.host.loading import Device, HostedProvider, LoadOptions, load_all, unload
+from vfax.host.loading import Device, HostedProvider, LoadOptions, enter_service, load_all, unload
 from vfax.host.process_link import ProcessOptions
 from vfax.host.records import FaxRecord
 from vfax.host.spool import Spool, new_job_id
@@ -158,6 +163,8 @@ class FaxService:
                 nursery.start_soon(self._take_statuses)
                 nursery.start_soon(self._deliver_later)
                 self._observe(ServiceStarted(tuple(device.name for device in self.devices.values())))
+                for provider in self.providers:
+                    enter_service(provider, self._observe)
                 task_status.started()
                 await self._stopping.wait()
                 await self._shut_down()
@@ -211,13 +218,14 @@ class FaxService:
 
     async def _shut_down(self) -> None:
         """Abort what runs, wait for it, then unload the providers and close the ports."""
+        self._drain_statuses()
         for job in list(self._jobs.values()):
             job.abort(stopped_by_host=True)
         for job in list(self._jobs.values()):
             await job.ended.wait()  # each has its limits: abort_grace, then call_timeout for EndJob
         await self._redeliver()
         for provider in self.providers:
-            await unload(provider, grace=self.options.jobs.abort_grace)
+            await unload(provider, observe=self._observe, grace=self.options.jobs.abort_grace)
         self._ring_port.close()
         self._status_port.close()
 
@@ -275,6 +283,7 @@ class FaxService:
         try:
             ending = await job.carry_out(lambda handle: self._call_receive(device, handle, path))
             self._drain_statuses()
+            job.tell_end(ending)
             await self._conclude(job, ending)
         finally:
             self._end(job)
@@ -303,6 +312,10 @@ class FaxService:
             self._observe(StorageFailed(job.id, f"{why}; what was received waits in {self.spool.incoming}"))
             self._observe(FaxEnded(replace(record, job_type=JobType.JT_FAIL_RECEIVE), None, None))
         else:
+            if record.status_id != ending.status.status_id:  # it was called complete, and the document says otherwise
+                self._observe(StatusPosted(job.id, job.device.device_id, record.status_id))
+            if kept.document is not None:
+                self._observe(RoutingBegun(job.id, job.device.device_id))
             self._observe(FaxEnded(record, kept.document, kept.record))
 
     async def _deliver_later(self) -> None:
@@ -334,13 +347,16 @@ class FaxService:
         """
         if self._nursery is None or self._stopping.is_set():
             raise MisuseError("the service is not running: await run() first")
-        sending = _Sending(self._order(document, destination, receiver_name), self._no_line(destination))
+        order, no_line = self._order(document, destination, receiver_name), self._no_line(destination)
+        sending = _Sending(no_line.job, order, no_line)
+        self._observe(JobQueued(sending.job_id))
         self._nursery.start_soon(self._isolated, self._send, sending)
         try:
             await sending.done.wait()
         finally:
             sending.cancelled = not sending.done.is_set()
             if sending.job is not None:
+                self._drain_statuses()
                 sending.job.abort()
             with trio.CancelScope(shield=True):
                 await sending.done.wait()
@@ -354,12 +370,13 @@ class FaxService:
                 await self._send_on(device, sending)
                 if sending.record.status_id != FaxStatus.FS_LINE_UNAVAILABLE:
                     break
+            self._observe(FaxEnded(sending.record, None, None))
         finally:
+            self._observe(JobDeleted(sending.job_id, sending.record.device_id))  # also after a fault of this host
             sending.done.set()
-        self._observe(FaxEnded(sending.record, None, None))
 
     async def _send_on(self, device: Device, sending: "_Sending") -> None:
-        job = sending.job = self.begin_send(new_job_id(), device)
+        job = sending.job = self.begin_send(sending.job_id, device)
         sending.record = (await self.carry_out_send(job, sending.order)).record
 
     def begin_send(self, job_id: str, device: Device) -> Job:
@@ -378,6 +395,7 @@ class FaxService:
         try:
             ending = await job.carry_out(send)
             self._drain_statuses()
+            job.tell_end(ending)
             record = reception.record_of(job.id, device, ending, job.started_at, self._clock())
             return Sent(replace(record, job_type=JobType.JT_SEND, dialled=order.receiver_number), ending)
         finally:
@@ -431,6 +449,7 @@ class FaxService:
         """Abort a running job; returns at once. False: no such job (any more). Pages of a reception are discarded."""
         job = self._jobs.get(job_id)
         if job is not None:
+            self._drain_statuses()
             job.abort()
         return job is not None
 
@@ -461,6 +480,9 @@ class FaxService:
     def _end(self, job: Job) -> None:
         del self._jobs[job.id], self._by_key[job.key]
         job.device.job = None
+        if job.direction is Direction.RECEIVE:  # a sent one may go on, on another device
+            self._observe(JobDeleted(job.id, job.device.device_id))
+        self._observe(DeviceIdle(job.device.device_id))
         job.ended.set()
         self.on_free()
 
@@ -472,7 +494,7 @@ class FaxService:
                 return
 
     def _drain_statuses(self) -> None:
-        """Take what was posted before EndJob, so that the last news of a job comes before its end."""
+        """Take what was posted before EndJob or an abort, so that news of a job comes before the end of it."""
         while (packet := self._status_port.get_nowait()) is not None:
             self._status(packet)
 
@@ -504,8 +526,9 @@ class Sent:
 
 @dataclass(slots=True, eq=False)
 class _Sending:
-    """One submitted document on its way through the devices."""
+    """One submitted document on its way through the devices; `job_id` stays the same on each of them."""
 
+    job_id: str
     order: FaxSend
     record: FaxRecord
     job: Job | None = None

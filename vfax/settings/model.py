@@ -293,6 +293,59 @@ class ProviderSettings(Section):
     )
 
 
+class StoreSettings(Section):
+    """The job store: jobs, attempts, deliveries and events that survive a restart."""
+
+    url: str = Field(
+        default="",
+        description='"": SQLite in the spool; or postgresql+psycopg://user@host/name, which several hosts may share.',
+    )
+    documents: str = Field(
+        default="",
+        description='Folder of documents to send, one for all hosts that share the store. "": the spool of this host.',
+    )
+    lease: Seconds = Field(default=60.0, description="So long a job belongs to the host that has it, unless renewed.")
+    look: Seconds = Field(default=5.0, description="How often jobs of other hosts and programs are looked for.")
+
+
+class QueueSettings(Section):
+    """Faxes that are sent: how numbers are read, and when a failed one is tried again. Times in seconds."""
+
+    retries: int = Field(default=3, ge=0, le=1_000, description="Attempts after the first one that failed.")
+    retry_delay: Seconds = Field(default=600.0, description="Between two attempts.")
+    retry_soon: Seconds = Field(default=10.0, description="The same where the failure advises another try at once.")
+    dirty_days: int = Field(default=30, ge=1, le=3_650, description="Days after which an unsent job is given up.")
+    retry_call_delayed: bool = Field(default=False, description="Try again after FS_CALL_DELAYED.")
+    retry_provider_defined: bool = Field(
+        default=False, description="Try again after a status that a provider defined itself, or LINEERR_*."
+    )
+    no_line_delay: Seconds = Field(default=30.0, description="Until a job that found no device is tried again.")
+    region: str = Field(default="", description='Country of numbers without a country code (ISO 3166, "DE"). "": none.')
+    dial: Line = Field(
+        default="{e164}",
+        description='What is dialled: {e164}, {digits} or {national} in a text, "sip:{e164}@trunk.example" on a trunk.',
+    )
+    private_digits: int = Field(
+        default=0, ge=0, le=12, description="Numbers of so few digits are extensions, dialled as they are."
+    )
+    convert_seconds: int = Field(default=120, ge=1, le=86_400, description="CPU time to convert one upload.")
+    convert_memory: int = Field(default=2 << 30, ge=64 << 20, le=1 << 40, description="Octets of memory for that.")
+    convert_octets: int = Field(default=256 << 20, ge=1 << 16, le=1 << 40, description="Octets of the document.")
+
+
+class KeepSettings(Section):
+    """Housekeeping: what is kept how long. Faxes that are not delivered are never removed."""
+
+    days: int = Field(default=365, ge=1, le=36_500, description="Days that delivered faxes and their records are kept.")
+    octets: int = Field(
+        default=0, ge=0, description="Octets that delivered faxes may take; the oldest go first. 0: no limit."
+    )
+    job_days: int = Field(default=90, ge=1, le=36_500, description="Days that ended jobs and their attempts are kept.")
+    events: int = Field(default=100_000, ge=1_000, le=1 << 31, description="Events that are kept.")
+    journal_days: int = Field(default=30, ge=1, le=36_500, description="Days that journals and captures are kept.")
+    interval: Seconds = Field(default=3_600.0, description="How often that is looked after.")
+
+
 class JournalSettings(Section):
     """The journal: one JSON line for each event of a call, in a file for each call."""
 
@@ -328,6 +381,9 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     host: HostSettings = HostSettings()
     provider: ProviderSettings = ProviderSettings()
+    store: StoreSettings = StoreSettings()
+    queue: QueueSettings = QueueSettings()
+    keep: KeepSettings = KeepSettings()
     journal: JournalSettings = JournalSettings()
 
 
