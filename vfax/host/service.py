@@ -46,11 +46,10 @@ from vfax.host.guard import CallTimeouts
 from vfax.host.jobs import Ending, Job, JobOptions
 from vfax.host.loading import Device, HostedProvider, LoadOptions, enter_service, load_all, unload
 from vfax.host.process_link import ProcessOptions
-from vfax.host.records import FaxRecord
+from vfax.host.records import FaxRecord, without_call
 from vfax.host.spool import Spool, new_job_id
 from vfax.outcome import Cause
 from vfax.ports import get_packet
-from vfax.verdict import without_call
 
 T = TypeVar("T")
 
