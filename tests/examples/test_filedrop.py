@@ -74,7 +74,7 @@ async def test_a_file_in_the_folder_is_received(
     assert ended.document is not None
     assert ended.document.read_bytes() == octets
     assert (ended.record.ok, ended.record.pages, ended.record.caller) == (True, 2, "file drop")
-    assert [(moved.status, moved.page) for moved in ear.of(JobMoved)][0] == ("FS_RECEIVING", 1)
+    assert next((moved.status, moved.page) for moved in ear.of(JobMoved)) == ("FS_RECEIVING", 1)
     assert not dropped.exists()
     assert not ear.of(ProviderFaulted)
 
