@@ -20,6 +20,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "transports": BASE | {"codecs"},
     "t30": BASE | {"codecs"},
     "fsp": {"errors", "outcome"},
+    "fsp/conformance": {"fsp"},  # drives a provider with threads and a trio run: no part of the contract
     "course": BASE | {"t30", "leg_values"},
     "verdict": BASE | {"transports", "course", "verdict_table"},
     "verdict_table": BASE | {"course"},
@@ -80,6 +81,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},
     # the device sees a network, never a host; the host sees the contract, never a device
     "device": BASE | {"fsp", "call", "ports", "endpoint", "verdict"},
+    "stimulus": BASE | {"call", "device", "endpoint", "fsp", "fsp/conformance", "transports"},
     "host": BASE | {"fsp", "codecs", "ports", "pages"},
     "settings": BASE | {"codecs", "transports", "t30", "leg", "endpoint", "fsp", "device", "host", "record", "capture"},
     "cli": BASE
@@ -87,6 +89,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "t30",
         "codecs",
         "fsp",
+        "fsp/conformance",
         "host",
         "settings",
         "simulate",
@@ -136,6 +139,8 @@ WORLD: Final = {"trio", "socket", "time", "asyncio", "threading", "random", "os"
 PILLOW_AT: Final = {"codecs/tiff.py", "codecs/libtiff.py", "codecs/scaling.py", "codecs/header_line.py"}
 FILES_AT: Final = "codecs/tiff.py"  # it reads and writes files
 
+INNER_ROOMS: Final = ("fsp/conformance",)
+
 SOURCES: Final = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
 
@@ -152,11 +157,14 @@ def imports(source: str) -> set[str]:
 
 
 def room(path: str) -> str:
-    return path.split("/", maxsplit=1)[0].removesuffix(".py")
+    inner = next((name for name in INNER_ROOMS if path.startswith(f"{name}/")), None)
+    return inner or path.split("/", maxsplit=1)[0].removesuffix(".py")
 
 
 def rooms_of(modules: set[str]) -> set[str]:
-    named = {module.split(".")[1] for module in modules if module.startswith("vfax.")}
+    named = {
+        room(module.removeprefix("vfax.").replace(".", "/") + "/") for module in modules if module.startswith("vfax.")
+    }
     known = {room(path) for path in SOURCES}
     return named & known
 
@@ -179,6 +187,12 @@ def test_pure_module_knows_nothing_of_the_world(path: str) -> None:
     known = {module.split(".")[0] for module in imports((ROOT / path).read_text("utf-8"))}
     allowed = {"os", "pathlib"} if path == FILES_AT else set()
     assert not known & (WORLD - allowed)
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if room(path) == "fsp"])
+def test_the_contract_knows_threads_and_nothing_else_of_the_world(path: str) -> None:
+    known = {module.split(".")[0] for module in imports((ROOT / path).read_text("utf-8"))}
+    assert not known & (WORLD - {"threading"})
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path not in PILLOW_AT])

@@ -12,6 +12,7 @@ import typer
 from vfax import __version__
 from vfax.cli import exits
 from vfax.cli.common import one_line_errors, read_for_images, read_settings
+from vfax.cli.provider import app as provider
 from vfax.errors import SettingsError
 
 app = typer.Typer(
@@ -23,6 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(provider)
 
 SWITCH_SECONDS: Final = 0.001
 """For how long a thread that codes a page may keep the one that paces packets waiting; Python's own 5 ms are heard."""

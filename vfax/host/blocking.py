@@ -1,59 +1,58 @@
-"""Blocking providers: exports that wait in their thread, made awaitable by giving each call a thread.
+"""Blocking providers in an async host: each call in a worker thread, so that the host sees one kind of exports.
 
-Owns      telling the two kinds apart, the threads.
-Not here  the contract (fsp/provider.py), time limits (guard.py).
-Source    the FSP documentation: each operation has a thread of its own, on which StartJob, Send or Receive,
-          ReportStatus and EndJob are called.
+Owns      the adapter and its threads. Not here: which kind a provider is (fsp/provider.py), its time limits (guard.py).
+Source    Operating in a Multithreaded Environment: each operation has a thread of its own; ReportStatus and
+          AbortOperation arrive on others.
 
-Deviation: the calls of one operation come one after the other, but not all on the same thread.
-Limit: a thread whose call never returns is abandoned, and stays until the process ends.
+An operation may take hours, so it never waits for a thread that another one has, nor takes one from the rest of the
+program: operations and short calls have limiters of their own. A thread whose caller gives up waiting (a provider that
+hangs) is left behind; it counts until it ends.
 """
 
-import inspect
+import math
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial, wraps
-from typing import Any, Final
+from typing import ParamSpec, TypeVar
 
 import trio
 
-from vfax.fsp.provider import Exports
+from vfax.fsp.provider import BlockingExports, Exports
 
-MAX_THREADS: Final = 10_000
-"""Limit: calls at once, one for each device that the host lets a provider have."""
-
-WAITING: Final = (
-    "FaxDevVirtualDeviceCreation",
-    "FaxDevInitialize",
-    "FaxDevStartJob",
-    "FaxDevSend",
-    "FaxDevReceive",
-    "FaxDevEndJob",
-    "FaxDevShutdown",
-)
-"""The exports that may take time: coroutine functions, or plain functions that block."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def as_async(exports: Exports) -> Exports:
-    """The same exports, those that block replaced by coroutine functions of their names."""
-    threads = trio.CapacityLimiter(MAX_THREADS)
-    found = {name: getattr(exports, name) for name in WAITING}
-    blocking = {name: export for name, export in found.items() if export is not None and not _is_async(export)}
-    awaitable: dict[str, Any] = {name: _in_thread(export, threads) for name, export in blocking.items()}
-    return replace(exports, **awaitable)
+def in_threads(exports: BlockingExports, *, operations: float = math.inf, short_calls: float = 40) -> Exports:
+    """The same exports as coroutine functions of whichever trio run awaits them.
+
+    Limit: `operations` threads for Send and Receive, `short_calls` for the others that may wait. What never waits is
+    called as it is.
+    """
+    long = partial(_in_a_thread, trio.CapacityLimiter(operations))
+    short = partial(_in_a_thread, trio.CapacityLimiter(short_calls))
+    create, shut_down = exports.FaxDevVirtualDeviceCreation, exports.FaxDevShutdown
+    return Exports(
+        FaxDevInitialize=short(exports.FaxDevInitialize),
+        FaxDevStartJob=short(exports.FaxDevStartJob),
+        FaxDevSend=long(exports.FaxDevSend),
+        FaxDevReceive=long(exports.FaxDevReceive),
+        FaxDevReportStatus=exports.FaxDevReportStatus,
+        FaxDevAbortOperation=exports.FaxDevAbortOperation,
+        FaxDevEndJob=short(exports.FaxDevEndJob),
+        FaxDevVirtualDeviceCreation=None if create is None else short(create),
+        FaxDevShutdown=None if shut_down is None else short(shut_down),
+        FaxDevConfigure=exports.FaxDevConfigure,
+        FaxExtInitializeConfig=exports.FaxExtInitializeConfig,
+        VfaxDevReportFacts=exports.VfaxDevReportFacts,
+        VfaxDevSendHints=exports.VfaxDevSendHints,
+        VfaxDevReportAddress=exports.VfaxDevReportAddress,
+    )
 
 
-def _is_async(export: Callable[..., object]) -> bool:
-    while isinstance(export, partial):
-        export = export.func
-    return inspect.iscoroutinefunction(export) or inspect.iscoroutinefunction(type(export).__call__)
-
-
-def _in_thread(export: Callable[..., object], threads: trio.CapacityLimiter) -> Callable[..., Awaitable[object]]:
+def _in_a_thread(limiter: trio.CapacityLimiter, export: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     @wraps(export)
-    async def call(*arguments: object) -> object:
-        result = await trio.to_thread.run_sync(export, *arguments, abandon_on_cancel=True, limiter=threads)
-        # a plain function may also hand out what is to be awaited here
-        return await result if inspect.isawaitable(result) else result
+    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        work = partial(export, *args, **kwargs)
+        return await trio.to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=True)
 
     return call

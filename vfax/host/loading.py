@@ -32,7 +32,7 @@ from vfax.fsp.provider import (
     probe_exports,
 )
 from vfax.fsp.structures import VirtualDevices
-from vfax.host.blocking import as_async
+from vfax.host.blocking import in_threads
 from vfax.host.events import (
     DeviceInService,
     DeviceOutOfService,
@@ -220,7 +220,8 @@ class _Start:
             return exports
         # in a thread: code that is imported may take its time, or never come to an end
         load = partial(trio.to_thread.run_sync, load_provider, record, abandon_on_cancel=True)
-        return as_async(probe_exports(await self._loading(load)))
+        found = probe_exports(await self._loading(load))
+        return found if isinstance(found, Exports) else in_threads(found, operations=self.options.max_devices)
 
     async def _loading(self, load: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401  # a provider may be anything
         try:

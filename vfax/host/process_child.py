@@ -40,7 +40,7 @@ from vfax.fsp.provider import (
     probe_exports,
 )
 from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, SendHints, VirtualDevices
-from vfax.host.blocking import as_async
+from vfax.host.blocking import in_threads
 from vfax.host.guard import ForeignFault, contained, words_of
 from vfax.host.process_wire import Message, Unframer, encode_error, frame
 
@@ -136,7 +136,8 @@ class Child:
         record = RegistrationRecord(**message["record"])  # type: ignore[arg-type]  # the record checks its members
         try:
             with contained(ForeignFault):
-                self._exports = as_async(probe_exports(load_provider(record)))
+                found = probe_exports(load_provider(record))
+                self._exports = found if isinstance(found, Exports) else in_threads(found)
         except ForeignFault as why:
             raise ProviderLoadError(ProviderStatus.fpsCANT_LOAD, f"{record.image_name}: {why}") from why
         self._arena = Arena(await self._nursery.start(self._own_tasks), remove_file=_remove_file)
