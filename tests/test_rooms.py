@@ -140,6 +140,10 @@ PILLOW_AT: Final = {"codecs/tiff.py", "codecs/libtiff.py", "codecs/scaling.py", 
 FILES_AT: Final = "codecs/tiff.py"  # it reads and writes files
 
 INNER_ROOMS: Final = ("fsp/conformance",)
+# The only importers of a database: the job store, not the values that go through it.
+DATABASE_AT: Final = "host/store/"
+DATABASE: Final = {"sqlalchemy", "alembic", "sqlite3", "psycopg"}
+NO_DATABASE_AT: Final = {"host/store/values.py", "host/store/limits.py", "host/store/transitions.py"}
 
 SOURCES: Final = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
@@ -198,6 +202,13 @@ def test_the_contract_knows_threads_and_nothing_else_of_the_world(path: str) -> 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path not in PILLOW_AT])
 def test_only_modules_that_work_on_pictures_import_pillow(path: str) -> None:
     assert "PIL" not in {module.split(".")[0] for module in imports((ROOT / path).read_text("utf-8"))}
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_only_the_store_knows_a_database(path: str) -> None:
+    known = {module.split(".")[0] for module in imports((ROOT / path).read_text("utf-8"))}
+    if not path.startswith(DATABASE_AT) or path in NO_DATABASE_AT:
+        assert not known & DATABASE
 
 
 def test_the_table_of_rooms_has_no_circle() -> None:

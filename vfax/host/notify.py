@@ -92,6 +92,7 @@ class HubOptions:
     max_connections: int = 1_000
     max_registrations: int = 1_000
     max_registrations_per_client: int = 16
+    max_kept: int = 10_000  # events that can be read again; who falls further behind is dropped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +143,8 @@ class Registration:
     warnings: tuple[str, ...] = ()
     crosses: bool = True  # False: its messages do not reach the client's desktop
     delivered: int = 0
+    since: int = 0  # the number of the last event before it
+    until: int | None = None  # the number of the last event that was for it, once it is over
     ended: str = ""
     on_end: Callable[[str], None] | None = None
 
@@ -179,6 +182,8 @@ class Hub:
         self._registered: OrderedDict[str, None] = OrderedDict()  # processes that have registered in this session
         self._over: deque[Registration] = deque(maxlen=MAX_REMEMBERED)
         self._waiting: deque[FaxEvent] = deque()
+        self._kept: deque[tuple[int, FaxEvent]] = deque(maxlen=self.options.max_kept)
+        self._wakers: list[Callable[[], None]] = []
         self._telling = False
 
     # --- what the host says ------------------------------------------------------------------------
@@ -207,12 +212,15 @@ class Hub:
             while self._waiting:
                 event = self._waiting.popleft()
                 self.published += 1
+                self._kept.append((self.published, event))
                 for registration in tuple(self._registrations.values()):
                     self._deliver(registration, event)
         finally:
             self._telling = False
         if self.state is State.ENDED:
             self._end_all()
+        for wake in self._wakers:
+            wake()
 
     def _deliver(self, registration: Registration, event: FaxEvent) -> None:
         if registration.ended or not registration.crosses:
@@ -226,6 +234,22 @@ class Hub:
             self._end(registration, _reason(registration, why))
         else:
             registration.delivered += 1
+
+    def after(self, number: int) -> list[tuple[int, FaxEvent]]:
+        """The events behind event `number` of this session, with their numbers.
+
+        Raises OutOfResources when some of them are not kept any more: the reader was too slow.
+        """
+        if number >= self.published:
+            return []
+        missing = self.published - number
+        if missing > len(self._kept):
+            raise OutOfResources(f"events {number + 1} to {self.published - len(self._kept)} are not kept any more")
+        return [self._kept[at] for at in range(len(self._kept) - missing, len(self._kept))]
+
+    def wake(self, waker: Callable[[], None]) -> None:
+        """Call `waker` after each event and when a registration is over; it must be quick and must not raise."""
+        self._wakers.append(waker)
 
     def _end_all(self) -> None:
         for registration in tuple(self._registrations.values()):
@@ -317,7 +341,9 @@ class Hub:
     def _new(
         self, client: Client, mode: Mode, key: EventKey | None, start: int, on_end: Callable[[str], None] | None
     ) -> Registration:
-        return Registration(self._new_id(), client, mode, key, start, self._now(), on_end=on_end)
+        made = Registration(self._new_id(), client, mode, key, start, self._now(), on_end=on_end)
+        made.since = self.published
+        return made
 
     def _take(self, registration: Registration) -> None:
         client = registration.client
@@ -378,11 +404,14 @@ class Hub:
     def _end(self, registration: Registration, why: str) -> None:
         if registration.ended:
             return
-        registration.ended = why
+        registration.ended, registration.until = why, self.published
         self._registrations.pop(registration.id, None)
         self._over.append(registration)
         if registration.on_end is not None:
             registration.on_end(why)
+        if not self._telling:
+            for wake in self._wakers:
+                wake()
 
     # --- looking -----------------------------------------------------------------------------------
 

@@ -175,7 +175,6 @@ def test_attempt_that_does_not_run_cannot_be_ended(store: Store) -> None:
 @pytest.mark.parametrize(
     "status",
     [
-        JobStatusEnum.fjsINPROGRESS,
         JobStatusEnum.fjsCANCELING,
         JobStatusEnum.fjsROUTING,
         JobStatusEnum.fjsPAUSED,
@@ -368,3 +367,12 @@ def test_cancelled_end_counts_no_failure(store: Store) -> None:
     store.begin_attempt(job, device_id=1, now=NOON)
     end = AttemptEnd(status=JobStatusEnum.fjsCANCELED, status_id=0x20200000, cause="aborted", sentence="Aborted.")
     assert store.end_attempt(job, 1, end, NOON).failures == 0
+
+
+def test_a_job_stays_in_hand_for_another_device(store: Store) -> None:
+    submit(store)
+    job = claim(store)
+    store.begin_attempt(job, device_id=1, now=NOON)
+    job = store.end_attempt(job, 1, replace(COMPLETED, status=JobStatusEnum.fjsINPROGRESS, counts=False), NOON)
+    assert (job.status, job.lease_owner, job.failures, job.ended_at) == (JobStatusEnum.fjsINPROGRESS, ANNE, 0, None)
+    assert store.begin_attempt(job, device_id=2, now=NOON).number == 2

@@ -14,9 +14,9 @@ from vfax.errors import LeaseLost
 from vfax.host.store import checks
 from vfax.host.store.database import Database
 from vfax.host.store.limits import StoreLimits
-from vfax.host.store.rows import Changes, job_of
+from vfax.host.store.rows import job_of
 from vfax.host.store.schema import jobs
-from vfax.host.store.transitions import runs
+from vfax.host.store.transitions import Changes, runs
 from vfax.host.store.values import StoredJob
 
 T = TypeVar("T")

@@ -113,7 +113,7 @@ def times(*given: datetime | None) -> None:
 def attempt_end(end: AttemptEnd, limits: StoreLimits, *, waiting: bool) -> None:
     """How an attempt ended; `waiting`: the job is one that may wait for another, not a reception."""
     instance("end of the attempt", end, AttemptEnd)
-    allowed: Iterable[JobStatusEnum] = WAITING | ENDED if waiting else RECEIVED
+    allowed: Iterable[JobStatusEnum] = WAITING | ENDED | {JobStatusEnum.fjsINPROGRESS} if waiting else RECEIVED
     if end.status not in allowed:
         said = ", ".join(sorted(str(status.name) for status in allowed))
         raise MisuseError(f"an attempt cannot end with {end.status!r}: give one of {said}")

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select, update
 
 from vfax.errors import StoreError
+from vfax.fsp.constants import JobStatusEnum, JobType
 from vfax.host.spool import sync_file, sync_folder
 from vfax.host.store import checks
 from vfax.host.store.base import StoreBase
@@ -41,6 +42,12 @@ class Keeping(StoreBase):
         """Octets of all documents that are there."""
         query = select(func.coalesce(func.sum(faxes.c.octets), 0)).where(_KEPT)
         return int(self._database.read(lambda db: db.execute(query).scalar_one()))
+
+    def documents(self) -> set[str]:
+        """Documents to send that are still needed: of jobs that have not been sent and may yet be."""
+        over = (JobStatusEnum.fjsCOMPLETED, JobStatusEnum.fjsCANCELED)
+        query = select(jobs.c.document).where(jobs.c.job_type == JobType.JT_SEND, jobs.c.status.not_in(over)).distinct()
+        return set(self._database.read(lambda db: db.execute(query).scalars().all()))
 
     def mark_removed(self, job: int, now: datetime) -> None:
         """Note that the document of the job's fax is gone; nothing changes when that is known."""

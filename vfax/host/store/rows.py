@@ -4,7 +4,6 @@ Owns      which columns make which value, and what a new job's row is.
 Not here  what the columns hold (columns.py), which rows are read (the mixins of the store).
 """
 
-from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, Final
@@ -72,11 +71,6 @@ def delivery_of(row: Row[Any]) -> StoredDelivery:
         lease_until=told["due_at"] if runs else None,
         **{name: told[name] for name in DELIVERY_FIELDS},
     )
-
-
-def wake_at(schedule_at: datetime | None, next_attempt_at: datetime | None) -> datetime | None:
-    """When a waiting job falls due: when both times have come; None: at once."""
-    return max((at for at in (schedule_at, next_attempt_at) if at is not None), default=None)
 
 
 def new_job(job: int, *, job_type: JobType, status: JobStatusEnum, created_at: datetime) -> dict[str, object]:
@@ -150,7 +144,3 @@ def new_fax(fax: StoredFax, outstanding: int) -> dict[str, object]:
     """The row of a fax that has just come, `outstanding` deliveries ahead of it."""
     row: dict[str, object] = {name: getattr(fax, name) for name in FAX_FIELDS}
     return row | {"outstanding": outstanding, "delivered_at": None, "removed_at": None}
-
-
-Changes = Mapping[str, object]
-"""Columns of `jobs` and what becomes of them."""

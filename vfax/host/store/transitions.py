@@ -7,13 +7,16 @@ A step that is not allowed changes nothing. A job that somebody asked to cancel 
 put it there ends it as fjsCANCELED.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 from vfax.fsp.constants import FaxStatus, JobStatusEnum, JobType
-from vfax.host.store.rows import Changes, wake_at
 from vfax.host.store.values import AttemptEnd, StoredJob
 from vfax.outcome import Cause
+
+Changes = Mapping[str, object]
+"""Columns of `jobs` (schema.py) and what becomes of them."""
 
 WAITING: Final = frozenset({JobStatusEnum.fjsPENDING, JobStatusEnum.fjsRETRYING})
 FAILED: Final = frozenset({JobStatusEnum.fjsFAILED, JobStatusEnum.fjsRETRIES_EXCEEDED})
@@ -39,9 +42,18 @@ def runs(job: StoredJob) -> bool:
     return job.status is JobStatusEnum.fjsINPROGRESS
 
 
+def wake_at(schedule_at: datetime | None, next_attempt_at: datetime | None) -> datetime | None:
+    """When a waiting job falls due: when both times have come; None: at once."""
+    return max((at for at in (schedule_at, next_attempt_at) if at is not None), default=None)
+
+
 def ended(job: StoredJob, end: AttemptEnd, now: datetime) -> Changes:
-    """The attempt ended as `end` says; a completed or cancelled one never counts as a failure."""
-    failed = end.counts and end.status not in (JobStatusEnum.fjsCOMPLETED, JobStatusEnum.fjsCANCELED)
+    """The attempt ended as `end` says; a completed or cancelled one never counts as a failure.
+
+    fjsINPROGRESS: the job stays in the host's hands, for another device.
+    """
+    in_hand = end.status is JobStatusEnum.fjsINPROGRESS
+    failed = end.counts and not in_hand and end.status not in (JobStatusEnum.fjsCOMPLETED, JobStatusEnum.fjsCANCELED)
     told = {
         "status_id": end.status_id,
         "cause": end.cause,
@@ -53,6 +65,8 @@ def ended(job: StoredJob, end: AttemptEnd, now: datetime) -> Changes:
         "uncertain": job.uncertain or end.uncertain,
         "failures": job.failures + failed,
     }
+    if in_hand:
+        return told
     if end.status in WAITING:
         return told | {**back(job, end.status, now, no_line=end.no_line, next_attempt_at=end.next_attempt_at)}
     return told | {**over(end.status, now)}
