@@ -82,7 +82,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     # the device sees a network, never a host; the host sees the contract, never a device
     "device": BASE | {"fsp", "call", "ports", "endpoint", "verdict"},
     "stimulus": BASE | {"call", "device", "endpoint", "fsp", "fsp/conformance", "transports"},
-    "host": BASE | {"fsp", "codecs", "ports", "pages", "verdict"},
+    "host": BASE | {"fsp", "codecs", "ports", "pages"},
     "settings": BASE | {"codecs", "transports", "t30", "leg", "endpoint", "fsp", "device", "host", "record", "capture"},
     "cli": BASE
     | {
@@ -116,6 +116,7 @@ PURE: Final = (
     "t30/",
     "fsp/constants.py",
     "fsp/structures.py",
+    "fsp/encoding.py",
     "host/event_table.py",
     "host/notify.py",
     "transports/sip/",

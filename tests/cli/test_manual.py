@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from vfax.cli import app, exits
 from vfax.fsp.conformance import Mark, Verdict
-from vfax.fsp.constants import FaxStatus, JobType
+from vfax.fsp.constants import FaxStatus, JobType, ProviderStatus
 from vfax.host.records import FaxRecord
 from vfax.host.spool import Spool
 from vfax.outcome import Cause
@@ -106,6 +106,19 @@ def test_what_json_prints_is_described(command: str, options: list[object], make
     inner = answer.get("sent") or answer["pages"][0]  # type: ignore[index]
     assert isinstance(inner, dict)
     assert described == set(answer) | set(inner)
+
+
+def test_what_devices_prints_in_json_is_described() -> None:
+    answer = printed("devices")
+    assert isinstance(answer["providers"], list)
+    provider = answer["providers"][0]
+    described = words(rows("What --json prints")["vfax devices"]) - {"host", "own"}
+    assert described == set(answer) | set(provider) | set(provider["devices"][0])
+
+
+def test_the_states_of_providers_are_the_documented_ones() -> None:
+    states = {name.strip("`") for name in rows("vfax devices") if not name.startswith(("--", "State"))}
+    assert states >= {status.name for status in ProviderStatus} | {"disabled"}
 
 
 def test_what_show_prints_in_json_is_described(tmp_path: Path) -> None:

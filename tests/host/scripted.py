@@ -41,7 +41,7 @@ class Halt:
 
 @dataclass(slots=True)
 class Script:
-    """What the provider does. `fault` maps an export to "raise" or "hang"; `calls` lists what it was asked, in order.
+    """What the provider does. `fault` maps an export to "raise", "quit" or "hang"; `calls` lists all calls in order.
 
     `halts` are the exports, and "dialling" within FaxDevSend, where it stops until the test lets it on. `posts` False:
     it posts no final status and lets itself be asked for it.
@@ -99,6 +99,8 @@ class Script:
         self.calls.append(call)
         if self.fault.get(call) == "raise":
             raise Crash(f"{call} is broken")
+        if self.fault.get(call) == "quit":
+            raise SystemExit(f"{call} wants to end")
 
 
 @dataclass(slots=True, eq=False)

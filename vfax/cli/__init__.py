@@ -218,6 +218,16 @@ def loopback(
 
 
 @app.command()
+def devices(json: Json = False, config: Config = None) -> None:
+    """Show the registered providers, whether each can be loaded and why not, and their devices."""
+    with one_line_errors(as_json=json):
+        settings = read_settings(config, {})
+        from vfax.cli.devices import devices as run
+
+        raise typer.Exit(run(settings, as_json=json))
+
+
+@app.command()
 def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE.tif", help="A TIFF document.")],
     json: Json = False,

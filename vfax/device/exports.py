@@ -184,6 +184,10 @@ class BlockingProvider:
         """Say how the coming document is to be sent (our extension). Raises InvalidHandle, InvalidParameter."""
         self._of(FaxHandle).VfaxDevSendHints(FaxHandle, Hints)
 
+    def VfaxDevReportAddress(self) -> str:
+        """Tell where calls come in (our extension); "" while there is no such place."""
+        return self._provider.VfaxDevReportAddress() if self._provider is not None else ""
+
     def FaxDevAbortOperation(self, FaxHandle: object, /) -> None:
         """Latch the abort and return at once. Raises InvalidHandle, NotReady."""
         self._of(FaxHandle).FaxDevAbortOperation(FaxHandle)
@@ -252,3 +256,4 @@ FaxDevEndJob = exports.FaxDevEndJob
 FaxDevShutdown = exports.FaxDevShutdown
 VfaxDevReportFacts = exports.VfaxDevReportFacts
 VfaxDevSendHints = exports.VfaxDevSendHints
+VfaxDevReportAddress = exports.VfaxDevReportAddress

@@ -283,6 +283,14 @@ class Provider:
         """Say how the coming document is to be sent (our extension). Any thread. Raises InvalidHandle, InvalidField."""
         self._job(FaxHandle).hint(Hints)
 
+    def VfaxDevReportAddress(self) -> str:
+        """Tell where calls come in (our extension); "" while the network has no address."""
+        try:
+            host, port = self.network.address
+        except LinkError:
+            return ""
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
     def FaxDevAbortOperation(self, FaxHandle: object, /) -> None:
         """Latch the abort and return at once. Any thread. Raises InvalidHandle."""
         self._job(FaxHandle).abort()

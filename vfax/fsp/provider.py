@@ -23,7 +23,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from vfax.errors import FaxError
 from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
@@ -245,6 +245,14 @@ class HintedProvider(FaxProvider, Protocol):
         """Say how the document is to be sent; between StartJob and Send, from any thread."""
 
 
+class ReachableProvider(FaxProvider, Protocol):
+    """A provider with our own extension for people who want to know where it can be called."""
+
+    def VfaxDevReportAddress(self) -> str:
+        """Where calls come in, as `HOST:PORT`; "" while there is no such place. After FaxDevInitialize."""
+        ...
+
+
 REQUIRED: Final = (
     "FaxDevInitialize",
     "FaxDevStartJob",
@@ -261,6 +269,7 @@ OPTIONAL: Final = (
     "FaxExtInitializeConfig",
     "VfaxDevReportFacts",
     "VfaxDevSendHints",
+    "VfaxDevReportAddress",
 )
 
 
@@ -295,6 +304,7 @@ class Exports:
     FaxExtInitializeConfig: Callable[..., object] | None = None
     VfaxDevReportFacts: Callable[[object], CallFacts] | None = None
     VfaxDevSendHints: Callable[[object, SendHints], None] | None = None
+    VfaxDevReportAddress: Callable[[], str] | None = None
 
     @property
     def virtual(self) -> bool:
@@ -319,6 +329,7 @@ class BlockingExports:
     FaxExtInitializeConfig: Callable[..., object] | None = None
     VfaxDevReportFacts: Callable[[object], CallFacts] | None = None
     VfaxDevSendHints: Callable[[object, SendHints], None] | None = None
+    VfaxDevReportAddress: Callable[[], str] | None = None
 
     @property
     def virtual(self) -> bool:
@@ -371,8 +382,9 @@ def _cannot_link(why: str) -> ProviderLoadError:
 class RegistrationRecord:
     """How a provider is registered. `image_name` is its entry point, `package.module:attribute`.
 
-    The entry point is called with `configuration` and returns the provider. A wrong field raises ProviderLoadError,
-    which names it: fpsBAD_GUID, fpsBAD_VERSION, fpsCANT_LOAD (image_name) or fpsSERVER_ERROR.
+    The entry point is called with `configuration` and returns the provider; with `own_process` that is done in another
+    process, and the configuration must be what JSON can say. One that is not `enabled` is not loaded. A wrong field
+    raises ProviderLoadError, which names it: fpsBAD_GUID, fpsBAD_VERSION, fpsCANT_LOAD (image_name) or fpsSERVER_ERROR.
     """
 
     guid: str
@@ -382,6 +394,8 @@ class RegistrationRecord:
     fspi_version: int = FSPI_VERSION
     capabilities: int = 0
     configuration: Mapping[str, object] = field(default_factory=dict)
+    own_process: bool = False
+    enabled: bool = True
 
     def __post_init__(self) -> None:
         status = ProviderStatus
@@ -402,6 +416,35 @@ class RegistrationRecord:
     def canonical_guid(self) -> str:
         """The GUID in its one spelling: braces, capitals."""
         return f"{{{uuid.UUID(self.guid)}}}".upper()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRecord:
+    """What somebody registered and is no registration record: its names as they were given, and why."""
+
+    guid: str
+    friendly_name: str
+    image_name: str
+    failure: ProviderLoadError
+    own_process: bool = False
+    enabled: bool = True
+
+    @property
+    def canonical_guid(self) -> str:
+        """The GUID as it was given, for it may be none."""
+        return self.guid
+
+
+Registration = RegistrationRecord | RefusedRecord
+
+
+def register(*, guid: str, friendly_name: str, image_name: str, **more: Any) -> Registration:  # noqa: ANN401
+    """Make a registration record, or what stands for one whose fields are wrong, so that people can be told of it."""
+    try:
+        return RegistrationRecord(guid=guid, friendly_name=friendly_name, image_name=image_name, **more)
+    except ProviderLoadError as why:
+        kept = {name: bool(more[name]) for name in ("own_process", "enabled") if name in more}
+        return RefusedRecord(guid=guid, friendly_name=friendly_name, image_name=image_name, failure=why, **kept)
 
 
 def _require(holds: bool, status: ProviderStatus, why: str) -> None:

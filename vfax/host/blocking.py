@@ -45,6 +45,7 @@ def in_threads(exports: BlockingExports, *, operations: float = math.inf, short_
         FaxExtInitializeConfig=exports.FaxExtInitializeConfig,
         VfaxDevReportFacts=exports.VfaxDevReportFacts,
         VfaxDevSendHints=exports.VfaxDevSendHints,
+        VfaxDevReportAddress=exports.VfaxDevReportAddress,
     )
 
 

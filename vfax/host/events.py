@@ -162,6 +162,23 @@ class ProviderFaulted:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderLost:
+    """The process of a provider is gone, and its devices are out of service. None: it is not started again."""
+
+    provider: str
+    sentence: str
+    back_in: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderBack:
+    """The process of a provider runs again, and its devices are back. `starts` counts from when it last ran long."""
+
+    provider: str
+    starts: int
+
+
+@dataclass(frozen=True, slots=True)
 class HostFaulted:
     """A fault of the host itself ended one job; the others go on. `trace` is for the people who mend it."""
 
@@ -199,6 +216,8 @@ HostEvent = (
     | FaxEnded
     | FaxRecovered
     | ProviderFaulted
+    | ProviderLost
+    | ProviderBack
     | HostFaulted
     | StorageFailed
     | ServiceStopped

@@ -28,10 +28,9 @@ from vfax.host.events import (
 )
 from vfax.host.jobs import Ending, Job
 from vfax.host.loading import Device
-from vfax.host.records import FaxRecord
+from vfax.host.records import FaxRecord, without_call
 from vfax.host.spool import Kept, Spool
 from vfax.outcome import Cause
-from vfax.verdict import without_call
 
 if TYPE_CHECKING:
     from vfax.host.service import HostOptions

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from vfax.fsp.constants import FaxStatus, JobType
-from vfax.outcome import Cause
+from vfax.outcome import Cause, Outcome, Retry, T30Result
 
 RECORD_VERSION: Final = 1
 """Raised when a field changes its meaning; new fields do not raise it."""
@@ -149,3 +149,18 @@ SENTENCE_OF_STATUS: Final[dict[int, str]] = {
     FaxStatus.FS_CALL_BLACKLISTED: "The number is blocked.",
     FaxStatus.FS_USER_ABORT: "The fax was aborted.",
 }
+
+_WITHOUT_CALL: Final[dict[tuple[Cause, bool], tuple[str, T30Result]]] = {
+    (Cause.LINE_UNAVAILABLE, True): ("no-line", T30Result.NO_LINE),
+    (Cause.LINE_UNAVAILABLE, False): ("no-line-for-call", T30Result.NO_LINE),
+    (Cause.STORAGE, True): ("document-not-stored", T30Result.STORAGE),
+    (Cause.STORAGE, False): ("document-not-stored", T30Result.STORAGE),
+}
+"""What docs/outcomes.md says of what the host itself can meet."""
+
+
+def without_call(cause: Cause, sentence: str, *, sending: bool) -> Outcome:
+    """The outcome of a fax that the host could not take or keep: as vfax.verdict has it, which knows calls and their
+    roads, and the host does not (a test holds the two equal)."""
+    verdict, result = _WITHOUT_CALL[cause, sending]
+    return Outcome(cause=cause, sentence=sentence, retry=Retry.LATER, verdict=verdict, t30_result=result)

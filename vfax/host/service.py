@@ -21,7 +21,7 @@ from vfax.errors import MisuseError
 from vfax.fsp.completion import CompletionKey, CompletionPort, Packet
 from vfax.fsp.constants import FaxStatus, JobType, LineMessageId, PortFlag
 from vfax.fsp.errors import FaxServiceError, PortClosed
-from vfax.fsp.provider import RegistrationRecord
+from vfax.fsp.provider import Registration
 from vfax.fsp.structures import FaxDevStatus, FaxSend, LineMessage, SendHints
 from vfax.host import reception
 from vfax.host.events import (
@@ -37,14 +37,15 @@ from vfax.host.events import (
     ServiceStarted,
     ServiceStopped,
 )
+from vfax.host.guard import CallTimeouts
 from vfax.host.jobs import Ending, Job, JobOptions
-from vfax.host.loading import Device, HostedProvider, enter_service, load_all, unload
+from vfax.host.loading import Device, HostedProvider, LoadOptions, enter_service, load_all, unload
+from vfax.host.process_link import ProcessOptions
 from vfax.host.receptions import Ledger, Receptions
-from vfax.host.records import FaxRecord
+from vfax.host.records import FaxRecord, without_call
 from vfax.host.spool import Spool, new_job_id
 from vfax.outcome import Cause
 from vfax.ports import get_packet
-from vfax.verdict import without_call
 
 T = TypeVar("T")
 
@@ -55,7 +56,8 @@ class HostOptions:
 
     `local_id` and `name` are told to the provider as number and name of this station. Without `receive` the providers
     are told that receiving is switched off. `call_timeout` is what a provider may take for a call that is not Send or
-    Receive. A fax that the disk does not let into the inbox is tried again every `redeliver_interval`.
+    Receive and has no limit of its own in `timeouts`; `process` is for providers in processes of their own. A fax that
+    the disk does not let into the inbox is tried again every `redeliver_interval`.
     Limit: `max_devices` over all providers.
     """
 
@@ -64,6 +66,8 @@ class HostOptions:
     name: str = "vfax"
     receive: bool = True
     call_timeout: float = 10.0
+    timeouts: CallTimeouts = field(default_factory=CallTimeouts)
+    process: ProcessOptions = field(default_factory=ProcessOptions)
     redeliver_interval: float = 60.0
     max_devices: int = 10_000
     jobs: JobOptions = field(default_factory=JobOptions)
@@ -84,7 +88,7 @@ class FaxService:
     def __init__(
         self,
         options: HostOptions,
-        registrations: Sequence[RegistrationRecord],
+        registrations: Sequence[Registration],
         *,
         observe: Observer = lambda event: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -97,7 +101,7 @@ class FaxService:
         self.providers: list[HostedProvider] = []
         self.devices: dict[int, Device] = {}
         self._registrations = tuple(registrations)
-        self._observer: Observer | None = observe
+        self.observer: Observer | None = observe
         self.clock = clock
         self._ring_port = CompletionPort()
         self._status_port = CompletionPort()
@@ -141,9 +145,9 @@ class FaxService:
                     self._registrations,
                     nursery,
                     self._ring_port,
+                    self._load_options(),
                     observe=self.observe,
-                    call_timeout=self.options.call_timeout,
-                    max_devices=self.options.max_devices,
+                    on_back=self._provider_is_back,
                 )
                 self._switch_receiving()
                 self._nursery = nursery
@@ -158,6 +162,20 @@ class FaxService:
                 await self._shut_down()
                 nursery.cancel_scope.cancel()
         self.observe(ServiceStopped())
+
+    def _load_options(self) -> LoadOptions:
+        options = self.options
+        return LoadOptions(
+            call_timeout=options.call_timeout,
+            timeouts=options.timeouts,
+            process=options.process,
+            max_devices=options.max_devices,
+        )
+
+    def _provider_is_back(self, provider: HostedProvider) -> None:
+        """Its process was started again: it knows nothing of what had been switched on and off."""
+        self._tell_flags(provider)
+        self.on_free()
 
     def switch(self, device: Device, *, flags: PortFlag | None = None, priority: int | None = None) -> None:
         """Change a device. When sending or receiving is switched on or off, the provider is told once for each of its
@@ -405,13 +423,13 @@ class FaxService:
 
     def observe(self, event: HostEvent) -> None:
         """Tell the observer; one that raises is told no more, for it must not cost a fax."""
-        if self._observer is None:
+        if self.observer is None:
             return
         try:
-            self._observer(event)
+            self.observer(event)
         except Exception:
             self.counters.observer_faults += 1
-            self._observer = None
+            self.observer = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,16 @@ from typing import Any, Final, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from vfax.errors import SettingsError
-from vfax.settings.model import Section, Settings, toml_value
+from vfax.settings.model import VFAX_IMAGE, Section, Settings, toml_value
 
 ENV_PREFIX: Final = "VFAX_"
 ENV_SEPARATOR: Final = "__"
 ENVIRONMENT: Final = "environment"
+OWN: Final = "provider"
+OTHERS: Final = "providers"
 MAX_FILE_OCTETS: Final = 1 << 20
 """Limit: a settings file is small; a larger one is another file by mistake."""
 
@@ -37,7 +40,10 @@ def load(
     sources: dict[tuple[str, str], str] = {}
     file_name = str(path) if path is not None else "settings"
     if path is not None:
-        _merge(merged, sources, _read_file(path), file_name)
+        tables = _read_file(path)
+        if others := _take_others(tables, file_name):
+            merged[OTHERS] = others
+        _merge(merged, sources, tables, file_name)
     _merge(merged, sources, _read_environment(os.environ if environ is None else environ), ENVIRONMENT)
     for (section, key), value in (overrides or {}).items():
         _merge(merged, sources, {section: {key: value}}, "command line")
@@ -60,10 +66,31 @@ def _read_file(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as why:
         raise SettingsError(f"{path}: not TOML: {why}") from why
     for name, table in tables.items():
+        if name == OWN and isinstance(table, list) and all(isinstance(entry, dict) for entry in table):
+            continue
         if not isinstance(table, dict):
             _known_section(name, str(path))
             raise SettingsError(f"{path}: {name} = {_shown(table)}: expected a table, written [{name}]")
     return tables
+
+
+def _take_others(tables: dict[str, Any], source: str) -> list[dict[str, Any]]:
+    """Where a file lists providers, leave the device of vfax in its place and return the others."""
+    listed = tables.get(OWN)
+    if not isinstance(listed, list):
+        return []
+    del tables[OWN]
+    others = []
+    for at, entry in enumerate(listed, 1):
+        for key in entry:
+            _known_key(OWN, key, source, f"[[{OWN}]] {at}: {key}")
+        if entry.get("image_name", VFAX_IMAGE) != VFAX_IMAGE:
+            others.append(entry)
+        elif OWN in tables:
+            raise SettingsError(f"{source}: [[{OWN}]] {at}: this is {VFAX_IMAGE} again; another has an image_name")
+        else:
+            tables[OWN] = entry
+    return others
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, dict[str, object]]:
@@ -126,6 +153,8 @@ def _merge(
 def _sections() -> dict[str, type[Section]]:
     found: dict[str, type[Section]] = {}
     for name, field in Settings.model_fields.items():
+        if name == OTHERS:  # a list of what is a section of its own
+            continue
         assert isinstance(field.annotation, type)
         assert issubclass(field.annotation, Section)
         found[name] = field.annotation
@@ -144,7 +173,7 @@ def _known_section(name: str, source: str) -> None:
         raise SettingsError(f"{source}: {label}: unknown section; {_nearest(name, known, 'sections are')}")
 
 
-def _known_key(section: str, key: str, source: str) -> None:
+def _known_key(section: str, key: str, source: str, label: str = "") -> None:
     known = _sections()[section].model_fields
     if key in known:
         return
@@ -153,7 +182,7 @@ def _known_key(section: str, key: str, source: str) -> None:
         hint = f"did you mean {' or '.join(f'[{name}]' for name in elsewhere)} {key}?"
     else:
         hint = _nearest(key, known, "keys here are")
-    raise SettingsError(f"{source}: {_label(section, key, source)}: unknown key; {hint}")
+    raise SettingsError(f"{source}: {label or _label(section, key, source)}: unknown key; {hint}")
 
 
 def _nearest(name: str, known: Mapping[str, object], otherwise: str) -> str:
@@ -168,9 +197,20 @@ def _one_sentence(why: ValidationError, sources: Mapping[tuple[str, str], str], 
     if len(first["loc"]) < 2:
         given = [source for (named, _), source in sources.items() if named == section]
         return f"{given[-1] if given else file_name}: [{section}] {words}"
+    if section == OTHERS:
+        return _one_sentence_of_others(first, words, file_name)
     key = str(first["loc"][1])
     source = sources.get((section, key), file_name)
     return f"{source}: {_label(section, key, source)} = {_shown(first['input'])}: {words}"
+
+
+def _one_sentence_of_others(first: ErrorDetails, words: str, file_name: str) -> str:
+    """Names the entry by its own name, for the list of the file holds others besides."""
+    key = str(first["loc"][2]) if len(first["loc"]) > 2 else ""
+    if first["type"] == "missing":
+        named = first["input"].get("friendly_name") or first["input"].get("image_name")
+        return f"{file_name}: [[{OWN}]] {_shown(named)}: {key} is missing"
+    return f"{file_name}: [[{OWN}]] {key} = {_shown(first['input'])}: {words}"
 
 
 def _label(section: str, key: str, source: str) -> str:
