@@ -113,6 +113,7 @@ PURE: Final = (
     "t30/",
     "fsp/constants.py",
     "fsp/structures.py",
+    "host/routing.py",
     "transports/sip/",
     "transports/udptl.py",
     "transports/t38",

@@ -10,8 +10,10 @@ from pydantic import ValidationError
 from vfax.endpoint import EndpointOptions
 from vfax.errors import SettingsError
 from vfax.fsp.provider import load_provider, probe_exports
+from vfax.host.delivery import DeliveryOptions, DeliveryPlan
 from vfax.host.service import HostOptions
 from vfax.settings import Section, Settings, example_text, load, parse_host_port, wiring
+from vfax.settings.routes import RouteSettings
 
 EXAMPLE = Path(__file__).parent.parent / "config" / "vfax.example.toml"
 
@@ -35,7 +37,15 @@ def test_example_file_is_what_the_program_would_write() -> None:
 
 def test_example_file_holds_every_default_and_nothing_else() -> None:
     written = tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))
-    assert written == Settings().model_dump(mode="json")
+    assert written == Settings().model_dump(mode="json", exclude={"route"})
+
+
+def test_the_rule_in_the_example_holds_every_key_and_can_be_read(toml: Path) -> None:
+    commented = EXAMPLE.read_text(encoding="utf-8").partition("#[[route]]")
+    toml.write_text("\n".join(line.removeprefix("#") for line in "".join(commented[1:]).splitlines()))
+    (rule,) = load(toml, environ={}).route
+    assert rule.model_fields_set == set(RouteSettings.model_fields)
+    assert rule == RouteSettings(name="example", kind="folder")
 
 
 def test_loading_the_example_gives_the_defaults() -> None:
@@ -189,8 +199,8 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 
 def test_all_sections_refuse_unknown_keys_and_are_frozen() -> None:
-    for field in Settings.model_fields.values():
-        model = field.annotation
+    sections = [field.annotation for name, field in Settings.model_fields.items() if name != "route"]
+    for model in (*sections, RouteSettings):
         assert isinstance(model, type)
         assert issubclass(model, Section)
         assert (model.model_config.get("extra"), model.model_config.get("frozen")) == ("forbid", True)
@@ -231,6 +241,9 @@ OTHER_VALUES: dict[str, object] = {
     "journal.packets": "in",
     "journal.pcap": "failures",
     "host.spool": Path("/var/spool/vfax"),
+    "mail.security": "tls",
+    "mail.sender": "fax@example.org",
+    "delivery.link": "https://fax.example/{job}",
 }
 
 
@@ -265,6 +278,7 @@ def wired(settings: Settings) -> dict[str, object]:
         | devices
         | leaves(dataclasses.replace(record, configuration={}))
         | leaves(wiring.host_options(settings))
+        | delivery(settings)
     )
 
 
@@ -276,6 +290,10 @@ def test_every_setting_reaches_an_option(name: str) -> None:
         return
     changed = load(environ={}, overrides={(section, key): value})
     assert wired(changed) != wired(Settings())
+
+
+def delivery(settings: Settings) -> dict[str, object]:
+    return leaves(wiring.delivery_options(settings)) | leaves(wiring.delivery_plan(settings).mail)
 
 
 DISK = "EndpointOptions.disk"
@@ -309,15 +327,19 @@ def leaves(options: object) -> dict[str, object]:
     return found
 
 
+def all_options(settings: Settings) -> dict[str, object]:
+    return leaves(wiring.endpoint_options(settings)) | leaves(wiring.host_options(settings)) | delivery(settings)
+
+
 def test_every_option_of_every_room_has_a_setting() -> None:
     reached = set()
-    usual = leaves(wiring.endpoint_options(Settings())) | leaves(wiring.host_options(Settings()))
+    usual = all_options(Settings())
     for name in ALL_KEYS:
         section, _, key = name.partition(".")
         value = another(name, getattr(getattr(Settings(), section), key))
         if value is not None:
             changed = load(environ={}, overrides={(section, key): value})
-            now = leaves(wiring.endpoint_options(changed)) | leaves(wiring.host_options(changed))
+            now = all_options(changed)
             reached |= {option for option, old in usual.items() if now[option] != old}
     reached.discard(DISK)
     assert set(usual) - reached == NOT_SET_BY_AN_OPERATOR
@@ -330,6 +352,8 @@ def test_default_settings_are_the_default_options() -> None:
     differing = {name for name, value in theirs.items() if ours[name] != value and name not in NOT_SET_BY_AN_OPERATOR}
     assert differing == announced
     assert wiring.host_options(Settings()) == HostOptions(spool=Path("spool"))
+    assert wiring.delivery_options(Settings()) == DeliveryOptions()
+    assert wiring.delivery_plan(Settings()) == DeliveryPlan()
 
 
 def test_the_registration_record_makes_the_provider() -> None:

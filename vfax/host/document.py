@@ -42,6 +42,10 @@ class Format(StrEnum):
         return "image/tiff" if self is Format.TIFF else "application/pdf"
 
 
+class DocumentTooLarge(DocumentError):
+    """The document has more octets than may be sent; it will have them the next time, too."""
+
+
 def write_document(
     source: Path, form: Format, write: Callable[[bytes], object], *, title: str = "", created: str = ""
 ) -> None:
@@ -58,7 +62,7 @@ def write_document(
 
 
 def load_document(source: Path, form: Format, *, limit: int, title: str = "", created: str = "") -> bytes:
-    """The whole document in memory, at most `limit` octets. Raises DocumentError, also when it has more."""
+    """The whole document in memory, at most `limit` octets. Raises DocumentTooLarge when it has more."""
     parts: list[bytes] = []
     room = limit
 
@@ -66,7 +70,7 @@ def load_document(source: Path, form: Format, *, limit: int, title: str = "", cr
         nonlocal room
         room -= len(octets)
         if room < 0:
-            raise DocumentError(
+            raise DocumentTooLarge(
                 f"{source.name} has more than {limit} octets as {form.value}: too large to be delivered this way"
             )
         parts.append(octets)

@@ -18,7 +18,13 @@ from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import DecodeError, LinkError, SettingsError
 from vfax.fsp.errors import ProviderLoadError
 from vfax.fsp.provider import RegistrationRecord
+from vfax.host.deliver_command import CommandOptions
+from vfax.host.deliver_mail import MailServer, Security
+from vfax.host.deliver_webhook import WebhookOptions
+from vfax.host.delivery import DeliveryOptions, DeliveryPlan
+from vfax.host.document import Format
 from vfax.host.jobs import JobOptions
+from vfax.host.routing import Body, CommandTarget, FolderTarget, MailTarget, Rule, Target, WebhookTarget
 from vfax.host.service import HostOptions
 from vfax.leg import CallerOffer, InternetAware, LegOptions
 from vfax.record import Packets, RecordOptions
@@ -26,11 +32,12 @@ from vfax.settings.model import (
     FaxSettings,
     LimitSettings,
     MediaSettings,
-    Section,
     Settings,
     T38Settings,
     TimerSettings,
 )
+from vfax.settings.routes import RouteSettings
+from vfax.settings.section import Section
 from vfax.settings.words import parse_host_port
 from vfax.t30.options import AfterRtn, BadPage, Limits, T30Options, Timers
 from vfax.transports.parameters import ErrorCorrection, T38Parameters, TcpMedia
@@ -157,6 +164,42 @@ def host_options(settings: Settings) -> HostOptions:
         max_devices=host.max_devices,
         jobs=JobOptions(**same_names(JobOptions, host)),
     )
+
+
+def delivery_options(settings: Settings) -> DeliveryOptions:
+    """How deliveries are tried."""
+    section = settings.delivery
+    return DeliveryOptions(
+        **same_names(DeliveryOptions, section)
+        | {
+            "webhook": WebhookOptions(**same_names(WebhookOptions, section)),
+            "command": CommandOptions(**same_names(CommandOptions, section)),
+        }
+    )
+
+
+def delivery_plan(settings: Settings) -> DeliveryPlan:
+    """Where received faxes go, and the mail server; with secrets, so never to be stored or shown."""
+    server = same_names(MailServer, settings.mail) | {"security": Security(settings.mail.security)}
+    return DeliveryPlan(rules=tuple(rule_of(route) for route in settings.route), mail=MailServer(**server))
+
+
+def rule_of(route: RouteSettings) -> Rule:
+    """One rule."""
+    return Rule(**same_names(Rule, route) | {"target": _target(route)})
+
+
+def _target(route: RouteSettings) -> Target:
+    form = {"form": Format(route.format)} if route.format else {}
+    match route.kind:
+        case "folder":
+            return FolderTarget(**same_names(FolderTarget, route) | form)
+        case "mail":
+            return MailTarget(**same_names(MailTarget, route) | {"body": route.text} | form)
+        case "webhook":
+            return WebhookTarget(**same_names(WebhookTarget, route) | {"body": Body(route.body)} | form)
+        case "command":
+            return CommandTarget(command=route.command, **form)
 
 
 def network(settings: Settings, *, journal: Path | None = None) -> Endpoint:

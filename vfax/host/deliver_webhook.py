@@ -1,0 +1,193 @@
+"""Delivery to a webhook: one signed POST, and whatever the answer says, bounded in time and size.
+
+Owns      the request, its signature, and what each kind of answer means.
+Not here  when it is tried (delivery.py), what the JSON says (parcel.py).
+Source    RFC 9110 (15 status codes, 10.2.3 Retry-After), RFC 2104 (HMAC), RFC 7578 (multipart/form-data).
+
+The signature is made as docs/delivery.md says; a test runs the example there. Redirects are not followed: a signed fax
+goes where the settings say and nowhere else. Proxies of the environment are not used.
+"""
+
+import hashlib
+import hmac
+import json
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Final
+
+import httpx
+import trio
+
+from vfax import __version__
+from vfax.errors import DocumentError
+from vfax.host.document import DocumentTooLarge, load_document
+from vfax.host.parcel import Parcel, Result, one_line
+from vfax.host.routing import Body, WebhookTarget, origin
+
+SIGNATURE_VERSION: Final = "v1"
+MAX_SECRET: Final = 4_096
+"""Limit: octets of a secret in a file."""
+SHOWN_ANSWER: Final = 200
+"""Limit: characters of an answer that are kept in a sentence."""
+GONE: Final = 410
+ASK_LATER: Final = (429, 503)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookOptions:
+    """Times in seconds. Limit: `max_document` octets are sent, `max_answer` octets of an answer are read.
+
+    A target that asks to be left alone for longer than `max_retry_after` is tried again after that.
+    """
+
+    connect: float = 10.0
+    max_answer: int = 65_536
+    max_document: int = 67_108_864
+    max_retry_after: float = 86_400.0
+
+
+def signature(secret: bytes, timestamp: str, body: bytes) -> str:
+    """The value of X-Vfax-Signature: `v1=` and the HMAC-SHA256 of timestamp, a full stop, and the body, in hex."""
+    return (
+        f"{SIGNATURE_VERSION}={hmac.new(secret, timestamp.encode('ascii') + b'.' + body, hashlib.sha256).hexdigest()}"
+    )
+
+
+async def deliver(
+    parcel: Parcel, target: WebhookTarget, options: WebhookOptions, now: datetime, threads: trio.CapacityLimiter
+) -> Result:
+    """POST this delivery; the caller bounds the time of all of it. 2xx: the receiver has the fax."""
+    where = origin(target.url)
+    try:
+        context, secret, document = await trio.to_thread.run_sync(
+            _prepare, parcel, target, options, abandon_on_cancel=True, limiter=threads
+        )
+    except DocumentError as why:
+        final = isinstance(why, DocumentTooLarge)
+        return Result.failed(f"The document cannot be delivered: {why}.", final=final)
+    except OSError as why:  # ssl.SSLError, too
+        return Result.failed(f"The call of {where} cannot be prepared: {why.strerror or why}.")
+    try:
+        async with _client(context, options) as client:
+            request = _request(client, parcel, target, document)
+            _sign(request, parcel, secret, now)
+            answer = await client.send(request, stream=True)
+            try:
+                text = await _read(answer, options.max_answer)
+            finally:
+                await answer.aclose()
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as why:
+        return Result.failed(f"{where} could not be called: {_words(why)}.")
+    return judge(where, answer, text, options, now)
+
+
+def _client(context: ssl.SSLContext, options: WebhookOptions) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        verify=context,
+        follow_redirects=False,
+        trust_env=False,
+        timeout=httpx.Timeout(None, connect=options.connect),
+        headers={"User-Agent": f"vfax/{__version__}", "Accept": "*/*"},
+    )
+
+
+def _prepare(
+    parcel: Parcel, target: WebhookTarget, options: WebhookOptions
+) -> tuple[ssl.SSLContext, bytes, bytes | None]:
+    """What is read from the disk: authorities, secret, document."""
+    context = ssl.create_default_context(cafile=target.ca_file or None)
+    secret = target.secret.encode("utf-8")
+    if target.secret_file:
+        secret = _secret(Path(target.secret_file))
+    path = parcel.document if target.body is Body.MULTIPART else None
+    if path is None:
+        return context, secret, None
+    limit = options.max_document
+    document = load_document(path, target.form, limit=limit, title=parcel.title, created=parcel.created)
+    return context, secret, document
+
+
+def _secret(path: Path) -> bytes:
+    with path.open("rb") as file:
+        secret = file.read(MAX_SECRET + 1).strip()
+    if not 0 < len(secret) <= MAX_SECRET:
+        raise OSError(f"the file of the secret, {path}, is empty or has more than {MAX_SECRET} octets")
+    return secret
+
+
+def _request(client: httpx.AsyncClient, parcel: Parcel, target: WebhookTarget, document: bytes | None) -> httpx.Request:
+    """The POST; of several parts (`event`, `document`) where there is a document to send."""
+    event = json.dumps(parcel.payload(target.form)).encode("ascii")
+    if document is None:
+        return client.build_request("POST", target.url, content=event, headers={"Content-Type": "application/json"})
+    name = f"{parcel.name}{target.form.suffix}"
+    return client.build_request(
+        "POST",
+        target.url,
+        files={
+            "event": ("event.json", event, "application/json"),
+            "document": (name, document, target.form.media_type),
+        },
+    )
+
+
+def _sign(request: httpx.Request, parcel: Parcel, secret: bytes, now: datetime) -> None:
+    timestamp = str(int(now.timestamp()))
+    request.headers["X-Vfax-Event-Id"] = parcel.event_id
+    request.headers["X-Vfax-Sequence"] = str(parcel.delivery.id)
+    request.headers["X-Vfax-Timestamp"] = timestamp
+    if secret:
+        request.headers["X-Vfax-Signature"] = signature(secret, timestamp, request.read())
+
+
+async def _read(answer: httpx.Response, limit: int) -> str:
+    """The beginning of the answer as text; no more than `limit` octets of it are ever held."""
+    octets = b""
+    async for part in answer.aiter_raw():
+        octets += part[: limit - len(octets)]
+        if len(octets) >= limit:
+            break
+    return one_line(octets.decode("utf-8", "replace"), SHOWN_ANSWER)
+
+
+def judge(where: str, answer: httpx.Response, text: str, options: WebhookOptions, now: datetime) -> Result:
+    """What an answer means for the delivery."""
+    code = answer.status_code
+    if 200 <= code <= 299:
+        return Result.done(f"{where} has answered {code}.")
+    said = f"{where} has answered {code}{f' ({text})' if text else ''}"
+    if 300 <= code <= 399:
+        return Result.failed(f"{said}: redirects are not followed, put the address it means into url.")
+    if code == GONE:
+        return Result.failed(f"{said}: it wants no more faxes.", final=True)
+    wait = retry_after(answer.headers.get("Retry-After", ""), now) if code in ASK_LATER else 0.0
+    return Result.failed(f"{said}.", retry_after=min(wait, options.max_retry_after))
+
+
+def retry_after(value: str, now: datetime) -> float:
+    """Seconds that a Retry-After asks for, as a number or a date; 0.0 where it makes no sense."""
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:10])
+    try:
+        at = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0.0
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds())
+
+
+def _words(why: Exception) -> str:
+    """What happened, in a few words."""
+    for cause in (why, why.__cause__, getattr(why.__cause__, "__cause__", None)):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not to be trusted ({cause.verify_message})"
+    match why:
+        case httpx.ConnectTimeout():
+            return "it does not answer"
+        case httpx.RemoteProtocolError():
+            return f"what it answers is not HTTP ({one_line(str(why)).rstrip('.')})"
+        case _:
+            return one_line(str(why)).rstrip(".") or type(why).__name__
