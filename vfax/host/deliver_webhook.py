@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import ssl
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -32,6 +33,8 @@ MAX_SECRET: Final = 4_096
 """Limit: octets of a secret in a file."""
 SHOWN_ANSWER: Final = 200
 """Limit: characters of an answer that are kept in a sentence."""
+MAX_CAUSES: Final = 8
+"""Limit: exceptions behind an exception that are looked at."""
 GONE: Final = 410
 ASK_LATER: Final = (429, 503)
 
@@ -134,22 +137,43 @@ def _request(client: httpx.AsyncClient, parcel: Parcel, target: WebhookTarget, d
     )
 
 
+class _Whole(httpx.AsyncByteStream):
+    """A body that is there already. httpx's own are generators, which trio wants closed when a peer stops reading."""
+
+    def __init__(self, octets: bytes) -> None:
+        self._left = [octets]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
 def _sign(request: httpx.Request, parcel: Parcel, secret: bytes, now: datetime) -> None:
+    body = request.read()
+    request.stream = _Whole(body)
     timestamp = str(int(now.timestamp()))
     request.headers["X-Vfax-Event-Id"] = parcel.event_id
     request.headers["X-Vfax-Sequence"] = str(parcel.delivery.id)
     request.headers["X-Vfax-Timestamp"] = timestamp
     if secret:
-        request.headers["X-Vfax-Signature"] = signature(secret, timestamp, request.read())
+        request.headers["X-Vfax-Signature"] = signature(secret, timestamp, body)
 
 
 async def _read(answer: httpx.Response, limit: int) -> str:
     """The beginning of the answer as text; no more than `limit` octets of it are ever held."""
     octets = b""
-    async for part in answer.aiter_raw():
-        octets += part[: limit - len(octets)]
-        if len(octets) >= limit:
-            break
+    try:
+        async for part in answer.aiter_raw():
+            octets += part[: limit - len(octets)]
+            if len(octets) >= limit:
+                await answer.aclose()  # the next read fails: left behind, the iteration would end some other time
+    except httpx.HTTPError:
+        if len(octets) < limit:
+            raise
     return one_line(octets.decode("utf-8", "replace"), SHOWN_ANSWER)
 
 
@@ -181,7 +205,7 @@ def retry_after(value: str, now: datetime) -> float:
 
 def _words(why: Exception) -> str:
     """What happened, in a few words."""
-    for cause in (why, why.__cause__, getattr(why.__cause__, "__cause__", None)):
+    for cause in _causes(why):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not to be trusted ({cause.verify_message})"
     match why:
@@ -190,4 +214,15 @@ def _words(why: Exception) -> str:
         case httpx.RemoteProtocolError():
             return f"what it answers is not HTTP ({one_line(str(why)).rstrip('.')})"
         case _:
-            return one_line(str(why)).rstrip(".") or type(why).__name__
+            said = (one_line(str(cause)).rstrip(".") for cause in _causes(why))
+            return next((words for words in said if words), type(why).__name__)
+
+
+def _causes(why: BaseException) -> Iterator[BaseException]:
+    """The exception and what it came from, the outermost first."""
+    cause: BaseException | None = why
+    for _ in range(MAX_CAUSES):
+        if cause is None:
+            return
+        yield cause
+        cause = cause.__cause__ or cause.__context__

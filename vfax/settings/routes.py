@@ -211,7 +211,7 @@ class RouteSettings(Section):
         if not self.command or not self.command[0].strip():
             raise ValueError('a command needs a program: give command = ["/usr/local/bin/take-fax", "{document}"]')
         program = Path(self.command[0])
-        if not program.is_absolute() and len(program.parts) != 1:
+        if not program.is_absolute() and self.command[0] != program.name:
             raise ValueError(f"command begins with {self.command[0]!r}: give its full path, or a name found by PATH")
 
 

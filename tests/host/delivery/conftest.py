@@ -145,6 +145,12 @@ def store() -> MemoryStore:
     return MemoryStore()
 
 
+def arrive(store: MemoryStore, plan: DeliveryPlan, now: datetime, **changes: object) -> list[StoredDelivery]:
+    """Put a received fax and the deliveries that the plan wants into the store."""
+    fax = record(**changes)
+    return store.add_fax(stored(fax), route(plan.rules, fax), now, job_type=JobType.JT_RECEIVE)
+
+
 @dataclass
 class Bench:
     """A delivering host, its store and what it says."""
@@ -156,8 +162,7 @@ class Bench:
 
     def arrive(self, **changes: object) -> list[StoredDelivery]:
         """A fax is received, its deliveries are due."""
-        fax = record(**changes)
-        made = self.store.add_fax(stored(fax), route(self.plan.rules, fax), self.wall.now, job_type=JobType.JT_RECEIVE)
+        made = arrive(self.store, self.plan, self.wall.now, **changes)
         self.delivery.kick()
         return made
 
