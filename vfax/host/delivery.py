@@ -22,7 +22,7 @@ from typing import Final, Protocol
 
 import trio
 
-from vfax.errors import FaxError, StoreError
+from vfax.errors import FaxError, LeaseLost, StoreError
 from vfax.host import deliver_command, deliver_folder, deliver_mail, deliver_webhook
 from vfax.host.deliver_command import CommandOptions
 from vfax.host.deliver_mail import MailServer
@@ -270,7 +270,9 @@ class Delivery:
                 ),
                 abandon_on_cancel=True,
             )
-        except FaxError as why:  # StoreError, or LeaseLost: it is another host's by now
+        except LeaseLost:  # another host has it by now, and writes down how its own try goes
+            return
+        except StoreError as why:
             self._stall(f"the end of a delivery of fax {delivery.job:08x} could not be written down: {why}")
             return
         if retry_at is not None:

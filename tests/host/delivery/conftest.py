@@ -1,6 +1,6 @@
 """Fixtures of deliveries: a fax in a spool, a wall clock of the test's own, a host that delivers."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,6 @@ import trio
 
 from tests.conftest import draw_page
 from tests.host.conftest import Ear
-from tests.host.delivery.fake import MemoryStore
 from tests.host.delivery.peers import Authority
 from vfax.codecs import tiff
 from vfax.fsp.constants import FaxStatus, JobType
@@ -20,6 +19,7 @@ from vfax.host.delivery import Delivery, DeliveryOptions, DeliveryPlan
 from vfax.host.parcel import Parcel
 from vfax.host.records import FaxRecord
 from vfax.host.routing import route
+from vfax.host.store.store import Store
 from vfax.host.store.values import DeliveryState, StoredDelivery, StoredFax
 from vfax.outcome import Cause
 
@@ -140,12 +140,16 @@ def threads() -> trio.CapacityLimiter:
     return trio.CapacityLimiter(4)
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty store, on either database."""
+    url = f"sqlite:///{tmp_path}/vfax.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    opened = Store.open(url)
+    yield opened
+    opened.close()
 
 
-def arrive(store: MemoryStore, plan: DeliveryPlan, now: datetime, **changes: object) -> list[StoredDelivery]:
+def arrive(store: Store, plan: DeliveryPlan, now: datetime, **changes: object) -> list[StoredDelivery]:
     """Put a received fax and the deliveries that the plan wants into the store."""
     fax = record(**changes)
     return store.add_fax(stored(fax), route(plan.rules, fax), now, job_type=JobType.JT_RECEIVE)
@@ -155,7 +159,7 @@ def arrive(store: MemoryStore, plan: DeliveryPlan, now: datetime, **changes: obj
 class Bench:
     """A delivering host, its store and what it says."""
 
-    store: MemoryStore
+    store: Store
     delivery: Delivery
     plan: DeliveryPlan
     wall: WallClock
@@ -178,7 +182,7 @@ Delivering = Callable[..., AbstractAsyncContextManager[Bench]]
 
 
 @pytest.fixture
-def delivering(store: MemoryStore, spool: Path, ear: Ear, wall: WallClock) -> Delivering:
+def delivering(store: Store, spool: Path, ear: Ear, wall: WallClock) -> Delivering:
     """`async with delivering(plan, max_attempts=3) as bench`: a host that delivers until the block ends."""
 
     @asynccontextmanager

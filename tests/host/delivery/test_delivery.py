@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.host.conftest import Ear
-from tests.host.delivery.conftest import Bench, Delivering, WallClock, arrive
-from tests.host.delivery.fake import MemoryStore
+from tests.host.delivery.conftest import HOSTILE, Bench, Delivering, WallClock, arrive
 from tests.host.delivery.peers import SmtpPeer, drip, listening
 from vfax.errors import StoreError
 from vfax.host.deliver_mail import MailServer, Security
 from vfax.host.delivery import Delivery, DeliveryOptions, DeliveryPlan
 from vfax.host.events import DeliveriesStalled, DeliveryDone, DeliveryFailed, DeliveryOverdue, HostFaulted
 from vfax.host.routing import CommandTarget, FolderTarget, Kind, MailTarget, Rule, Target, WebhookTarget
+from vfax.host.store.store import Store
 from vfax.host.store.values import DeliveryState, StoredDelivery
 
 PATIENCE = 30.0
@@ -75,7 +75,7 @@ async def test_a_fax_that_arrives_is_delivered_and_written_down(delivering: Deli
 
 
 async def test_what_was_due_before_the_start_is_delivered(
-    delivering: Delivering, ear: Ear, store: MemoryStore, wall: WallClock
+    delivering: Delivering, ear: Ear, store: Store, wall: WallClock
 ) -> None:
     arrive(store, FOLDER, wall.now)
     async with delivering(FOLDER):
@@ -330,7 +330,7 @@ async def test_a_stop_cuts_off_writes_down_and_what_was_cut_off_is_due_at_once(
 
 
 async def test_a_host_that_died_in_the_middle_leaves_it_to_the_next(
-    delivering: Delivering, ear: Ear, store: MemoryStore, wall: WallClock
+    delivering: Delivering, ear: Ear, store: Store, wall: WallClock
 ) -> None:
     arrive(store, FOLDER, wall.now)
     (dead,) = store.claim_deliveries("another", wall.now, lease=60.0, limit=9)
@@ -341,24 +341,37 @@ async def test_a_host_that_died_in_the_middle_leaves_it_to_the_next(
         assert bench.state(dead).lease_term == dead.lease_term + 1
 
 
-async def test_a_try_whose_lease_was_lost_says_so_and_changes_nothing(delivering: Delivering, ear: Ear) -> None:
+async def test_a_try_whose_lease_was_lost_changes_nothing(delivering: Delivering, ear: Ear) -> None:
     reached, go_on = trio.Event(), trio.Event()
 
     async def slow(stream: trio.SocketStream) -> None:
         reached.set()
         await go_on.wait()
 
-    async with listening(slow) as port, delivering(plan(WebhookTarget(url=f"http://127.0.0.1:{port}/"))) as bench:
-        (made,) = bench.arrive()
-        with trio.fail_after(PATIENCE):
-            await reached.wait()
-        bench.wall.pass_by(bench.delivery.options.lease + 1)
-        (theirs,) = bench.store.claim_deliveries("another", bench.wall.now, lease=60.0, limit=9)
-        go_on.set()
-        with trio.fail_after(PATIENCE):
-            (event,) = await ear.wait_for(DeliveriesStalled)
-        assert "could not be written down" in event.sentence
-        assert bench.state(made) == theirs
+    async with listening(slow) as port:
+        rules = (
+            Rule(name="one", target=WebhookTarget(url=f"http://127.0.0.1:{port}/"), caller=("1",)),
+            Rule(name="two", target=FolderTarget(folder="copies"), caller=("2",)),
+        )
+        async with delivering(DeliveryPlan(rules=rules), concurrency=1) as bench:
+            (made,) = bench.arrive(caller="1")
+            with trio.fail_after(PATIENCE):
+                await reached.wait()
+            bench.wall.pass_by(bench.delivery.options.lease + 1)
+            (theirs,) = bench.store.claim_deliveries("another", bench.wall.now, lease=600.0, limit=1)
+            bench.arrive(job="0000abce", caller="2")
+            go_on.set()
+            (event,) = await done(ear)  # the next one had to wait for the end of that one
+            assert bench.state(made) == theirs
+            assert event.kind == "folder"
+    assert not ear.of(DeliveryFailed)
+
+
+async def test_whatever_a_caller_says_gets_through_the_store(delivering: Delivering, ear: Ear, spool: Path) -> None:
+    async with delivering(FOLDER) as bench:
+        bench.arrive(caller=HOSTILE)
+        await done(ear)
+    assert len(list((spool / "copies").iterdir())) == 2
 
 
 async def test_a_fault_of_ours_ends_one_try_and_nothing_else(
@@ -379,13 +392,13 @@ async def test_a_fault_of_ours_ends_one_try_and_nothing_else(
     assert "Traceback" in fault.trace
 
 
-async def test_an_observer_that_raises_costs_no_fax(store: object, spool: Path, wall: WallClock, ear: Ear) -> None:
+async def test_an_observer_that_raises_costs_no_fax(store: Store, spool: Path, wall: WallClock, ear: Ear) -> None:
     def observer(event: object) -> None:
         ear(event)  # type: ignore[arg-type]
         raise RuntimeError("the screen is gone")
 
-    delivery = Delivery(store, spool, FOLDER, host="here", observe=observer, clock=wall)  # type: ignore[arg-type]
-    bench = Bench(store, delivery, FOLDER, wall)  # type: ignore[arg-type]
+    delivery = Delivery(store, spool, FOLDER, host="here", observe=observer, clock=wall)
+    bench = Bench(store, delivery, FOLDER, wall)
     async with trio.open_nursery() as nursery:
         await nursery.start(lambda task_status: delivery.run(task_status=task_status))
         bench.arrive()
