@@ -155,6 +155,7 @@ def test_the_password_comes_from_the_environment() -> None:
         (table("webhook", 'url = "https://"'), "url: expected an address of the web"),
         (table("webhook", 'url = "https://x:port"'), "url is no address"),
         (table("webhook", 'url = "https://x\\ny"'), "url: expected an address of the web"),
+        (table("webhook", 'url = "https://a b"'), "url: expected an address of the web"),
         (table("webhook", 'url = "https://u:p@x"'), "url has a user or a password in it"),
         (
             table("webhook", 'url = "http://example.org/x"'),

@@ -65,7 +65,8 @@ async def _document(parcel: Parcel, form: Format, threads: trio.CapacityLimiter)
     if path is None or form is Format.TIFF:
         yield path
         return
-    folder = Path(tempfile.gettempdir()) / f"vfax-{parcel.event_id}-{secrets.token_hex(8)}"
+    base = await trio.to_thread.run_sync(tempfile.gettempdir, abandon_on_cancel=True, limiter=threads)
+    folder = Path(base) / f"vfax-{parcel.event_id}-{secrets.token_hex(8)}"
     try:
         yield await trio.to_thread.run_sync(_made, parcel, path, form, folder, abandon_on_cancel=True, limiter=threads)
     finally:

@@ -33,6 +33,7 @@ MAX_SECRET: Final = 4_096
 """Limit: octets of a secret in a file."""
 SHOWN_ANSWER: Final = 200
 """Limit: characters of an answer that are kept in a sentence."""
+PIECE_OCTETS: Final = 1 << 16
 MAX_CAUSES: Final = 8
 """Limit: exceptions behind an exception that are looked at."""
 GONE: Final = 410
@@ -65,52 +66,43 @@ async def deliver(
     """POST this delivery; the caller bounds the time of all of it. 2xx: the receiver has the fax."""
     where = origin(target.url)
     try:
-        context, secret, document = await trio.to_thread.run_sync(
-            _prepare, parcel, target, options, abandon_on_cancel=True, limiter=threads
+        context, request = await trio.to_thread.run_sync(
+            _prepare, parcel, target, options, now, abandon_on_cancel=True, limiter=threads
         )
     except DocumentError as why:
         final = isinstance(why, DocumentTooLarge)
         return Result.failed(f"The document cannot be delivered: {why}.", final=final)
     except OSError as why:  # ssl.SSLError, too
         return Result.failed(f"The call of {where} cannot be prepared: {why.strerror or why}.")
+    except httpx.InvalidURL as why:
+        return Result.failed(f"The call of {where} cannot be prepared: its url is none ({one_line(str(why))}).")
     try:
-        async with _client(context, options) as client:
-            request = _request(client, parcel, target, document)
-            _sign(request, parcel, secret, now)
+        async with httpx.AsyncClient(verify=context, follow_redirects=False, trust_env=False) as client:
             answer = await client.send(request, stream=True)
             try:
                 text = await _read(answer, options.max_answer)
             finally:
                 await answer.aclose()
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as why:
+    except (httpx.HTTPError, httpx.StreamError, OSError) as why:
         return Result.failed(f"{where} could not be called: {_words(why)}.")
     return judge(where, answer, text, options, now)
 
 
-def _client(context: ssl.SSLContext, options: WebhookOptions) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        verify=context,
-        follow_redirects=False,
-        trust_env=False,
-        timeout=httpx.Timeout(None, connect=options.connect),
-        headers={"User-Agent": f"vfax/{__version__}", "Accept": "*/*"},
-    )
-
-
 def _prepare(
-    parcel: Parcel, target: WebhookTarget, options: WebhookOptions
-) -> tuple[ssl.SSLContext, bytes, bytes | None]:
-    """What is read from the disk: authorities, secret, document."""
+    parcel: Parcel, target: WebhookTarget, options: WebhookOptions, now: datetime
+) -> tuple[ssl.SSLContext, httpx.Request]:
+    """All that takes the disk, or time: authorities, secret, document, and the signature over it."""
     context = ssl.create_default_context(cafile=target.ca_file or None)
-    secret = target.secret.encode("utf-8")
-    if target.secret_file:
-        secret = _secret(Path(target.secret_file))
+    secret = _secret(Path(target.secret_file)) if target.secret_file else target.secret.encode("utf-8")
+    document = None
     path = parcel.document if target.body is Body.MULTIPART else None
-    if path is None:
-        return context, secret, None
-    limit = options.max_document
-    document = load_document(path, target.form, limit=limit, title=parcel.title, created=parcel.created)
-    return context, secret, document
+    if path is not None:
+        limit = options.max_document
+        document = load_document(path, target.form, limit=limit, title=parcel.title, created=parcel.created)
+    request = _request(parcel, target, document)
+    request.extensions["timeout"] = httpx.Timeout(None, connect=options.connect).as_dict()
+    _sign(request, parcel, secret, now)
+    return context, request
 
 
 def _secret(path: Path) -> bytes:
@@ -121,35 +113,40 @@ def _secret(path: Path) -> bytes:
     return secret
 
 
-def _request(client: httpx.AsyncClient, parcel: Parcel, target: WebhookTarget, document: bytes | None) -> httpx.Request:
-    """The POST; of several parts (`event`, `document`) where there is a document to send."""
+def _request(parcel: Parcel, target: WebhookTarget, document: bytes | None) -> httpx.Request:
+    """The POST; of two parts (`event`, `document`) where there is a document to send."""
     event = json.dumps(parcel.payload(target.form)).encode("ascii")
+    headers = {"User-Agent": f"vfax/{__version__}", "Accept": "*/*"}
     if document is None:
-        return client.build_request("POST", target.url, content=event, headers={"Content-Type": "application/json"})
+        headers["Content-Type"] = "application/json"
+        return httpx.Request("POST", target.url, headers=headers, content=event)
     name = f"{parcel.name}{target.form.suffix}"
-    return client.build_request(
-        "POST",
-        target.url,
-        files={
-            "event": ("event.json", event, "application/json"),
-            "document": (name, document, target.form.media_type),
-        },
-    )
+    parts = {
+        "event": ("event.json", event, "application/json"),
+        "document": (name, document, target.form.media_type),
+    }
+    return httpx.Request("POST", target.url, headers=headers, files=parts)
 
 
 class _Whole(httpx.AsyncByteStream):
-    """A body that is there already. httpx's own are generators, which trio wants closed when a peer stops reading."""
+    """A body that is there already, in pieces that do not hold up the other tasks while they are encrypted.
+
+    httpx's own streams are generators, which trio wants closed when a peer stops reading in the middle.
+    """
 
     def __init__(self, octets: bytes) -> None:
-        self._left = [octets]
+        self._octets = octets
+        self._at = 0
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        if not self._left:
+        if self._at >= len(self._octets):
             raise StopAsyncIteration
-        return self._left.pop()
+        piece = self._octets[self._at : self._at + PIECE_OCTETS]
+        self._at += len(piece)
+        return piece
 
 
 def _sign(request: httpx.Request, parcel: Parcel, secret: bytes, now: datetime) -> None:

@@ -85,7 +85,8 @@ def _web(url: str, key: str) -> SplitResult:
         _ = parts.port
     except ValueError as why:
         raise ValueError(f"{key} is no address ({why})") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isascii() or not url.isprintable():
+    plain = url.isascii() and url.isprintable() and " " not in url
+    if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
         raise ValueError(f'{key}: expected an address of the web in ASCII, such as "https://example.org/fax"')
     return parts
 

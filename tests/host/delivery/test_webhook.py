@@ -196,7 +196,7 @@ async def test_nothing_a_caller_says_becomes_a_header(parcel: Parcels) -> None:
         assert (await post(parcel(kind="webhook", caller=HOSTILE + '"; filename="x'), url)).ok
     ((headers, body),), (parts,) = receiver.requests, receiver.parts
     assert set(headers) == {
-        *("host", "accept", "accept-encoding", "connection", "user-agent", "content-type", "content-length"),
+        *("host", "accept", "user-agent", "content-type", "content-length"),
         *("x-vfax-event-id", "x-vfax-sequence", "x-vfax-timestamp", "x-vfax-signature"),
     }
     word = "+49_Bcc_all_example_org_2J_document_file"
@@ -414,6 +414,24 @@ async def test_a_receiver_that_is_not_there_is_called_again(parcel: Parcels) -> 
 
 async def test_a_name_that_nobody_has_is_called_again(parcel: Parcels) -> None:
     assert tried_again(await post(parcel(kind="webhook"), "https://nowhere.invalid/"))
+
+
+async def test_an_address_that_is_none_is_said(parcel: Parcels) -> None:
+    result = await post(parcel(kind="webhook"), "https://x:123456/")
+    assert tried_again(result)
+    assert "its url is none" in result.sentence
+
+
+async def test_a_receiver_that_answers_before_it_has_read_all_is_heard(parcel: Parcels, spool: Path) -> None:
+    (spool / "inbox" / "fax.tif").write_bytes(b"x" * 8_000_000)
+
+    async def hasty(stream: trio.SocketStream) -> None:
+        await stream.receive_some(10)
+        await stream.send_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    async with listening(hasty) as port:
+        result = await post(parcel(kind="webhook"), f"http://127.0.0.1:{port}/", form=Format.TIFF)
+    assert tried_again(result)
 
 
 async def test_a_document_that_is_too_large_is_given_up(parcel: Parcels) -> None:
