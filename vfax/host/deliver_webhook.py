@@ -74,7 +74,7 @@ async def deliver(
         return Result.failed(f"The document cannot be delivered: {why}.", final=final)
     except OSError as why:  # ssl.SSLError, too
         return Result.failed(f"The call of {where} cannot be prepared: {why.strerror or why}.")
-    except httpx.InvalidURL as why:
+    except (httpx.InvalidURL, ValueError) as why:  # ValueError: names that IDNA does not have
         return Result.failed(f"The call of {where} cannot be prepared: its url is none ({one_line(str(why))}).")
     try:
         async with httpx.AsyncClient(verify=context, follow_redirects=False, trust_env=False) as client:

@@ -430,31 +430,31 @@ async def test_a_store_that_fails_is_said_once_and_asked_again(
     assert calls > 3
 
 
-async def test_no_more_are_tried_at_once_than_allowed(delivering: Delivering, ear: Ear) -> None:
-    at_once = most = 0
-    full = trio.Event()
+async def test_no_more_are_tried_at_once_than_allowed(
+    delivering: Delivering, ear: Ear, store: Store, wall: WallClock
+) -> None:
+    waiting = 0
+    full, go_on = trio.Event(), trio.Event()
 
     async def counting(stream: trio.SocketStream) -> None:
-        nonlocal at_once, most
-        at_once += 1
-        most = max(most, at_once)
-        if at_once == 3:
+        nonlocal waiting
+        waiting += 1
+        if waiting == 3:
             full.set()
-        with trio.fail_after(PATIENCE):
-            await full.wait()
-        await trio.sleep(0.01)
-        at_once -= 1
+        await go_on.wait()
         await stream.receive_some(65_536)
         await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
-    async with (
-        listening(counting) as port,
-        delivering(plan(WebhookTarget(url=f"http://127.0.0.1:{port}/")), concurrency=3) as bench,
-    ):
+    async with listening(counting) as port:
+        house = plan(WebhookTarget(url=f"http://127.0.0.1:{port}/"))
         for number in range(10):
-            bench.arrive(job=f"{number + 1:08x}")
-        await done(ear, 10)
-    assert most == 3
+            arrive(store, house, wall.now, job=f"{number + 1:08x}")
+        async with delivering(house, concurrency=3):
+            with trio.fail_after(PATIENCE):
+                await full.wait()
+            assert len(store.deliveries(state=DeliveryState.RUNNING)) == 3
+            go_on.set()
+            await done(ear, 10)
 
 
 # --- numbers ---------------------------------------------------------------------------------------

@@ -416,8 +416,9 @@ async def test_a_name_that_nobody_has_is_called_again(parcel: Parcels) -> None:
     assert tried_again(await post(parcel(kind="webhook"), "https://nowhere.invalid/"))
 
 
-async def test_an_address_that_is_none_is_said(parcel: Parcels) -> None:
-    result = await post(parcel(kind="webhook"), "https://x:123456/")
+@pytest.mark.parametrize("url", ["https://xn--/", "https://a\nb/"])
+async def test_an_address_that_is_none_is_said(url: str, parcel: Parcels) -> None:
+    result = await post(parcel(kind="webhook"), url)
     assert tried_again(result)
     assert "its url is none" in result.sentence
 
