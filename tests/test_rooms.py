@@ -119,6 +119,7 @@ PURE: Final = (
     "fsp/encoding.py",
     "host/event_table.py",
     "host/notify.py",
+    "host/routing.py",
     "transports/sip/",
     "transports/udptl.py",
     "transports/t38",

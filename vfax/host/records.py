@@ -3,7 +3,8 @@
 Owns      the record's fields and their JSON form.
 Not here  where it is written (spool.py), how the facts were found (jobs.py).
 
-Text that came from the peer (caller, remote_id, dialled, sentence) is data: shown escaped, never a path, never parsed.
+Text that came from the peer (caller, remote_id, dialled, subaddress, sentence) is data: shown escaped, never a path,
+never parsed.
 """
 
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class FaxRecord:
     caller_name: str = ""
     remote_id: str = ""
     dialled: str = ""
+    subaddress: str = ""
     rate_bps: int = 0
     ecm: bool | None = None
     coding: str = ""
@@ -86,6 +88,7 @@ class FaxRecord:
             "caller": {"id": self.caller, "name": self.caller_name},
             "remote_id": self.remote_id,
             "dialled": self.dialled,
+            "subaddress": self.subaddress,
             "pages": self.pages,
             "incomplete": self.incomplete,
             "rate": self.rate_bps,
