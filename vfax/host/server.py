@@ -30,6 +30,7 @@ from vfax.host.delivery import Delivery, DeliveryOptions, DeliveryPlan
 from vfax.host.doorway import Door, DoorOptions
 from vfax.host.events import HostEvent, Observer, ServiceStopped, StorageFailed
 from vfax.host.housekeeping import Housekeeper, KeepOptions
+from vfax.host.loading import HostedProvider
 from vfax.host.notify import Hub, HubOptions
 from vfax.host.queue import Queue, QueueOptions, host_name
 from vfax.host.routing import route
@@ -131,6 +132,11 @@ class FaxServer:
     def stop(self) -> None:
         """End the server; `run` returns when all has ended."""
         self._stop.set()
+
+    @property
+    def providers(self) -> Sequence[HostedProvider]:
+        """What became of each registered provider; none before `run` has loaded them."""
+        return self._parts.service.providers if self._parts is not None else ()
 
     @property
     def service(self) -> FaxService:

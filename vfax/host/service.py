@@ -98,7 +98,7 @@ class FaxService:
         self.options = options
         self.spool = spool if spool is not None else Spool(options.spool)
         self.counters = Counters()
-        self.providers: list[HostedProvider] = []
+        self.providers: Sequence[HostedProvider] = []
         self.devices: dict[int, Device] = {}
         self._registrations = tuple(registrations)
         self.observer: Observer | None = observe
