@@ -1,6 +1,7 @@
 """The service over a provider that plays every part: good, failing, raising, hanging, lying."""
 
 import ast
+import errno
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 import vfax.host
+from tests.durability.points import Faults, WatchedDisk
 from tests.host.conftest import Ear, Hosting
 from tests.host.scripted import PAGE, Script
 from vfax.codecs import tiff
@@ -602,18 +604,14 @@ async def test_a_fax_whose_last_sync_failed_is_not_called_lost(
     hosting: Hosting, script: Script, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with hosting(script) as service:
-        refused = service.spool.incoming
-
-        def fails(folder: Path) -> None:
-            if folder == refused and not list(folder.iterdir()):
-                raise OSError(5, "Input/output error")
-
+        faults = Faults("incoming.fsync_dir", errno.EIO)
         with monkeypatch.context() as patched:
-            patched.setattr("vfax.host.spool.sync_folder", fails)
+            patched.setattr(service.spool, "disk", WatchedDisk(faults))
             script.ring()
             assert (await ear.ended()).record.cause is Cause.STORAGE
     assert inbox(service) == [".json", ".tif"]
     assert list(service.spool.failed.iterdir()) == []
+    assert [late.document.parent for late in ear.of(FaxRecovered)] == [service.spool.inbox]
 
 
 def test_the_host_knows_no_device() -> None:
