@@ -376,3 +376,8 @@ def write_whole(disk: Disk, path: Path, record: Mapping[str, object]) -> None:
             disk.unlink(new)
         raise
     disk.fsync_dir(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Flush a folder's entries to the medium, for what is not written through the spool's disk."""
+    Disk().of("folder").fsync_dir(path)
