@@ -74,8 +74,8 @@ class Change:
 
     @property
     def across(self) -> bool:
-        """True for a rename from one folder to another."""
-        return self.at is not None and self.to is not None and self.at[0] is not self.to[0]
+        """True for a file's rename from one folder to another; a folder has one name only."""
+        return not self.node.folder and self.at is not None and self.to is not None and self.at[0] is not self.to[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,11 @@ from typing import Final
 import pytest
 
 from tests.durability import power
-from tests.durability.points import Faults
+from tests.durability.house import start_again
+from tests.durability.model import Recorder, lay_out
+from tests.durability.points import Faults, WatchedDisk
+from vfax.host.spool import Spool
+from vfax.pages import PageFolder, recover
 
 SEED: Final = 20250131
 COURSES: Final = (power.delivered, power.failed, power.aborted, power.stopped)
@@ -62,6 +66,52 @@ def test_a_disk_that_fails_first_and_a_power_cut_then_cost_nothing(
     recording = power.record(scratch, course, ecm=True, beside=faults)
     assert faults.hits == 1
     assert list(violations(recording, scratch)) == []
+
+
+def test_a_page_that_comes_again_is_there_in_one_of_its_forms(scratch: Path) -> None:
+    root, target = scratch / "disk", scratch / "disk" / "fax.tif"
+    root.mkdir()
+    target.touch()
+    recorder = Recorder(root)
+    folder = PageFolder(target, disk=WatchedDisk(recorder))
+    folder.keep(1, b"part", complete=False)
+    for octets in (b"whole", b"whole, once more"):
+        folder.keep(1, octets, complete=True)
+        recorder.mark("confirmed")
+    past = recorder.past()
+    for moment in range(len(past.steps) + 1):
+        for number, image in enumerate(past.remains(moment, random.Random(SEED))):
+            again = scratch / f"{moment}-{number}"
+            again.mkdir()
+            lay_out(image, again)
+            found = [page.path.read_bytes() for page in recover(again / "fax.tif")]
+            assert set(found) <= {b"part", b"whole", b"whole, once more"}
+            assert len(found) <= 1
+            if past.marks(moment):
+                assert found[0].startswith(b"whole")
+
+
+def test_what_cannot_be_read_is_put_aside_and_never_lost(scratch: Path) -> None:
+    root = scratch / "disk"
+    root.mkdir()
+    spool = Spool(root / "spool")
+    spool.prepare()
+    job, path = spool.create_job_file()
+    path.write_bytes(b"II*\0 rubbish")
+    PageFolder(path).keep(1, b"no page either", complete=True)
+    spool.release()
+    recorder = Recorder(root)
+    start_again(root, WatchedDisk(recorder))
+    past = recorder.past()
+    for moment in range(len(past.steps) + 1):
+        for number, image in enumerate(past.remains(moment, random.Random(SEED))):
+            again = scratch / f"{moment}-{number}"
+            again.mkdir()
+            lay_out(image, again)
+            start_again(again)
+            aside = again / "spool" / "unreadable" / f"{job}.tif"
+            assert aside.read_bytes() == b"II*\0 rubbish", past.points[:moment]
+            assert (aside.with_name(f"{job}.tif.pages") / "0001.tif").read_bytes() == b"no page either"
 
 
 SYNCS: Final = (

@@ -12,13 +12,15 @@ from trio.testing import MockClock
 import vfax.host
 from tests.durability.points import Faults, WatchedDisk
 from tests.host.conftest import Ear, Hosting
-from tests.host.scripted import PAGE, Script
+from tests.host.scripted import PAGE, Script, keep
 from vfax.codecs import tiff
 from vfax.errors import MisuseError, StoreError
 from vfax.fsp.constants import FaxStatus, JobType, ProviderStatus
+from vfax.host import reception
 from vfax.host.events import (
     FaxEnded,
     FaxRecovered,
+    HostFaulted,
     JobMoved,
     ProviderFaulted,
     ProviderRefused,
@@ -31,6 +33,7 @@ from vfax.host.jobs import JobOptions
 from vfax.host.service import FaxService, HostOptions
 from vfax.host.spool import Spool
 from vfax.outcome import Cause, T30Result
+from vfax.pages import PageFolder
 
 OPERATION = ["FaxDevStartJob", "FaxDevReceive", "FaxDevReportStatus", "FaxDevEndJob"]
 
@@ -457,6 +460,18 @@ async def test_nothing_can_be_sent_after_the_end(hosting: Hosting, script: Scrip
 # --- crashes and disks -----------------------------------------------------------------------------
 
 
+def leave_pages(root: Path, count: int) -> str:
+    """What a crash in the middle of a call leaves; the job's number."""
+    spool = Spool(root)
+    spool.prepare()
+    job, path = spool.create_job_file()
+    folder = PageFolder(path)
+    for number in range(1, count + 1):
+        keep(folder, number)
+    spool.release()
+    return job
+
+
 async def test_pages_left_by_a_crash_are_delivered_marked_incomplete(
     hosting: Hosting, script: Script, ear: Ear, tmp_path: Path
 ) -> None:
@@ -519,6 +534,42 @@ async def test_a_delivery_interrupted_between_record_and_document_is_finished(
     assert recovered.document.read_bytes() == PAGE
     assert beside.read_text() == '{"was": "here"}'
     assert left_in_incoming(service) == []
+
+
+async def test_a_fax_in_the_spool_that_breaks_the_repair_does_not_keep_the_service_from_starting(
+    hosting: Hosting, script: Script, ear: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, well = leave_pages(tmp_path / "spool", 1), leave_pages(tmp_path / "spool", 2)
+    recover = reception.recover
+
+    def breaks(spool: Spool, job: str) -> tuple[Path, str]:
+        if job == broken:
+            raise RuntimeError("a bug")
+        return recover(spool, job)
+
+    monkeypatch.setattr(reception, "recover", breaks)
+    async with hosting(script):
+        assert [event.job for event in ear.of(FaxRecovered)] == [well]
+        assert [event.what for event in ear.of(HostFaulted)] == ["RuntimeError: a bug"]
+
+
+async def test_a_repair_that_the_disk_refused_is_tried_again_without_a_restart(
+    jumping_clock: MockClock,
+    hosting: Hosting,
+    script: Script,
+    ear: Ear,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leave_pages(tmp_path / "spool", 2)
+    with monkeypatch.context() as patched:
+        patched.setattr("vfax.host.spool.write_whole", no_room)
+        async with hosting(script) as service:
+            assert len(ear.of(StorageFailed)) == 1
+            patched.undo()
+            (late,) = await ear.wait_for(FaxRecovered)
+            assert late.sentence == "Recovered 2 pages of an interrupted fax:"
+            assert left_in_incoming(service) == []
 
 
 async def test_a_fax_that_cannot_be_delivered_waits_and_is_found_at_the_next_start(

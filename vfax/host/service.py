@@ -105,6 +105,7 @@ class FaxService:
         self._jobs: dict[str, Job] = {}
         self._by_key: dict[CompletionKey, Job] = {}
         self._undelivered: dict[str, tuple[FaxRecord, Ending]] = {}
+        self._unrecovered: set[str] = set()
         self._delivering = trio.Lock()
         self._stopping = trio.Event()
         self._nursery: trio.Nursery | None = None
@@ -183,12 +184,20 @@ class FaxService:
     async def _recover(self) -> None:
         """Deliver what a crash left in the spool, before the first new fax."""
         for job in await trio.to_thread.run_sync(self.spool.leftovers):
-            try:
-                where, words = await trio.to_thread.run_sync(reception.recover, self.spool, job)
-            except StoreError as why:
+            await self._isolated(self._recover_one, job)
+
+    async def _recover_one(self, job: str) -> None:
+        """Deliver what is left of one job; what the disk refuses is tried again later, as other faxes are."""
+        tried_before = job in self._unrecovered
+        self._unrecovered.add(job)
+        try:
+            where, words = await trio.to_thread.run_sync(reception.recover, self.spool, job)
+        except StoreError as why:
+            if not tried_before:
                 self._observe(StorageFailed(job, str(why)))
-            else:
-                self._observe(FaxRecovered(job, where, words))
+            return
+        self._unrecovered.discard(job)
+        self._observe(FaxRecovered(job, where, words))
 
     # --- receiving ---------------------------------------------------------------------------------
 
@@ -270,6 +279,8 @@ class FaxService:
     async def _redeliver(self) -> None:
         """Try once more what the disk refused; what it refuses again waits on, in silence."""
         async with self._delivering:
+            for job in sorted(self._unrecovered):
+                await self._isolated(self._recover_one, job)
             for job, (record, ending) in list(self._undelivered.items()):
                 try:
                     kept = await trio.to_thread.run_sync(reception.conclude_late, self.spool, record, ending)
