@@ -1,6 +1,6 @@
 """The disk as what must survive sees it: every system call behind a small method, each told what it is for.
 
-Owns      `Disk`, the calls; `DiskFile`, a file written through one; `synced`, the end of every write.
+Owns      `Disk`, the calls; `DiskFile`, a file written through one; `synced` and `whole_or_gone`, the ends of a write.
 Not here  which calls a page needs and in what order (pages.py), nor a fax (host/spool.py).
 
 A write point has a name: the purpose and the call, such as `page.fsync` or `inbox.rename`; docs/durability.md lists
@@ -135,3 +135,14 @@ def synced(disk: Disk, fd: int) -> Iterator[DiskFile]:
             disk.close(fd)
         raise
     disk.close(fd)
+
+
+@contextlib.contextmanager
+def whole_or_gone(disk: Disk, unfinished: Path) -> Iterator[None]:
+    """Write the file `unfinished` and give it its name within the block; it is removed when the block does not end."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # it is worth nothing, and the first error is the one that counts
+            disk.unlink(unfinished)
+        raise

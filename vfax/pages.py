@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from vfax.disk import Disk, DiskFile, synced
+from vfax.disk import Disk, DiskFile, synced, whole_or_gone
 from vfax.errors import DocumentError, MisuseError, StoreError
 
 __all__ = ["DONE", "UNFINISHED", "Disk", "Join", "KeptPage", "PageFolder", "pages_folder", "recover"]
@@ -153,7 +153,7 @@ class PageFolder:
         disk = self._disk.of("page")
         unfinished = final.with_name(final.name + UNFINISHED)
         with _naming("cannot keep the page", final):
-            with _whole_or_gone(disk, unfinished):
+            with whole_or_gone(disk, unfinished):
                 with synced(disk, disk.open_new(unfinished)) as file:
                     file.write(octets)
                 disk.rename(unfinished, final)
@@ -163,7 +163,7 @@ class PageFolder:
         disk = self._disk.of("document")
         unfinished = self.target.with_name(self.target.name + UNFINISHED)
         with _naming("cannot write the document", self.target):
-            with _whole_or_gone(disk, unfinished):
+            with whole_or_gone(disk, unfinished):
                 with synced(disk, disk.open_new(unfinished)) as file:
                     if self.target.exists():  # the rights of the one it will replace, before anything is in it
                         disk.copy_mode(self.target, unfinished)
@@ -185,19 +185,6 @@ class PageFolder:
             disk.fsync_dir(self.folder.parent)
             _remove_tree(disk, done)
         self._opened = False
-
-
-@contextlib.contextmanager
-def _whole_or_gone(disk: Disk, unfinished: Path) -> Iterator[None]:
-    """Remove the unfinished file unless the block gets to its end."""
-    renamed = False
-    try:
-        yield
-        renamed = True
-    finally:
-        if not renamed:
-            with contextlib.suppress(OSError):  # it is worth nothing, and the first error is the one that counts
-                disk.unlink(unfinished)
 
 
 def _read_by(join: Join, paths: Sequence[Path], file: DiskFile) -> None:

@@ -77,8 +77,13 @@ class Trial:
     @classmethod
     def parse(cls, text: str, seed: int) -> "Trial":
         """Read what `str` writes. Raises ValueError."""
-        scenario, peer, order, *repair = text.split("/")
-        return cls(scenario, peer, seed, Order.parse(order), Order.parse(repair[0]) if repair else None)
+        parts = text.split("/")
+        if len(parts) not in (3, 4) or parts[0] not in child.HOSTS or parts[1] not in ("vfax", "spandsp"):
+            raise ValueError(
+                f"{text!r}: expected SCENARIO/PEER/POINT:NTH:WHEN, such as receive/vfax/page.fsync:2:after"
+            )
+        repair = Order.parse(parts[3]) if len(parts) == 4 else None
+        return cls(parts[0], parts[1], seed, Order.parse(parts[2]), repair)
 
 
 @dataclass
@@ -116,7 +121,8 @@ class Running:
             except (EOFError, ConnectionResetError):
                 break
             self._tell()
-        await trio.to_thread.run_sync(self._process.join)
+        await trio.lowlevel.wait_readable(self._process.sentinel)
+        self._process.join()  # at once, and in this thread: each start of a process looks at all others, too
         self.over.set()
         self._tell()
 
@@ -334,20 +340,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--peer", choices=("vfax", "spandsp", "both"), default="both", help="who calls")
     parser.add_argument("--only", metavar="TRIAL", help="one trial, as a violation names it")
     options = parser.parse_args(arguments)
+    try:
+        only = [Trial.parse(options.only, options.seed)] if options.only else []
+    except ValueError as why:
+        parser.error(str(why))
     out = Console()
     started = time.monotonic()
     memory = MEMORY if os.access(MEMORY, os.W_OK | os.X_OK) else None
     prepare()
     with tempfile.TemporaryDirectory(dir=memory, prefix="vfax-crash-", ignore_cleanup_errors=True) as name:
-        if options.only:
-            trials = [Trial.parse(options.only, options.seed)]
-        else:
+        trials = only
+        if not only:
             out.print(f"seed {options.seed}")
             points = trio.run(survey, Path(name), options.seed)
             trials = plan(points, options.trials, options.seed, options.peer)
         with Progress(console=out, transient=True) as progress:
             results = collect(trials, Path(name), options.jobs, progress)
-            for again in range(ROUNDS if not options.only else 0):
+            for again in range(0 if only else ROUNDS):
                 missing = options.trials - sum(result.reached for result in results)
                 if missing > 0:  # the order of things is not the same each time
                     more = plan(points, missing, options.seed + again + 1, options.peer)

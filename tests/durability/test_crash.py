@@ -80,6 +80,15 @@ def test_an_order_that_is_none_is_refused(text: str) -> None:
         Order.parse(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["nonsense", "receive/vfax", "receive/nobody/page.fsync:1:after", "x/vfax/page.fsync:1:after"]
+)
+def test_a_trial_that_is_none_is_refused_with_an_example(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        crash.main(["--only", text])
+    assert "such as receive/vfax/page.fsync:2:after" in capsys.readouterr().err
+
+
 def test_a_trial_is_repeated_by_what_it_prints() -> None:
     order = Order("page.write", 2, When.TORN)
     for repair in (None, Order("inbox.rename", 1, When.BEFORE)):

@@ -193,3 +193,8 @@ def test_what_a_storage_fault_does_to_a_call_is_called_storage(scratch: Path) ->
     records = [event.record for event in suffered.events if hasattr(event, "record")]
     assert records[0].cause is Cause.STORAGE
     assert records[0].pages == 1
+
+
+def test_the_document_about_durability_names_every_point() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "durability.md").read_text("utf-8")
+    assert [point for point in POINTS if f"`{point}`" not in text] == []

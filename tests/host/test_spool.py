@@ -179,10 +179,13 @@ def test_a_number_on_record_is_not_given_again(tmp_path: Path) -> None:
     for folder, job in ((earlier.inbox, "0000000a"), (earlier.failed, "0000000b")):
         (folder / f"20250101T000000Z-unknown-{job}.json").write_text("{}")
     earlier.release()
-    numbers = iter(["0000000a", "0000000b", "0000000c"])
+    numbers = iter(["0000000a", "0000000b", "0000000c", "0000000c", "00000009"])
     spool = Spool(tmp_path, job_ids=lambda: next(numbers))
     spool.prepare()
-    assert spool.create_job_file()[0] == "0000000c"
+    job, _ = spool.create_job_file()
+    assert job == "0000000c"
+    spool.record_failure(job, f"name-{job}", {})
+    assert spool.create_job_file()[0] == "00000009"
 
 
 def test_a_document_whose_sync_failed_is_written_anew_and_never_synced_again(tmp_path: Path) -> None:

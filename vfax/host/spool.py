@@ -19,6 +19,7 @@ import json
 import os
 import re
 import secrets
+import threading
 import unicodedata
 from array import array
 from bisect import bisect_left
@@ -29,7 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from vfax.disk import Disk, synced
+from vfax.disk import Disk, synced, whole_or_gone
 from vfax.errors import StoreError
 from vfax.host.lock import FolderLock
 from vfax.pages import DONE, UNFINISHED, pages_folder
@@ -85,7 +86,8 @@ class Spool:
         self.disk = disk or Disk()
         self._job_ids = job_ids
         self._lock = FolderLock(self.root)
-        self._used = array("I")  # numbers on record when the service started, in order: 4 octets each
+        self._used = array("I")  # numbers on record and given since the start, in order: 4 octets each
+        self._numbering = threading.Lock()
         self._doubtful: set[str] = set()  # jobs whose document may not be what its file shows
 
     def prepare(self) -> None:
@@ -141,18 +143,21 @@ class Spool:
         for _ in range(JOB_ID_TRIES):
             job = self._job_ids()
             path = self.job_file(job)
-            if self._was_used(job) or path.exists() or self.pages_folder(job).exists():
+            if path.exists() or self.pages_folder(job).exists() or not self._take_number(int(job, 16)):
                 continue
             with self._storing(path, "create the job file"):
                 self._create_empty(path)
             return job, path
         raise StoreError(f"no unused job number found in {self.incoming} after {JOB_ID_TRIES} attempts")
 
-    def _was_used(self, job: str) -> bool:
-        """True for a number on record: after a crash it would say that the new fax had ended long ago."""
-        number = int(job, 16)
-        at = bisect_left(self._used, number)
-        return at < len(self._used) and self._used[at] == number
+    def _take_number(self, number: int) -> bool:
+        """False for a number on record: after a crash it would say that the new fax had ended long ago."""
+        with self._numbering:
+            at = bisect_left(self._used, number)
+            if at < len(self._used) and self._used[at] == number:
+                return False
+            self._used.insert(at, number)
+            return True
 
     def _create_empty(self, path: Path) -> None:
         disk = self.disk.of("job")
@@ -308,11 +313,12 @@ class Spool:
 
     def _write_anew(self, source: Path) -> None:
         disk, copy = self.disk.of("copy"), source.with_name(source.name + UNFINISHED)
-        with disk.open_read(source) as old, synced(disk, disk.open_new(copy)) as new:
-            disk.copy_mode(source, copy)
-            while octets := old.read(COPY_OCTETS):
-                new.write(octets)
-        disk.rename(copy, source)
+        with whole_or_gone(disk, copy):
+            with disk.open_read(source) as old, synced(disk, disk.open_new(copy)) as new:
+                disk.copy_mode(source, copy)
+                while octets := old.read(COPY_OCTETS):
+                    new.write(octets)
+            disk.rename(copy, source)
         disk.fsync_dir(source.parent)
 
     def _retire_pages(self, job: str) -> None:
@@ -367,14 +373,10 @@ def write_whole(disk: Disk, path: Path, record: Mapping[str, object]) -> None:
     new = path.with_name(f"{NEW_PREFIX}{path.name}")
     with suppress(FileNotFoundError):  # a crash may have left it
         disk.unlink(new)
-    try:
+    with whole_or_gone(disk, new):
         with synced(disk, disk.create(new)) as file:
             file.write(text.encode("utf-8", "backslashreplace"))  # octets of a peer that were no UTF-8: \\udc80
         disk.rename(new, path)
-    except OSError:
-        with suppress(OSError):  # the first error is the one that counts
-            disk.unlink(new)
-        raise
     disk.fsync_dir(path.parent)
 
 
