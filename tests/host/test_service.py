@@ -151,6 +151,35 @@ async def test_pages_that_the_provider_never_joined_are_joined_by_the_host(
     assert left_in_incoming(service) == []
 
 
+async def test_pages_of_a_complete_fax_that_were_never_joined_are_joined_and_not_thrown_away(
+    hosting: Hosting, script: Script, ear: Ear
+) -> None:
+    script.pages, script.assemble = 2, False
+    async with hosting(script) as service:
+        script.ring()
+        ended = await ear.ended()
+        assert ended.document is not None
+        assert len(tiff.read_headers(ended.document)) == 2
+        assert (ended.record.ok, ended.record.job_type) == (True, JobType.JT_RECEIVE)
+        assert left_in_incoming(service) == []
+
+
+async def test_a_document_that_is_none_is_put_aside_and_not_thrown_away(
+    hosting: Hosting, script: Script, ear: Ear
+) -> None:
+    script.pages, script.waits = 0, True
+    async with hosting(script) as service:
+        script.ring()
+        await script.running.wait()
+        (job,) = service.running
+        service.spool.job_file(job).write_bytes(b"what a provider calls a fax")
+        service.stop()
+        ended = await ear.ended()
+    aside = service.spool.unreadable / f"{job}.tif"
+    assert aside.read_bytes() == b"what a provider calls a fax"
+    assert str(aside) in ended.record.sentence
+
+
 async def test_a_call_without_a_page_leaves_a_record_in_failed(hosting: Hosting, script: Script, ear: Ear) -> None:
     script.pages, script.succeeds, script.ends = 0, False, FaxStatus.FS_NOT_FAX_CALL
     async with hosting(script) as service:
