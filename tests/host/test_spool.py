@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from tests.durability.points import Both, Faults, Tally, WatchedDisk
 from vfax.disk import Disk
 from vfax.errors import StoreError
-from vfax.host.spool import JOB_PATTERN, Spool, file_name, new_job_id, safe_text, write_whole
+from vfax.host.spool import (
+    JOB_PATTERN,
+    Spool,
+    file_name,
+    new_job_id,
+    safe_text,
+    sync_file,
+    sync_folder,
+    write_whole,
+)
 
 NOON = datetime(2025, 1, 31, 12, 0, 0, tzinfo=UTC)
 
@@ -210,3 +219,14 @@ def test_a_job_file_that_is_not_durable_is_no_job(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="create the job file"):
         spool.create_job_file()
     assert spool.leftovers() == []
+
+
+def test_files_of_others_can_be_synced(tmp_path: Path) -> None:
+    (tmp_path / "backup.db").write_bytes(b"rows")
+    sync_file(tmp_path / "backup.db")
+    sync_folder(tmp_path)
+    assert (tmp_path / "backup.db").read_bytes() == b"rows"
+    with pytest.raises(FileNotFoundError):
+        sync_file(tmp_path / "gone.db")
+    with pytest.raises(FileNotFoundError):
+        sync_folder(tmp_path / "gone")

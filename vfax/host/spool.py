@@ -380,6 +380,13 @@ def write_whole(disk: Disk, path: Path, record: Mapping[str, object]) -> None:
     disk.fsync_dir(path.parent)
 
 
+def sync_file(path: Path) -> None:
+    """Flush the content of a file that others wrote to the medium; for what does not go through the spool's disk."""
+    disk = Disk().of("file")
+    with synced(disk, disk.open_again(path)):
+        pass
+
+
 def sync_folder(path: Path) -> None:
-    """Flush a folder's entries to the medium, for what is not written through the spool's disk."""
+    """Flush a folder's entries to the medium, so that a rename in it survives a power cut."""
     Disk().of("folder").fsync_dir(path)
