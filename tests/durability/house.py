@@ -164,8 +164,9 @@ async def start_and_stop(root: Path, disk: Disk, heard: list[HostEvent]) -> None
     host = settings.host.model_copy(update={"spool": root / "spool"})
     options = wiring.host_options(settings.model_copy(update={"host": host}))
     service = FaxService(options, [], observe=heard.append, spool=Spool(root / "spool", disk=disk))
-    async with running(service):
-        pass
+    async with trio.open_nursery() as nursery:
+        await nursery.start(lambda task_status=trio.TASK_STATUS_IGNORED: service.run(task_status=task_status))
+        service.stop()
 
 
 def start_again(root: Path, disk: Disk | None = None) -> list[HostEvent]:
