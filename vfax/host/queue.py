@@ -288,9 +288,7 @@ class Queue:
             partial(self._store.begin_attempt, device_id=device.device_id, now=self._clock()), job
         )
         try:
-            if lost >= MAX_LOST:
-                raise DocumentError(f"{lost} attempts to send it ended with the service itself: it is not tried again")
-            order, hints = await self._order(job, device)
+            order, hints = await self._order(job, device, lost)
         except (DocumentError, StoreError, FaxServiceError) as why:
             await self._write_end(running, attempt, self._unsent(job, why))
             self._tell_deleted(running)
@@ -311,8 +309,13 @@ class Queue:
             return 0
         return sum(attempt.interrupted for attempt in await self._in_store(self._store.attempts, job.id))
 
-    async def _order(self, job: StoredJob, device: Device) -> tuple[FaxSend, SendHints]:
-        """What the device is told. A provider without hints is given a document of the pages that are left."""
+    async def _order(self, job: StoredJob, device: Device, lost: int) -> tuple[FaxSend, SendHints]:
+        """What the device is told. A provider without hints is given a document of the pages that are left.
+
+        Raises DocumentError where the service itself did not survive it `lost` times.
+        """
+        if lost >= MAX_LOST:
+            raise DocumentError(f"{lost} attempts to send it ended with the service itself: it is not tried again")
         document = self.documents / job.document
         hints = SendHints(
             first_page=job.next_page,
