@@ -3,7 +3,7 @@
 Owns      what belongs to a backup, its order, and what a restored service must not do by itself.
 Not here  the copy of the database (store/keeping.py), the command (cli/backup.py).
 
-The database is copied first and the files after it: a fax that comes in between is found in the inbox at the next start.
+The database is copied first and the files after it: a fax that comes in between is found at the next start.
 What was waiting to be sent at the time of the backup may have been sent since, so a restored queue is paused.
 
 Everything here blocks on the disk.
