@@ -31,6 +31,7 @@ from vfax.host.jobs import JobOptions
 from vfax.host.process_link import ProcessOptions
 from vfax.host.service import FaxService, HostOptions
 from vfax.outcome import Cause
+from vfax.pages import KeptPage, recover
 
 pytestmark = pytest.mark.realtime
 
@@ -57,6 +58,10 @@ class Apart:
     def calls(self) -> list[str]:
         path = self.folder / "calls"
         return path.read_text().splitlines() if path.exists() else []
+
+    def kept(self) -> list[KeptPage]:
+        """The pages of the running fax that are on the disk."""
+        return [page for job in self.service.running for page in recover(self.service.spool.job_file(job))]
 
     @property
     def pid(self) -> int:
@@ -251,7 +256,7 @@ async def test_a_process_that_dies_fails_its_fax_keeps_the_pages_and_comes_back(
     async with apart(pages=2, assemble=False, waits=True) as one:
         first = one.pid
         one.ring()
-        await one.until(lambda: any(moved.page == 2 for moved in ear.of(JobMoved)))
+        await one.until(lambda: len(one.kept()) == 2)
         one.fault("FaxDevAbortOperation", fault)
         device = one.service.devices[1]
         one.service._jobs[one.service.running[0]]._send_abort()
