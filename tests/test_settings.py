@@ -4,6 +4,7 @@ import dataclasses
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -13,9 +14,11 @@ from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import SettingsError
 from vfax.fsp.constants import ProviderStatus
 from vfax.fsp.provider import RefusedRecord, Registration, load_provider, probe_exports, register
+from vfax.host.delivery import DeliveryOptions, DeliveryPlan
 from vfax.host.service import HostOptions
 from vfax.settings import Section, Settings, example_text, load, parse_host_port, serving, wiring
 from vfax.settings.model import VFAX_GUID, OtherProviderSettings
+from vfax.settings.routes import RouteSettings
 
 OTHER_GUID = "{77777777-7777-4777-8777-777777777777}"
 EXAMPLE = Path(__file__).parent.parent / "config" / "vfax.example.toml"
@@ -40,7 +43,15 @@ def test_example_file_is_what_the_program_would_write() -> None:
 
 def test_example_file_holds_every_default_and_nothing_else() -> None:
     written = tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))
-    assert written == Settings().model_dump(mode="json")
+    assert written == Settings().model_dump(mode="json", exclude={"route"})
+
+
+def test_the_rule_in_the_example_holds_every_key_and_can_be_read(toml: Path) -> None:
+    commented = EXAMPLE.read_text(encoding="utf-8").partition("#[[route]]")
+    toml.write_text("\n".join(line.removeprefix("#") for line in "".join(commented[1:]).splitlines()))
+    (rule,) = load(toml, environ={}).route
+    assert rule.model_fields_set == set(RouteSettings.model_fields)
+    assert rule == RouteSettings(name="example", kind="folder")
 
 
 def test_loading_the_example_gives_the_defaults() -> None:
@@ -194,8 +205,9 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 
 def test_all_sections_refuse_unknown_keys_and_are_frozen() -> None:
-    listed = [OtherProviderSettings]  # what `providers` is a list of
-    sections = [field.annotation for name, field in Settings.model_fields.items() if name != "providers"]
+    listed: list[Any] = [OtherProviderSettings, RouteSettings]  # what `providers` and `route` are lists of
+    lists = ("providers", "route")
+    sections = [field.annotation for name, field in Settings.model_fields.items() if name not in lists]
     for model in (*listed, *sections):
         assert isinstance(model, type)
         assert issubclass(model, Section)
@@ -244,6 +256,9 @@ OTHER_VALUES: dict[str, object] = {
     "journal.pcap": "failures",
     "host.spool": Path("/var/spool/vfax"),
     "queue.region": "DE",
+    "mail.security": "tls",
+    "mail.sender": "fax@example.org",
+    "delivery.link": "https://fax.example/{job}",
 }
 
 
@@ -290,6 +305,7 @@ def wired(settings: Settings) -> dict[str, object]:
         | leaves(serving.dial_plan(settings))
         | leaves(serving.convert_limits(settings))
         | leaves(serving.keep_options(settings))
+        | delivery(settings)
     )
 
 
@@ -301,6 +317,10 @@ def test_every_setting_reaches_an_option(name: str) -> None:
         return
     changed = load(environ={}, overrides={(section, key): value})
     assert wired(changed) != wired(Settings())
+
+
+def delivery(settings: Settings) -> dict[str, object]:
+    return leaves(serving.delivery_options(settings)) | leaves(serving.delivery_plan(settings).mail)
 
 
 DISK = "EndpointOptions.disk"
@@ -334,15 +354,19 @@ def leaves(options: object) -> dict[str, object]:
     return found
 
 
+def all_options(settings: Settings) -> dict[str, object]:
+    return leaves(wiring.endpoint_options(settings)) | leaves(wiring.host_options(settings)) | delivery(settings)
+
+
 def test_every_option_of_every_room_has_a_setting() -> None:
     reached = set()
-    usual = leaves(wiring.endpoint_options(Settings())) | leaves(wiring.host_options(Settings()))
+    usual = all_options(Settings())
     for name in ALL_KEYS:
         section, _, key = name.partition(".")
         value = another(name, getattr(getattr(Settings(), section), key))
         if value is not None:
             changed = load(environ={}, overrides={(section, key): value})
-            now = leaves(wiring.endpoint_options(changed)) | leaves(wiring.host_options(changed))
+            now = all_options(changed)
             reached |= {option for option, old in usual.items() if now[option] != old}
     reached.discard(DISK)
     assert set(usual) - reached == NOT_SET_BY_AN_OPERATOR
@@ -355,6 +379,8 @@ def test_default_settings_are_the_default_options() -> None:
     differing = {name for name, value in theirs.items() if ours[name] != value and name not in NOT_SET_BY_AN_OPERATOR}
     assert differing == announced
     assert wiring.host_options(Settings()) == HostOptions(spool=Path("spool"))
+    assert serving.delivery_options(Settings()) == DeliveryOptions()
+    assert serving.delivery_plan(Settings()) == DeliveryPlan()
 
 
 def test_the_registration_record_makes_the_provider() -> None:

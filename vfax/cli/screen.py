@@ -14,6 +14,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Column
 
 from vfax.host.events import (
+    DeliveriesStalled,
+    DeliveryDone,
+    DeliveryFailed,
+    DeliveryOverdue,
     Direction,
     FaxEnded,
     FaxRecovered,
@@ -191,6 +195,12 @@ def sentence(event: HostEvent) -> str:
         case ProviderBack(provider, _):
             return f"The devices of {provider} are back."
         case StorageFailed(_, words):
+            return words
+        case DeliveryDone() | DeliveryFailed():
+            return f"{event.job}: {event.sentence}"
+        case DeliveryOverdue():
+            return f"ALARM: {event.sentence}"
+        case DeliveriesStalled(words):
             return words
         case HostFaulted(what, _):
             return f"A fault inside vfax ended a fax: {what}"

@@ -76,12 +76,14 @@ class Door:
         store: Store,
         options: DoorOptions,
         *,
+        on_delivery: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._service = service
         self._queue = queue
         self._store = store
         self._options = options
+        self._on_delivery = on_delivery
         self._clock = clock
         self._moving: dict[int, JobMoved] = {}
         self._said: dict[int, int] = {}  # the last status of each device that has a job
@@ -295,6 +297,7 @@ class Door:
         again = await self._ask(self._store.retry_delivery, delivery, self._clock())
         if again is None:
             raise InvalidParameter(f"there is no delivery {delivery} that could be tried again")
+        self._on_delivery()
         return again
 
     async def history(self, *, after: int = 0, limit: int = 1000) -> list[StoredEvent]:

@@ -7,6 +7,7 @@ Observers are called synchronously from the host's task: they must not block, an
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -194,6 +195,50 @@ class StorageFailed:
     sentence: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryDone:
+    """A target has a received fax. `attempt` counts from 1."""
+
+    job: str
+    delivery: int
+    rule: str
+    kind: str
+    attempt: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryFailed:
+    """A target does not have a received fax yet; `retry_at` None: it is given up until somebody asks for it again."""
+
+    job: str
+    delivery: int
+    rule: str
+    kind: str
+    attempt: int
+    sentence: str
+    retry_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryOverdue:
+    """An alarm, given once: a received fax has been on its way to a target for too long."""
+
+    job: str
+    delivery: int
+    rule: str
+    kind: str
+    waiting_since: datetime
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveriesStalled:
+    """The job store cannot be asked what to deliver; said once, until it can be asked again."""
+
+    sentence: str
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceStopped:
     """The last event."""
@@ -220,6 +265,10 @@ HostEvent = (
     | ProviderBack
     | HostFaulted
     | StorageFailed
+    | DeliveryDone
+    | DeliveryFailed
+    | DeliveryOverdue
+    | DeliveriesStalled
     | ServiceStopped
 )
 

@@ -3,9 +3,11 @@
 Owns      the record's fields and their JSON form.
 Not here  where it is written (spool.py), how the facts were found (jobs.py).
 
-Text that came from the peer (caller, remote_id, dialled, sentence) is data: shown escaped, never a path, never parsed.
+Text that came from the peer (caller, remote_id, dialled, subaddress, sentence) is data: shown escaped, never a path,
+never parsed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -42,6 +44,7 @@ class FaxRecord:
     caller_name: str = ""
     remote_id: str = ""
     dialled: str = ""
+    subaddress: str = ""
     rate_bps: int = 0
     ecm: bool | None = None
     coding: str = ""
@@ -86,6 +89,7 @@ class FaxRecord:
             "caller": {"id": self.caller, "name": self.caller_name},
             "remote_id": self.remote_id,
             "dialled": self.dialled,
+            "subaddress": self.subaddress,
             "pages": self.pages,
             "incomplete": self.incomplete,
             "rate": self.rate_bps,
@@ -105,6 +109,37 @@ class FaxRecord:
             },
             "files": {"document": self.document, "journal": self.journal},
         }
+
+
+def record_of(plain: Mapping[str, object]) -> FaxRecord | None:
+    """Read a record as `to_json` wrote it; None for what is none. What a fax is routed by is read, not all of it."""
+    try:
+        caller, device, outcome = (_part(plain, name) for name in ("caller", "device", "outcome"))
+        pages, number = plain.get("pages"), device.get("id")
+        return FaxRecord(
+            job=str(plain["job"]),
+            job_type=JobType[str(plain["type"])],
+            device_id=number if isinstance(number, int) else 0,
+            device_name=str(device.get("name", "")),
+            started_at=datetime.fromisoformat(str(plain["started"])),
+            ended_at=datetime.fromisoformat(str(plain["ended"])),
+            status_id=FaxStatus.__members__.get(str(outcome.get("status")), FaxStatus.FS_FATAL_ERROR),
+            cause=Cause(str(outcome.get("cause"))),
+            sentence=str(outcome.get("sentence", "")),
+            pages=pages if isinstance(pages, int) else 0,
+            caller=str(caller.get("id", "")),
+            caller_name=str(caller.get("name", "")),
+            remote_id=str(plain.get("remote_id", "")),
+            dialled=str(plain.get("dialled", "")),
+            subaddress=str(plain.get("subaddress", "")),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def _part(plain: Mapping[str, object], name: str) -> Mapping[str, object]:
+    part = plain.get(name)
+    return part if isinstance(part, Mapping) else {}
 
 
 def stamp(at: datetime) -> str:

@@ -9,8 +9,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from vfax.settings.routes import SPOOL_FOLDERS, DeliverySettings, MailSettings, RouteSettings
+from vfax.settings.section import Section
 from vfax.settings.words import (
     AddressOrEmpty,
     Codings,
@@ -34,12 +36,6 @@ from vfax.settings.words import (
 LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 VFAX_GUID: Final = "{6f1d9c0e-7a53-4a0b-9b0e-38f5f2a4c1d7}"
 VFAX_IMAGE: Final = "vfax.device:create_provider"
-
-
-class Section(BaseModel):
-    """What all sections share: frozen, strict about types, no unknown keys, defaults checked as well."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", validate_default=True)
 
 
 class SipSettings(Section):
@@ -430,6 +426,26 @@ class Settings(Section):
     queue: QueueSettings = QueueSettings()
     keep: KeepSettings = KeepSettings()
     journal: JournalSettings = JournalSettings()
+    mail: MailSettings = MailSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    route: Annotated[tuple[RouteSettings, ...], Field(strict=False, max_length=1_000)] = ()
+
+    @model_validator(mode="after")
+    def _rules_can_work(self) -> Self:
+        names = [rule.name for rule in self.route]
+        for rule in self.route:
+            if names.count(rule.name) > 1:
+                raise ValueError(f"two rules [[route]] are named {rule.name}: give each a name of its own")
+            if rule.kind == "mail" and not (self.mail.server and self.mail.sender):
+                raise ValueError(f"the rule {rule.name} sends mail: give a server and a sender in [mail]")
+            if rule.kind == "folder" and Path(rule.folder).is_absolute():
+                self._outside_own_folders(rule)
+        return self
+
+    def _outside_own_folders(self, rule: RouteSettings) -> None:
+        spool, folder = self.host.spool.absolute(), Path(rule.folder)
+        if folder == spool or any(folder.is_relative_to(spool / name) for name in SPOOL_FOLDERS):
+            raise ValueError(f"the rule {rule.name} has folder = {rule.folder!r}, where vfax keeps its own files")
 
 
 def toml_value(value: object) -> str:

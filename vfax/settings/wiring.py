@@ -33,11 +33,11 @@ from vfax.settings.model import (
     LimitSettings,
     MediaSettings,
     OtherProviderSettings,
-    Section,
     Settings,
     T38Settings,
     TimerSettings,
 )
+from vfax.settings.section import Section
 from vfax.settings.words import parse_host_port
 from vfax.t30.options import AfterRtn, BadPage, Limits, T30Options, Timers
 from vfax.transports.parameters import ErrorCorrection, T38Parameters, TcpMedia
