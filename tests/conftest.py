@@ -1,11 +1,11 @@
-"""What all tests share: documents to send, two endpoints, and virtual time."""
+"""What all tests share: documents to send, two endpoints, virtual time, and a PostgreSQL for those that ask."""
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import trio
@@ -20,6 +20,9 @@ from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.leg import LegOptions
 from vfax.outcome import Outcome
 from vfax.transports.udp import format_address
+
+if TYPE_CHECKING:
+    from tests.postgres import Postgres
 
 settings.register_profile("vfax", deadline=None)  # how long an example takes says more of the machine's load
 settings.load_profile("vfax")
@@ -136,3 +139,19 @@ async def pair(
 def fax_pair(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[tuple[Receiver, Endpoint]]]:
     """Two endpoints on loopback: `async with fax_pair(receiving_options, sending_options) as (receiver, caller)`."""
     return partial(pair, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["Postgres"]:
+    """A server of the tests' own, started when the first test asks for it; fails where PostgreSQL is missing."""
+    from tests.postgres import running_postgres  # it knows POSIX; the other tests do not need that
+
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: "Postgres") -> Iterator[str]:
+    """The URL of an empty database of the test's own."""
+    with postgres.database() as name:
+        yield postgres.url(name)

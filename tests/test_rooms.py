@@ -20,6 +20,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "transports": BASE | {"codecs"},
     "t30": BASE | {"codecs"},
     "fsp": {"errors", "outcome"},
+    "fsp/conformance": {"fsp"},  # drives a provider with threads and a trio run: no part of the contract
     "course": BASE | {"t30", "leg_values"},
     "verdict": BASE | {"transports", "course", "verdict_table"},
     "verdict_table": BASE | {"course"},
@@ -80,13 +81,15 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},
     # the device sees a network, never a host; the host sees the contract, never a device
     "device": BASE | {"fsp", "call", "ports", "endpoint", "verdict"},
-    "host": BASE | {"fsp", "codecs", "ports", "pages", "verdict"},
+    "stimulus": BASE | {"call", "device", "endpoint", "fsp", "fsp/conformance", "transports"},
+    "host": BASE | {"fsp", "codecs", "ports", "pages"},
     "settings": BASE | {"codecs", "transports", "t30", "leg", "endpoint", "fsp", "device", "host", "record", "capture"},
     "cli": BASE
     | {
         "t30",
         "codecs",
         "fsp",
+        "fsp/conformance",
         "host",
         "settings",
         "simulate",
@@ -113,8 +116,10 @@ PURE: Final = (
     "t30/",
     "fsp/constants.py",
     "fsp/structures.py",
+    "fsp/encoding.py",
     "host/event_table.py",
     "host/notify.py",
+    "host/routing.py",
     "transports/sip/",
     "transports/udptl.py",
     "transports/t38",
@@ -135,6 +140,12 @@ WORLD: Final = {"trio", "socket", "time", "asyncio", "threading", "random", "os"
 PILLOW_AT: Final = {"codecs/tiff.py", "codecs/libtiff.py", "codecs/scaling.py", "codecs/header_line.py"}
 FILES_AT: Final = "codecs/tiff.py"  # it reads and writes files
 
+INNER_ROOMS: Final = ("fsp/conformance",)
+# The only importers of a database: the job store, not the values that go through it.
+DATABASE_AT: Final = "host/store/"
+DATABASE: Final = {"sqlalchemy", "alembic", "sqlite3", "psycopg"}
+NO_DATABASE_AT: Final = {"host/store/values.py", "host/store/limits.py", "host/store/transitions.py"}
+
 SOURCES: Final = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
 
@@ -151,11 +162,14 @@ def imports(source: str) -> set[str]:
 
 
 def room(path: str) -> str:
-    return path.split("/", maxsplit=1)[0].removesuffix(".py")
+    inner = next((name for name in INNER_ROOMS if path.startswith(f"{name}/")), None)
+    return inner or path.split("/", maxsplit=1)[0].removesuffix(".py")
 
 
 def rooms_of(modules: set[str]) -> set[str]:
-    named = {module.split(".")[1] for module in modules if module.startswith("vfax.")}
+    named = {
+        room(module.removeprefix("vfax.").replace(".", "/") + "/") for module in modules if module.startswith("vfax.")
+    }
     known = {room(path) for path in SOURCES}
     return named & known
 
@@ -180,9 +194,22 @@ def test_pure_module_knows_nothing_of_the_world(path: str) -> None:
     assert not known & (WORLD - allowed)
 
 
+@pytest.mark.parametrize("path", [path for path in SOURCES if room(path) == "fsp"])
+def test_the_contract_knows_threads_and_nothing_else_of_the_world(path: str) -> None:
+    known = {module.split(".")[0] for module in imports((ROOT / path).read_text("utf-8"))}
+    assert not known & (WORLD - {"threading"})
+
+
 @pytest.mark.parametrize("path", [path for path in SOURCES if path not in PILLOW_AT])
 def test_only_modules_that_work_on_pictures_import_pillow(path: str) -> None:
     assert "PIL" not in {module.split(".")[0] for module in imports((ROOT / path).read_text("utf-8"))}
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_only_the_store_knows_a_database(path: str) -> None:
+    known = {module.split(".")[0] for module in imports((ROOT / path).read_text("utf-8"))}
+    if not path.startswith(DATABASE_AT) or path in NO_DATABASE_AT:
+        assert not known & DATABASE
 
 
 def test_the_table_of_rooms_has_no_circle() -> None:

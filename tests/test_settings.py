@@ -1,18 +1,26 @@
 """Settings: the example file equals the defaults, and every wrong value is refused in one line that helps."""
 
 import dataclasses
+import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from vfax.endpoint import EndpointOptions
+from vfax.device import Provider
+from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import SettingsError
-from vfax.fsp.provider import load_provider, probe_exports
+from vfax.fsp.constants import ProviderStatus
+from vfax.fsp.provider import RefusedRecord, Registration, load_provider, probe_exports, register
+from vfax.host.delivery import DeliveryOptions, DeliveryPlan
 from vfax.host.service import HostOptions
 from vfax.settings import Section, Settings, example_text, load, parse_host_port, serving, wiring
+from vfax.settings.model import VFAX_GUID, OtherProviderSettings
+from vfax.settings.routes import RouteSettings
 
+OTHER_GUID = "{77777777-7777-4777-8777-777777777777}"
 EXAMPLE = Path(__file__).parent.parent / "config" / "vfax.example.toml"
 
 
@@ -35,7 +43,15 @@ def test_example_file_is_what_the_program_would_write() -> None:
 
 def test_example_file_holds_every_default_and_nothing_else() -> None:
     written = tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))
-    assert written == Settings().model_dump(mode="json")
+    assert written == Settings().model_dump(mode="json", exclude={"route"})
+
+
+def test_the_rule_in_the_example_holds_every_key_and_can_be_read(toml: Path) -> None:
+    commented = EXAMPLE.read_text(encoding="utf-8").partition("#[[route]]")
+    toml.write_text("\n".join(line.removeprefix("#") for line in "".join(commented[1:]).splitlines()))
+    (rule,) = load(toml, environ={}).route
+    assert rule.model_fields_set == set(RouteSettings.model_fields)
+    assert rule == RouteSettings(name="example", kind="folder")
 
 
 def test_loading_the_example_gives_the_defaults() -> None:
@@ -189,8 +205,10 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 
 def test_all_sections_refuse_unknown_keys_and_are_frozen() -> None:
-    for field in Settings.model_fields.values():
-        model = field.annotation
+    listed: list[Any] = [OtherProviderSettings, RouteSettings]  # what `providers` and `route` are lists of
+    lists = ("providers", "route")
+    sections = [field.annotation for name, field in Settings.model_fields.items() if name not in lists]
+    for model in (*listed, *sections):
         assert isinstance(model, type)
         assert issubclass(model, Section)
         assert (model.model_config.get("extra"), model.model_config.get("frozen")) == ("forbid", True)
@@ -227,11 +245,20 @@ OTHER_VALUES: dict[str, object] = {
     "provider.guid": "{99999999-9999-4999-8999-999999999999}",
     "provider.image_name": "another.module:create",
     "provider.configuration": {"key": "value"},
+    "provider.process": "own",
+    "host.create_timeout": 1.0,
+    "host.initialize_timeout": 2.0,
+    "host.start_job_timeout": 3.0,
+    "host.end_job_timeout": 4.0,
+    "host.shutdown_timeout": 5.0,
     "journal.folder": "/var/log/vfax",
     "journal.packets": "in",
     "journal.pcap": "failures",
     "host.spool": Path("/var/spool/vfax"),
     "queue.region": "DE",
+    "mail.security": "tls",
+    "mail.sender": "fax@example.org",
+    "delivery.link": "https://fax.example/{job}",
 }
 
 
@@ -257,6 +284,12 @@ ALL_KEYS = [
 ]
 
 
+def registered(settings: Settings) -> list[Registration]:
+    """With what packages bring: here one that is always there."""
+    found = register(guid=OTHER_GUID, friendly_name="installed", image_name="installed.module:create")
+    return wiring.registrations(settings, find=lambda taken: [found] if found.image_name not in taken else [])
+
+
 def wired(settings: Settings) -> dict[str, object]:
     record = wiring.registration(settings)
     endpoint = {name: value for name, value in leaves(record.configuration["endpoint"]).items() if name != DISK}
@@ -266,11 +299,13 @@ def wired(settings: Settings) -> dict[str, object]:
         | devices
         | leaves(dataclasses.replace(record, configuration={}))
         | leaves(wiring.host_options(settings))
+        | {"registrations": [(one.friendly_name, one.own_process) for one in registered(settings)]}
         | {"store": serving.store_url(settings), "dirty days": settings.queue.dirty_days}
         | leaves(serving.queue_options(settings))
         | leaves(serving.dial_plan(settings))
         | leaves(serving.convert_limits(settings))
         | leaves(serving.keep_options(settings))
+        | delivery(settings)
     )
 
 
@@ -282,6 +317,10 @@ def test_every_setting_reaches_an_option(name: str) -> None:
         return
     changed = load(environ={}, overrides={(section, key): value})
     assert wired(changed) != wired(Settings())
+
+
+def delivery(settings: Settings) -> dict[str, object]:
+    return leaves(serving.delivery_options(settings)) | leaves(serving.delivery_plan(settings).mail)
 
 
 DISK = "EndpointOptions.disk"
@@ -315,15 +354,19 @@ def leaves(options: object) -> dict[str, object]:
     return found
 
 
+def all_options(settings: Settings) -> dict[str, object]:
+    return leaves(wiring.endpoint_options(settings)) | leaves(wiring.host_options(settings)) | delivery(settings)
+
+
 def test_every_option_of_every_room_has_a_setting() -> None:
     reached = set()
-    usual = leaves(wiring.endpoint_options(Settings())) | leaves(wiring.host_options(Settings()))
+    usual = all_options(Settings())
     for name in ALL_KEYS:
         section, _, key = name.partition(".")
         value = another(name, getattr(getattr(Settings(), section), key))
         if value is not None:
             changed = load(environ={}, overrides={(section, key): value})
-            now = leaves(wiring.endpoint_options(changed)) | leaves(wiring.host_options(changed))
+            now = all_options(changed)
             reached |= {option for option, old in usual.items() if now[option] != old}
     reached.discard(DISK)
     assert set(usual) - reached == NOT_SET_BY_AN_OPERATOR
@@ -336,6 +379,8 @@ def test_default_settings_are_the_default_options() -> None:
     differing = {name for name, value in theirs.items() if ours[name] != value and name not in NOT_SET_BY_AN_OPERATOR}
     assert differing == announced
     assert wiring.host_options(Settings()) == HostOptions(spool=Path("spool"))
+    assert serving.delivery_options(Settings()) == DeliveryOptions()
+    assert serving.delivery_plan(Settings()) == DeliveryPlan()
 
 
 def test_the_registration_record_makes_the_provider() -> None:
@@ -349,6 +394,110 @@ def test_a_record_that_is_none_is_refused_as_a_setting() -> None:
     settings = load(environ={}, overrides={("provider", "guid"): "nonsense"})
     with pytest.raises(SettingsError, match=r"\[provider\].*'nonsense' is not a GUID"):
         wiring.registration(settings)
+
+
+# --- several providers -------------------------------------------------------------------------------
+
+TWO = f"""
+[[provider]]
+friendly_name = "our device"
+process = "own"
+[[provider]]
+guid = "{OTHER_GUID}"
+friendly_name = "File drop"
+image_name = "filedrop:create_provider"
+configuration = {{ folder = "/var/spool/drop" }}
+"""
+
+
+def test_a_list_of_providers_holds_the_device_and_the_others(toml: Path) -> None:
+    toml.write_text(TWO)
+    settings = load(toml, environ={})
+    assert (settings.provider.friendly_name, settings.provider.guid) == ("our device", VFAX_GUID)
+    ours, other, brought = registered(settings)
+    assert (ours.own_process, ours.image_name) == (True, "vfax.settings.apart:create_provider")
+    assert (other.friendly_name, other.guid, other.own_process) == ("File drop", OTHER_GUID, False)
+    assert not isinstance(other, RefusedRecord)
+    assert other.configuration == {"folder": "/var/spool/drop"}
+    assert brought.friendly_name == "installed"
+
+
+def test_a_list_without_the_device_leaves_it_as_it_is(toml: Path) -> None:
+    toml.write_text(TWO.partition('process = "own"')[2])
+    settings = load(toml, environ={"VFAX_PROVIDER__ENABLED": "false"})
+    ours, other, _ = registered(settings)
+    assert (ours.friendly_name, ours.enabled, other.enabled) == ("vfax SIP/T.38", False, True)
+
+
+def test_a_single_table_is_the_device_and_may_name_another(toml: Path) -> None:
+    toml.write_text(f'[provider]\nguid = "{OTHER_GUID}"\nimage_name = "mine:create"\n')
+    first, *more = registered(load(toml, environ={}))
+    assert (first.guid, first.image_name, len(more)) == (OTHER_GUID, "mine:create", 1)
+    assert not isinstance(first, RefusedRecord)
+    assert first.configuration["lines"] == 4
+
+
+def test_what_a_package_brings_is_left_out_where_the_file_names_it_or_wants_none(toml: Path) -> None:
+    toml.write_text(TWO.replace("filedrop:create_provider", "installed.module:create"))
+    assert len(registered(load(toml, environ={}))) == 2
+    toml.write_text(TWO + "[host]\ninstalled_providers = false\n")
+    assert len(registered(load(toml, environ={}))) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "words"),
+    [
+        ((OTHER_GUID, "nonsense"), ProviderStatus.fpsBAD_GUID, "'nonsense' is not a GUID"),
+        (("[[provider]]\nguid", "[[provider]]\nfspi_version = 2\nguid"), ProviderStatus.fpsBAD_VERSION, "0x00010000"),
+        (("filedrop:", "file drop:"), ProviderStatus.fpsCANT_LOAD, "package.module:attribute"),
+    ],
+)
+def test_a_record_of_another_provider_that_is_none_stays_with_its_reason(
+    toml: Path, change: tuple[str, str], status: ProviderStatus, words: str
+) -> None:
+    toml.write_text(TWO.replace(*change))
+    _, other, _ = registered(load(toml, environ={}))
+    assert isinstance(other, RefusedRecord)
+    assert other.failure.status is status
+    assert words in str(other.failure)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            ("configuration =", "configuratoin ="),
+            "[[provider]] 2: configuratoin: unknown key; did you mean configuration?",
+        ),
+        ((f'guid = "{OTHER_GUID}"\n', ""), '[[provider]] "File drop": guid is missing'),
+        (('"File drop"', "7"), "[[provider]] friendly_name = 7: expected a valid string"),
+        (('process = "own"', 'process = "mine"'), "[provider] process = \"mine\": expected 'host' or 'own'"),
+        (
+            ('image_name = "filedrop:create_provider"\n', ""),
+            "[[provider]] 2: this is vfax.device:create_provider again",
+        ),
+        (('"our device"', "7"), "[provider] friendly_name = 7: expected a valid string"),
+    ],
+)
+def test_a_wrong_list_of_providers_is_refused_naming_the_entry(toml: Path, change: tuple[str, str], said: str) -> None:
+    toml.write_text(TWO.replace(*change))
+    assert refused(path=toml).startswith(f"{toml}: {said}")
+
+
+def test_a_list_of_what_is_no_table_is_refused(toml: Path) -> None:
+    toml.write_text("provider = [1]\n")
+    assert refused(path=toml) == f"{toml}: provider = [1]: expected a table, written [provider]"
+
+
+def test_the_device_is_made_from_a_dump_of_the_settings() -> None:
+    settings = load(environ={}, overrides={("host", "lines"): 3, ("provider", "process"): "own"})
+    record = wiring.own_registration(settings)
+    assert json.loads(json.dumps(dict(record.configuration))) == record.configuration
+    made = load_provider(record)
+    assert isinstance(made, Provider)
+    assert made._options.lines == 3
+    assert isinstance(made.network, Endpoint)
+    assert made.network.options.leg == wiring.leg_options(settings)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,11 @@ class LinkError(FaxError):
 
 
 class StoreError(FaxError):
-    """A page could not be made durable; the operating system's error is the `__cause__`."""
+    """A page, or what the job store holds, could not be made durable or read; the system's error is the `__cause__`."""
+
+
+class LeaseLost(FaxError):
+    """A job or a delivery is no longer in the hands of the host that acts on it: it has to let go of it."""
 
 
 class DocumentError(FaxError):

@@ -423,3 +423,44 @@ def test_a_second_signal_ends_serve_at_once_though_a_fax_is_being_ended(
         sender.kill()
     assert ended == exits.INTERRUPTED
     assert "Traceback" not in serving.printed.read()
+
+
+# --- devices -----------------------------------------------------------------------------------------
+
+
+def test_devices_shows_what_can_be_loaded_and_listens_nowhere(tmp_path: Path) -> None:
+    config = tmp_path / "vfax.toml"
+    config.write_text(
+        """
+        [[provider]]
+        process = "own"
+        [[provider]]
+        guid = "{99999999-9999-4999-8999-999999999999}"
+        friendly_name = "nowhere"
+        image_name = "nowhere.at.all:create"
+        [[provider]]
+        guid = "nonsense"
+        friendly_name = "off"
+        image_name = "off:create"
+        enabled = false
+        [host]
+        lines = 2
+        """
+    )
+    result = run("devices", "--config", config, "--json")
+    assert result.exit_code == exits.INTERNAL
+    answer = json.loads(result.stdout)
+    ours, nowhere, off = answer["providers"][:3]
+    assert (ours["state"], ours["process"], ours["initialized"]) == ("fpsSUCCESS", "own", False)
+    assert [device["name"] for device in ours["devices"]] == ["vfax 1", "vfax 2"]
+    assert (nowhere["state"], nowhere["last_error"]) == ("fpsCANT_LOAD", 126)
+    assert "No module named 'nowhere'" in nowhere["reason"]
+    assert off["state"] == "disabled"
+    printed = run("devices", "--config", config).stdout
+    assert "fpsCANT_LOAD: nowhere.at.all:create: No module named 'nowhere' (last error 126)" in printed
+    assert "device 2 (vfax 2)" in printed
+    assert "disabled: it is not loaded" in printed
+
+
+def test_devices_ends_well_where_all_is_well() -> None:
+    assert run("devices").exit_code == exits.OK

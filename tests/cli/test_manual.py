@@ -5,13 +5,15 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from vfax.cli import app, exits
-from vfax.fsp.constants import FaxStatus, JobType
+from vfax.fsp.conformance import Mark, Verdict
+from vfax.fsp.constants import FaxStatus, JobType, ProviderStatus
 from vfax.host.records import FaxRecord
 from vfax.host.spool import Spool
 from vfax.outcome import Cause
@@ -48,6 +50,15 @@ def words(text: str) -> set[str]:
     return set(re.findall(r"`([^`]+)`", text))
 
 
+def commands_of(group: Any, path: str = "") -> dict[str, Any]:
+    """Every command under its whole name, those of groups too."""
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        inner = hasattr(command, "commands")
+        found |= commands_of(command, f"{path}{name} ") if inner else {f"{path}{name}": command}
+    return found
+
+
 def printed(*arguments: object) -> dict[str, object]:
     answer = json.loads(CliRunner().invoke(app, [*map(str, arguments), "--json"]).stdout)
     assert isinstance(answer, dict)
@@ -55,9 +66,8 @@ def printed(*arguments: object) -> dict[str, object]:
 
 
 def test_every_command_and_option_is_in_the_manual_and_no_other() -> None:
-    root = typer.main.get_command(app)
-    commands = root.commands  # type: ignore[attr-defined]
-    assert set(re.findall(r"^### vfax (\w+)", MANUAL, re.MULTILINE)) == set(commands)
+    commands = commands_of(typer.main.get_command(app))
+    assert set(re.findall(r"^### vfax ([a-z]+(?: [a-z]+)*)", MANUAL, re.MULTILINE)) == set(commands)
     for name, command in commands.items():
         options = {name for one in command.params for name in one.opts if name.startswith("--")}
         assert set(re.findall(r"`(--[a-z-]+)", part(f"vfax {name}"))) == options, name
@@ -98,6 +108,19 @@ def test_what_json_prints_is_described(command: str, options: list[object], make
     assert described == set(answer) | set(inner)
 
 
+def test_what_devices_prints_in_json_is_described() -> None:
+    answer = printed("devices")
+    assert isinstance(answer["providers"], list)
+    provider = answer["providers"][0]
+    described = words(rows("What --json prints")["vfax devices"]) - {"host", "own"}
+    assert described == set(answer) | set(provider) | set(provider["devices"][0])
+
+
+def test_the_states_of_providers_are_the_documented_ones() -> None:
+    states = {name.strip("`") for name in rows("vfax devices") if not name.startswith(("--", "State"))}
+    assert states >= {status.name for status in ProviderStatus} | {"disabled"}
+
+
 def test_what_show_prints_in_json_is_described(tmp_path: Path) -> None:
     journal = tmp_path / "call.jsonl"
     journal.write_text('{"at":"","t":0,"kind":"call","direction":"in"}\n', encoding="utf-8")
@@ -105,6 +128,13 @@ def test_what_show_prints_in_json_is_described(tmp_path: Path) -> None:
     assert isinstance(answer["timeline"], list)
     described = words(rows("What --json prints")["vfax show"])
     assert described == set(answer) | set(answer["timeline"][0])
+
+
+def test_what_provider_check_prints_in_json_is_described() -> None:
+    answer = printed("provider", "check", "--only", "exports-can-be-linked")
+    assert isinstance(answer["checks"], list)
+    described = words(rows("What --json prints")["vfax provider check"])
+    assert described == set(answer) | set(answer["checks"][0]) | {one.value for kind in (Verdict, Mark) for one in kind}
 
 
 def test_an_error_is_described_as_it_is_printed(tmp_path: Path) -> None:

@@ -4,17 +4,38 @@ import io
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from rich.console import Console
 
 from vfax.cli.screen import Bars, Screen, Sentences, Silence, choose, ended, printable, say, sentence
 from vfax.fsp.constants import FaxStatus, JobType
-from vfax.host.events import Direction, FaxEnded, HostFaulted, JobMoved, ProviderFaulted, RingDropped, StorageFailed
+from vfax.host.events import (
+    DeliveriesStalled,
+    DeliveryDone,
+    DeliveryFailed,
+    DeliveryOverdue,
+    Direction,
+    FaxEnded,
+    HostEvent,
+    HostFaulted,
+    JobMoved,
+    ProviderFaulted,
+    RingDropped,
+    StorageFailed,
+)
 from vfax.host.records import FaxRecord
 from vfax.outcome import Cause
 
 HOSTILE = "\x1b[2J\x07[bold]rich[/bold]\n\u202e"
+DELIVERY: Final[Any] = {
+    "job": "0000abcd",
+    "delivery": 3,
+    "rule": "sales",
+    "kind": "mail",
+    "sentence": "It went so.",
+}
 
 
 def record(**changes: object) -> FaxRecord:
@@ -131,9 +152,13 @@ def test_the_screen_fits_the_output() -> None:
         (RingDropped(9, "no such device"), "A ring on device 9 was dropped: no such device."),
         (StorageFailed("x", "The disk is full."), "The disk is full."),
         (HostFaulted("KeyError: 3", "trace"), "A fault inside vfax ended a fax: KeyError: 3"),
+        (DeliveryDone(**DELIVERY, attempt=1), "0000abcd: It went so."),
+        (DeliveryFailed(**DELIVERY, attempt=1, retry_at=None), "0000abcd: It went so."),
+        (DeliveryOverdue(**DELIVERY, waiting_since=datetime(2025, 1, 31, tzinfo=UTC)), "ALARM: It went so."),
+        (DeliveriesStalled("The database is away."), "The database is away."),
     ],
 )
-def test_what_goes_wrong_is_said(event: RingDropped | StorageFailed | HostFaulted, words: str) -> None:
+def test_what_goes_wrong_is_said(event: HostEvent, words: str) -> None:
     assert sentence(event) == words
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -9,11 +10,14 @@ import pytest
 
 from vfax.errors import SettingsError
 from vfax.fsp.constants import ProviderStatus
-from vfax.fsp.errors import FaxServiceError, InvalidHandle, OutOfResources, ProviderLoadError
+from vfax.fsp.errors import FaxServiceError, InvalidHandle, NotSupported, OutOfResources, ProviderLoadError
 from vfax.fsp.provider import (
+    NEVER_WAITS,
     OPTIONAL,
     REQUIRED,
+    TAKES_TIME,
     Arena,
+    BlockingExports,
     Exports,
     RegistrationRecord,
     check_registrations,
@@ -41,7 +45,7 @@ def image(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_exports_cover_both_lists() -> None:
-    assert set(Exports.__dataclass_fields__) == {*REQUIRED, *OPTIONAL}
+    assert set(Exports.__dataclass_fields__) == set(BlockingExports.__dataclass_fields__) == {*REQUIRED, *OPTIONAL}
 
 
 def test_presence_is_meaning() -> None:
@@ -179,3 +183,68 @@ def test_every_contract_error_has_a_win32_code() -> None:
         return [kind, *(deeper for below in kind.__subclasses__() for deeper in all_of(below))]
 
     assert all(kind.winerror != 0 for kind in all_of(FaxServiceError))
+
+
+class Async:
+    """Every export, as coroutine functions where they may wait."""
+
+    def __init__(self) -> None:
+        for name in (*REQUIRED, *OPTIONAL):
+            setattr(self, name, self.waits if name in TAKES_TIME else self.answers)
+
+    async def waits(self, *arguments: object) -> None:
+        pass
+
+    def answers(self, *arguments: object) -> None:
+        pass
+
+
+class Awaited:
+    async def __call__(self, *arguments: object) -> None:
+        pass
+
+
+def test_the_surface_is_told_by_coroutine_functions() -> None:
+    assert isinstance(probe_exports(Async()), Exports)
+    assert isinstance(probe_exports(exports(*REQUIRED, *OPTIONAL)), BlockingExports)
+
+
+@pytest.mark.parametrize("odd", [partial(Async().waits), Awaited()], ids=["partial", "object"])
+def test_what_is_awaited_may_also_be_a_partial_or_an_object(odd: object) -> None:
+    provider = Async()
+    provider.FaxDevSend = odd  # type: ignore[attr-defined]
+    assert isinstance(probe_exports(provider), Exports)
+
+
+@pytest.mark.parametrize("name", TAKES_TIME)
+def test_a_mixture_of_surfaces_cannot_be_linked(name: str) -> None:
+    provider = Async()
+    setattr(provider, name, provider.answers)
+    with pytest.raises(ProviderLoadError, match=f"{name} is not") as caught:
+        probe_exports(provider)
+    assert caught.value.status is ProviderStatus.fpsCANT_LINK
+
+
+@pytest.mark.parametrize("name", NEVER_WAITS)
+def test_what_must_answer_at_once_is_no_coroutine_function(name: str) -> None:
+    provider = Async()
+    setattr(provider, name, provider.waits)
+    with pytest.raises(ProviderLoadError, match=name):
+        probe_exports(provider)
+
+
+def test_an_arena_without_a_nursery_says_what_to_do() -> None:
+    arena = Arena(None, remove_file=lambda path: None)
+    with pytest.raises(NotSupported, match="blocking"):
+        _ = arena.nursery
+
+
+def test_an_arena_within_another_nursery_has_the_same_books() -> None:
+    outer = Arena(None, remove_file=lambda path: None)
+    nursery = NoNursery()
+    inner = outer.within(nursery)
+    inner.adopt_job("job")
+    assert (inner.nursery, outer.live_jobs) == (nursery, 1)
+    assert outer.close().jobs == ("job",)
+    with pytest.raises(InvalidHandle):
+        inner.adopt_file("late")

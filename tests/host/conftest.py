@@ -20,6 +20,7 @@ from tests.host.scripted import Script  # noqa: E402
 from tests.virtual import hold_for_threads, virtual_clock  # noqa: E402
 from vfax.fsp.provider import RegistrationRecord  # noqa: E402
 from vfax.host.events import FaxEnded, HostEvent, Observer  # noqa: E402
+from vfax.host.guard import CallTimeouts  # noqa: E402
 from vfax.host.jobs import JobOptions  # noqa: E402
 from vfax.host.service import FaxService, HostOptions  # noqa: E402
 
@@ -82,19 +83,28 @@ def hosting(tmp_path: Path, ear: Ear) -> Hosting:
 
     @asynccontextmanager
     async def host(
-        *scripts: Script, jobs: JobOptions | None = None, guids: tuple[str, ...] = GUIDS, observe: Observer = ear
+        *scripts: Script,
+        jobs: JobOptions | None = None,
+        guids: tuple[str, ...] = GUIDS,
+        observe: Observer = ear,
+        timeouts: CallTimeouts | None = None,
+        image: str = "tests.host.scripted:create",
     ) -> AsyncIterator[FaxService]:
         records = [
             RegistrationRecord(
                 guid=guid,
                 friendly_name=f"provider {at}",
-                image_name="tests.host.scripted:create",
+                image_name=image,
                 configuration={"script": script},
             )
             for at, (script, guid) in enumerate(zip(scripts, guids, strict=False))
         ]
         options = HostOptions(
-            spool=tmp_path / "spool", local_id="+49 30 1", call_timeout=2.0, jobs=jobs or JobOptions(abort_grace=2.0)
+            spool=tmp_path / "spool",
+            local_id="+49 30 1",
+            call_timeout=2.0,
+            timeouts=timeouts or CallTimeouts(),
+            jobs=jobs or JobOptions(abort_grace=2.0),
         )
         service = FaxService(options, records, observe=observe)
         async with trio.open_nursery() as beside:

@@ -7,6 +7,7 @@ carries the `Script`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import trio
 
@@ -15,8 +16,8 @@ from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
 from vfax.fsp.constants import FaxStatus, Hresult
 from vfax.fsp.errors import OperationAborted, OperationFailed
 from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback
-from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, VirtualDevices
-from vfax.outcome import Cause, Outcome
+from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, SendHints, VirtualDevices
+from vfax.outcome import Cause, Outcome, Retry
 from vfax.pages import PageFolder
 
 PAGE = tiff.write_page(b"\x0f" * 216 * 20, 1728, 20, x_dpi=204, y_dpi=98)
@@ -40,7 +41,7 @@ class Halt:
 
 @dataclass(slots=True)
 class Script:
-    """What the provider does. `fault` maps an export to "raise" or "hang"; `calls` lists what it was asked, in order.
+    """What the provider does. `fault` maps an export to "raise", "quit" or "hang"; `calls` lists all calls in order.
 
     `halts` are the exports, and "dialling" within FaxDevSend, where it stops until the test lets it on. `posts` False:
     it posts no final status and lets itself be asked for it.
@@ -63,6 +64,11 @@ class Script:
     assemble: bool = True
     empty_handle: bool = False
     posts: bool = True
+    takes_hints: bool = True
+    endings: list[FaxStatus] = field(default_factory=list)  # of the sends to come, failures before `ends`
+    advice: Retry = Retry.LATER  # of those
+    reached_page: int = 0  # the first page that was not confirmed by then
+    hints: list[SendHints] = field(default_factory=list)
     halts: dict[str, Halt] = field(default_factory=dict)
     fault: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -93,6 +99,8 @@ class Script:
         self.calls.append(call)
         if self.fault.get(call) == "raise":
             raise Crash(f"{call} is broken")
+        if self.fault.get(call) == "quit":
+            raise SystemExit(f"{call} wants to end")
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +112,7 @@ class Operation:
     key: StatusKey
     status: FaxDevStatus = field(default_factory=lambda: FaxDevStatus(FaxStatus.FS_INITIALIZING))
     outcome: Outcome | None = None
+    next_page: int = 0
     aborted: trio.Event = field(default_factory=trio.Event)
 
 
@@ -162,7 +171,15 @@ class ScriptedProvider:
         self._say(job, FaxStatus.FS_DIALING)
         await self.script.halt("dialling")
         self._say(job, FaxStatus.FS_TRANSMITTING, 1)
+        job.next_page = self.script.reached_page
+        if self.script.endings:
+            self._fail(job, self.script.endings.pop(0))
         await self._work(job)
+
+    def _fail(self, job: "Operation", status: FaxStatus) -> NoReturn:
+        self._say(job, status)
+        job.outcome = Outcome(cause=Cause.NO_RESPONSE, retry=self.script.advice, sentence="It failed.", rate_bps=9600)
+        raise OperationFailed("It failed as the script has it.")
 
     def FaxDevReportStatus(self, handle: object, /) -> FaxDevStatus:
         self.script.note_now("FaxDevReportStatus")
@@ -180,6 +197,7 @@ class ScriptedProvider:
             ecm=True,
             coding="MMR",
             resolution="fine",
+            next_page=job.next_page,
             outcome=job.outcome,
         )
 
@@ -222,10 +240,18 @@ class ScriptedProvider:
         return handle
 
 
+class HintedProvider(ScriptedProvider):
+    """One that takes hints: having the export says so."""
+
+    def VfaxDevSendHints(self, handle: object, hints: SendHints, /) -> None:
+        self.script.note_now("VfaxDevSendHints")
+        self.script.hints.append(hints)
+
+
 def create(configuration: Mapping[str, object]) -> ScriptedProvider:
     """Entry point of the registration record."""
     script = configuration["script"]
     assert isinstance(script, Script)
     script.note_now("create")
-    script.provider = ScriptedProvider(script)
+    script.provider = HintedProvider(script) if script.takes_hints else ScriptedProvider(script)
     return script.provider

@@ -55,7 +55,9 @@ class Served:
 
     def records(self) -> list[tuple[Path, dict[str, object]]]:
         """Documents with their records, as they lie in the inbox."""
-        return [(path.with_suffix(".tif"), json.loads(path.read_text())) for path in sorted(self.inbox.glob("*.json"))]
+        return [
+            (path.with_suffix(".tif"), json.loads(path.read_text())) for path in sorted(self.inbox.glob("[!.]*.json"))
+        ]
 
     async def read(self) -> None:
         """Keep what it prints."""

@@ -12,6 +12,7 @@ import typer
 from vfax import __version__
 from vfax.cli import exits
 from vfax.cli.common import one_line_errors, read_for_images, read_settings
+from vfax.cli.provider import app as provider
 from vfax.errors import SettingsError
 
 app = typer.Typer(
@@ -23,6 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(provider)
 
 SWITCH_SECONDS: Final = 0.001
 """For how long a thread that codes a page may keep the one that paces packets waiting; Python's own 5 ms are heard."""
@@ -212,6 +215,16 @@ def loopback(
         elif loss or duplicate or reorder or jitter or delay != 0.02:
             raise typer.BadParameter("a line with faults is a simulated one: say --simnet SEED too")
         raise typer.Exit(run(settings, files, line=line, resolution=images, as_json=json))
+
+
+@app.command()
+def devices(json: Json = False, config: Config = None) -> None:
+    """Show the registered providers, whether each can be loaded and why not, and their devices."""
+    with one_line_errors(as_json=json):
+        settings = read_settings(config, {})
+        from vfax.cli.devices import devices as run
+
+        raise typer.Exit(run(settings, as_json=json))
 
 
 @app.command()

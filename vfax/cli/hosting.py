@@ -15,7 +15,7 @@ from rich.console import Console
 from vfax.cli import exits
 from vfax.cli.common import watch_signals
 from vfax.cli.sockets import holder_of
-from vfax.errors import FaxError, LinkError
+from vfax.errors import FaxError, LinkError, SettingsError
 from vfax.host.service import FaxService
 
 ABORT_INTERVAL: Final = 0.1
@@ -75,8 +75,11 @@ async def _run(service: FaxService, *, task_status: trio.TaskStatus[None]) -> No
 
 
 def _refuse_unusable(service: FaxService, port: int) -> None:
+    """One provider that can be used is enough; what became of the others was told when they were loaded."""
+    if not service.providers:
+        raise SettingsError("no provider is enabled: [provider] enabled = true enables the device")
     failure = next((provider.failure for provider in service.providers if not provider.usable), None)
-    if failure is None:
+    if failure is None or any(provider.usable for provider in service.providers):
         return
     if not isinstance(failure.__cause__, LinkError):
         raise FaxError(f"the provider cannot be used: {failure}")

@@ -14,13 +14,19 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Column
 
 from vfax.host.events import (
+    DeliveriesStalled,
+    DeliveryDone,
+    DeliveryFailed,
+    DeliveryOverdue,
     Direction,
     FaxEnded,
     FaxRecovered,
     HostEvent,
     HostFaulted,
     JobMoved,
+    ProviderBack,
     ProviderFaulted,
+    ProviderLost,
     RingDropped,
     StorageFailed,
 )
@@ -183,7 +189,18 @@ def sentence(event: HostEvent) -> str:
             return f"A ring on device {device_id} was dropped: {why}."
         case ProviderFaulted(provider, call, why):
             return f"The provider {provider} broke its contract in {call}: {why}"
+        case ProviderLost(provider, words, back_in):
+            again = f"it is started again in {back_in:g} s" if back_in is not None else "it is not started any more"
+            return f"The devices of {provider} are out of service: {words}; {again}."
+        case ProviderBack(provider, _):
+            return f"The devices of {provider} are back."
         case StorageFailed(_, words):
+            return words
+        case DeliveryDone() | DeliveryFailed():
+            return f"{event.job}: {event.sentence}"
+        case DeliveryOverdue():
+            return f"ALARM: {event.sentence}"
+        case DeliveriesStalled(words):
             return words
         case HostFaulted(what, _):
             return f"A fault inside vfax ended a fax: {what}"

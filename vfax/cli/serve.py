@@ -4,7 +4,7 @@ Owns      what the operator is told at the start and for each fax. Not here: the
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
 
 import trio
 from rich.console import Console
@@ -15,7 +15,8 @@ from vfax.cli.common import make_journal_folder, out
 from vfax.cli.hosting import interruptible, running
 from vfax.cli.screen import Screen, choose, say
 from vfax.errors import FaxError
-from vfax.host.events import HostEvent, ProviderFaulted
+from vfax.fsp.errors import FaxServiceError
+from vfax.host.events import HostEvent, ProviderFaulted, ProviderLost
 from vfax.host.service import FaxService
 from vfax.settings import Settings, is_loopback, parse_host_port, wiring
 
@@ -33,17 +34,19 @@ async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
 
     def hear(event: HostEvent) -> None:
         screen.show(event)
-        if isinstance(event, ProviderFaulted) and not any(provider.usable for provider in service.providers):
+        dead = bool(service.providers) and not any(one.usable or one.returning for one in service.providers)
+        if isinstance(event, ProviderFaulted | ProviderLost) and dead:
             ended.set()  # nobody is left who could take a call: better to end than to seem to serve
 
-    service = FaxService(wiring.host_options(settings), [wiring.registration(settings, network)], observe=hear)
+    service = FaxService(wiring.host_options(settings), wiring.registrations(settings, network), observe=hear)
     await trio.to_thread.run_sync(make_journal_folder, wiring.journal_folder(settings))
     _, port = parse_host_port(settings.sip.listen)
     async with interruptible(ended.set), running(service, port=port):
-        for line in greeting(settings, wiring.address_of(network), service.spool.inbox):
+        for line in (*refusals(service), *greeting(settings, address_of(service), service)):
             say(console, line)
         await ended.wait()
-        lost = next((provider.failure for provider in service.providers if not provider.usable), None)
+        alive = any(provider.usable or provider.returning for provider in service.providers)
+        lost = None if alive else next((provider.failure for provider in service.providers), None)
         say(console, f"vfax is stopping; running faxes: {len(service.running)}.")
     if lost is not None:
         raise FaxError(f"vfax has stopped, for its provider cannot be used any more: {lost}")
@@ -51,14 +54,36 @@ async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
     return exits.OK
 
 
-def greeting(settings: Settings, address: tuple[str, int] | None, inbox: Path) -> list[str]:
+def address_of(service: FaxService) -> tuple[str, int] | None:
+    """Where the first provider that tells so can be called."""
+    for provider in service.providers:
+        report = provider.exports.VfaxDevReportAddress if provider.exports is not None else None
+        if report is None or not provider.usable:
+            continue
+        with suppress(FaxServiceError, ValueError):
+            return parse_host_port(str(provider.guard.ask_now(report)))
+    return None
+
+
+def refusals(service: FaxService) -> list[str]:
+    """What became of providers that cannot be used, while others can."""
+    return [
+        f"The provider {provider.record.friendly_name} cannot be used: {provider.failure}"
+        for provider in service.providers
+        if not provider.usable
+    ]
+
+
+def greeting(settings: Settings, address: tuple[str, int] | None, service: FaxService) -> list[str]:
     """What an operator must know: where to call, where faxes appear, what is taken, from whom.
 
-    `address` is None where a provider of the operator's own has another network than ours.
+    `address` is None where the providers have other networks than ours.
     """
+    inbox = service.spool.inbox
     if address is None:
+        names = (provider.record.friendly_name for provider in service.providers if provider.usable)
         return [
-            f"vfax {__version__} serves the lines of {settings.provider.friendly_name}.",
+            f"vfax {__version__} serves the lines of {', '.join(names)}.",
             f"Faxes appear in {inbox}",
         ]
     host, port = address

@@ -40,7 +40,6 @@ from vfax.errors import DocumentError, FaxError, LinkError, StoreError
 from vfax.fsp.completion import CompletionPort, StatusKey
 from vfax.fsp.constants import FaxStatus
 from vfax.fsp.errors import InvalidParameter, PortError
-from vfax.fsp.provider import FaxSendCallback
 from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, SendHints
 from vfax.outcome import Cause, Outcome
 from vfax.verdict import aborted, without_call
@@ -77,6 +76,10 @@ class JobHandle:
     __slots__ = ()
 
 
+Ask = Callable[[JobHandle], Awaitable[bool]]
+"""What the host's FaxSendCallback says: False means that the call must not be made."""
+
+
 class Job:
     """One operation. `post_failures` counts statuses that the host's port did not take."""
 
@@ -100,6 +103,7 @@ class Job:
         self._key = key
         self._token = token
         self._scope = trio.CancelScope()
+        self._asking = trio.CancelScope()  # around the host's callback, which an abort does not wait for
         self._call: InboundCall | OutboundCall | None = None
         self._note: Callable[..., None] | None = None
         self._inbound = False
@@ -144,6 +148,7 @@ class Job:
             return
 
     def _pass_on_abort(self) -> None:
+        self._asking.cancel()
         if self._call is not None:
             self._call.abort()
 
@@ -164,7 +169,7 @@ class Job:
             await self._run(call, receiving)
         return filled
 
-    async def send(self, document: FaxSend, on_call: FaxSendCallback | None) -> None:
+    async def send(self, document: FaxSend, ask: Ask) -> None:
         """Dial and send the document. Raises OperationFailed, InvalidParameter."""
         with self._operation():
             if self._aborted:
@@ -176,8 +181,7 @@ class Job:
             self._facts = replace(self._facts, dialled=peer_text(document.receiver_number), next_page=hints.first_page)
             self._say(FaxStatus.FS_INITIALIZING)
             call = self._network.outbound()
-            if on_call is not None and not on_call(self.handle, None, 0, 0):
-                self._fail(replace(ABORTED, sentence="The host refused the call before it was dialled."))
+            await self._ask_host(ask)
             request = SendRequest(
                 document=Path(document.file_name),
                 destination=document.receiver_number,
@@ -193,6 +197,16 @@ class Job:
             )
             await self._run(call, lambda: call.send(request, publish=self.publish))
 
+    async def _ask_host(self, ask: Ask) -> None:
+        """Let the host see the call before it is dialled. Raises OperationFailed when it says no, or on an abort."""
+        agreed = False
+        with self._asking:
+            agreed = await ask(self.handle)
+        if self._asking.cancelled_caught:
+            self._fail(ABORTED)
+        if not agreed:
+            self._fail(replace(ABORTED, sentence="The host refused the call before it was dialled."))
+
     def end(self) -> None:
         """EndJob: post nothing any more and give the line back (a running operation is cut off first)."""
         self._ended = True
@@ -204,6 +218,7 @@ class Job:
     def cut_off(self) -> None:
         """Cancel the running operation: it ends with FS_USER_ABORT."""
         self._aborted = True
+        self._asking.cancel()
         self._scope.cancel()
 
     @contextmanager

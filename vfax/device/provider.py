@@ -11,12 +11,13 @@ the line callback are plain functions that any thread may call. FALSE is a FaxSe
 from collections import Counter
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import trio
 
 from vfax.call import InboundCall, Network
-from vfax.device.job import UNAVAILABLE, Job, JobHandle, JobState
+from vfax.device.job import UNAVAILABLE, Ask, Job, JobHandle, JobState
 from vfax.device.line import GAVE_UP, Line, LineState, Ring
 from vfax.device.network import build_network
 from vfax.device.options import NETWORK_KEY, DeviceOptions
@@ -25,9 +26,20 @@ from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
 from vfax.fsp.constants import Hresult, LineMessageId
 from vfax.fsp.errors import InitializationFailed, InvalidHandle, InvalidParameter, NotReady, PortError
 from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback
-from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, SendHints, VirtualDevices
+from vfax.fsp.structures import (
+    CallFacts,
+    FaxDevStatus,
+    FaxReceive,
+    FaxSend,
+    LineMessage,
+    SendHints,
+    VirtualDevices,
+    check_dword,
+)
 from vfax.outcome import Cause, Outcome, Phase
 from vfax.verdict import without_call
+
+T = TypeVar("T")
 
 BUSY_HERE: Final = 486
 """SIP status when every line is taken (RFC 3261 21.4.24)."""
@@ -74,12 +86,13 @@ class Provider:
         The network ends with FaxDevShutdown or with the nursery; an error it meets later goes to the nursery.
         """
         if self._stage is not Stage.NEW:
-            raise InitializationFailed("FaxDevInitialize has been called before; make a new provider")
+            raise InitializationFailed("FaxDevInitialize or FaxDevShutdown has been called before; make a new provider")
+        nursery = _check_heap(HeapHandle).nursery
         self._stage = Stage.STARTING
         self._arena = HeapHandle
         self._token = trio.lowlevel.current_trio_token()
         try:
-            await HeapHandle.nursery.start(self._serve, name="vfax network")
+            await nursery.start(self._serve, name="vfax network")
         except LinkError as why:
             raise InitializationFailed(str(why)) from why
         self._stage = Stage.RUNNING
@@ -89,13 +102,16 @@ class Provider:
         self, CompletionPort: CompletionPort, CompletionKey: RingKey, /
     ) -> VirtualDevices:
         """Take the ring port; may come before or after FaxDevInitialize. Raises InvalidParameter."""
+        await trio.lowlevel.checkpoint()
+        return self.create_devices(CompletionPort, CompletionKey)
+
+    def create_devices(self, port: CompletionPort, key: RingKey) -> VirtualDevices:
+        """FaxDevVirtualDeviceCreation as a plain function, for a thread that has no trio run yet; from any thread."""
         if self._ring_port is not None:
             raise InvalidParameter("CompletionPort: the virtual devices have been created already")
-        if not isinstance(CompletionKey, RingKey):
-            raise InvalidParameter(f"CompletionKey: a RingKey is expected, not {type(CompletionKey).__name__}")
-        self._ring_port = _check_port(CompletionPort)
-        self._ring_key = CompletionKey
-        await trio.lowlevel.checkpoint()
+        checked = _check_port(port)
+        self._ring_key = _check_ring_key(key)  # before the port: whoever sees the port may ring
+        self._ring_port = checked
         return self._options.devices
 
     async def FaxDevShutdown(self) -> Hresult:
@@ -197,7 +213,7 @@ class Provider:
         /,
     ) -> None:
         """FaxLineCallback: sending and receiving are switched on and off; nothing else concerns virtual devices."""
-        line = self._lines.get(hDevice)
+        line = self._lines.get(hDevice) if isinstance(hDevice, int) else None
         if FaxHandle is None and dwMessage == LineMessageId.LINE_DEVSPECIFIC and line is not None:
             line.receive_enabled = dwParam1 != 0
             line.send_enabled = dwParam2 != 0
@@ -218,14 +234,14 @@ class Provider:
         """
         if self._stage is not Stage.RUNNING or self._token is None or self._arena is None:
             raise NotReady("the provider is not initialized, or has been shut down")
+        check_dword("FaxDevStartJob", "DeviceId", DeviceId)
         line = self._lines.get(DeviceId)
         if line is None:
-            raise InvalidParameter(f"DeviceId: {DeviceId!r} is none of ours, {self._options.devices.ids}")
-        if not isinstance(CompletionKey, StatusKey):
-            raise InvalidParameter(f"CompletionKey: a StatusKey is expected, not {type(CompletionKey).__name__}")
-        port = _check_port(CompletionPortHandle)
+            ours = self._options.devices.ids
+            raise InvalidParameter(f"DeviceId: {DeviceId} is none of ours, which are {ours[0]} to {ours[-1]}")
+        port, key = _check_port(CompletionPortHandle), _check_status_key(CompletionKey)
         await trio.lowlevel.checkpoint()
-        job = Job(line, self._options, self.network, port, CompletionKey, self._token)
+        job = Job(line, self._options, self.network, port, key, self._token)
         self._arena.adopt_job(job.handle)
         self._jobs[job.handle] = job
         line.reserve(job)
@@ -233,7 +249,17 @@ class Provider:
 
     async def FaxDevSend(self, FaxHandle: object, FaxSend: FaxSend, FaxSendCallback: FaxSendCallback | None, /) -> None:
         """Dial and send. Raises OperationFailed with the outcome's sentence; FaxDevReportStatus has the status."""
-        await self._job(FaxHandle).send(FaxSend, FaxSendCallback)
+
+        check_callback(FaxSendCallback)
+
+        async def ask(handle: JobHandle) -> bool:
+            return FaxSendCallback is None or FaxSendCallback(handle, None, 0, 0)
+
+        await self.send(FaxHandle, FaxSend, ask)
+
+    async def send(self, handle: object, document: FaxSend, ask: Ask) -> None:
+        """FaxDevSend for a host whose FaxSendCallback may take its time: `ask` awaits its word."""
+        await self._job(handle).send(_check_document(document), ask)
 
     async def FaxDevReceive(
         self, FaxHandle: object, CallHandle: object | None, FaxReceive: FaxReceive, /
@@ -243,7 +269,7 @@ class Provider:
         `CallHandle` is None for virtual devices. Without a ringing call it fails with FS_LINE_UNAVAILABLE; when the
         caller gave up, or we refused it because nobody came, with FS_DISCONNECTED.
         """
-        return await self._job(FaxHandle).receive(FaxReceive)
+        return await self._job(FaxHandle).receive(_check_slot(FaxReceive))
 
     def FaxDevReportStatus(self, FaxHandle: object, /) -> FaxDevStatus:
         """Tell what the operation does or how it ended. Any thread. Raises InvalidHandle."""
@@ -257,18 +283,34 @@ class Provider:
         """Say how the coming document is to be sent (our extension). Any thread. Raises InvalidHandle, InvalidField."""
         self._job(FaxHandle).hint(Hints)
 
+    def VfaxDevReportAddress(self) -> str:
+        """Tell where calls come in (our extension); "" while the network has no address."""
+        try:
+            host, port = self.network.address
+        except LinkError:
+            return ""
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
     def FaxDevAbortOperation(self, FaxHandle: object, /) -> None:
         """Latch the abort and return at once. Any thread. Raises InvalidHandle."""
         self._job(FaxHandle).abort()
 
     async def FaxDevEndJob(self, FaxHandle: object, /) -> None:
         """End the job: nothing is posted any more, the line is free, the handle is dead. Raises InvalidHandle."""
-        job = self._job(FaxHandle)
+        self.end_job(FaxHandle)
+        await trio.lowlevel.checkpoint()
+
+    def end_job(self, handle: object) -> None:
+        """FaxDevEndJob as a plain function: in the provider's trio run, or in any thread once that has ended."""
+        job = self._job(handle)
         del self._jobs[job.handle]
         job.end()
         if self._arena is not None:
             self._arena.release_job(job.handle)
-        await trio.lowlevel.checkpoint()
+
+    def knows(self, handle: object) -> bool:
+        """True for a job that has been started and not ended. Any thread."""
+        return isinstance(handle, JobHandle) and handle in self._jobs
 
     def _job(self, handle: object) -> Job:
         job = self._jobs.get(handle) if isinstance(handle, JobHandle) else None
@@ -291,10 +333,24 @@ def create_provider(configuration: Mapping[str, object]) -> Provider:
     return Provider(DeviceOptions.of(configuration), network)  # type: ignore[arg-type]  # probed above
 
 
-def _check_port(port: object) -> CompletionPort:
-    if not isinstance(port, CompletionPort):
-        raise InvalidParameter(f"CompletionPort: a CompletionPort is expected, not {type(port).__name__}")
-    return port
+def check_callback(callback: object) -> None:
+    """Raise InvalidParameter unless it is a FaxSendCallback or None."""
+    if callback is not None and not callable(callback):
+        raise InvalidParameter(f"FaxSendCallback: a function or None is expected, not {type(callback).__name__}")
+
+
+def _check(name: str, kind: type[T], value: object) -> T:
+    if not isinstance(value, kind):
+        raise InvalidParameter(f"{name}: a {kind.__name__} is expected, not {type(value).__name__}")
+    return value
+
+
+_check_port: Final = partial(_check, "CompletionPort", CompletionPort)
+_check_heap: Final = partial(_check, "HeapHandle", Arena)
+_check_document: Final = partial(_check, "FaxSend", FaxSend)
+_check_slot: Final = partial(_check, "FaxReceive", FaxReceive)
+_check_ring_key: Final = partial(_check, "CompletionKey", RingKey)
+_check_status_key: Final = partial(_check, "CompletionKey", StatusKey)
 
 
 async def _all_done(jobs: list[Job]) -> None:

@@ -67,6 +67,22 @@ class NotReady(FaxServiceError):
     winerror = Win32.ERROR_NOT_READY
 
 
+class WouldDeadlock(FaxServiceError):
+    """The call was made in the one thread that would have to answer it (a blocking provider's own)."""
+
+    winerror = Win32.ERROR_POSSIBLE_DEADLOCK
+
+
+class InsufficientBuffer(FaxServiceError):
+    """The block for FAX_DEV_STATUS is too small: `required` octets are needed (compatibility.py)."""
+
+    winerror = Win32.ERROR_INSUFFICIENT_BUFFER
+
+    def __init__(self, what: str, required: int) -> None:
+        super().__init__(what)
+        self.required = required
+
+
 class InitializationFailed(FaxServiceError):
     """The provider cannot start; the message says why (fpsCANT_INIT)."""
 

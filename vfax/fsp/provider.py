@@ -8,23 +8,27 @@ Source    the published list of FSP functions and their pages; registration: IFa
 How a C function becomes a Python one:
   * TRUE is returning, with the out parameters as the result; FALSE is raising FaxServiceError (`winerror` is the last
     error). Any other exception counts as FALSE too, and is a bug of the provider.
-  * Exports that may take time are coroutine functions of the trio run that initialized the provider.
-    `FaxDevReportStatus`, `FaxDevAbortOperation` and the line callback never wait, so they are plain functions, and may
-    be called from any task and any thread, while Send or Receive runs too.
+  * A provider has one of two surfaces. Async: the exports that may take time (TAKES_TIME) are coroutine functions of
+    the trio run that initialized it. Blocking: they are plain functions that block the calling thread, whichever it is.
+    `probe_exports` looks at each with inspect.iscoroutinefunction; a mixture cannot be linked.
+  * `FaxDevReportStatus`, `FaxDevAbortOperation`, `VfaxDevReportFacts` and the line callback never wait, so they are
+    plain functions in both, and may be called from any task and any thread, while Send or Receive runs too.
   * Presence is meaning: an optional export is offered by having it. Do not inherit stubs.
 """
 
 import importlib
+import inspect
 import threading
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from vfax.errors import FaxError
 from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
 from vfax.fsp.constants import FSPI_VERSION, Hresult, ProviderStatus, Win32
-from vfax.fsp.errors import InvalidHandle, OutOfResources, ProviderLoadError
+from vfax.fsp.errors import InvalidHandle, NotSupported, OutOfResources, ProviderLoadError
 from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, SendHints, VirtualDevices
 
 
@@ -50,64 +54,88 @@ class Arena:
     """What the private heap (HeapHandle) is in C: everything a provider owns, released by the host when it unloads it.
 
     The host makes one per provider, gives it in `FaxDevInitialize` and closes it after `FaxDevShutdown`. It carries the
-    nursery for the provider's tasks and the list of its live jobs and temporary files. `remove_file` is the host's way
-    to delete a file that was left behind. All methods may be called from any thread.
+    nursery for the provider's tasks (None where the host is made of threads: a blocking provider brings a run of its
+    own) and the list of its live jobs and temporary files. `remove_file` is the host's way to delete a file that was
+    left behind. All methods may be called from any thread.
 
     Limit: `max_jobs` live jobs.
     """
 
-    def __init__(self, nursery: Nursery, *, remove_file: Callable[[str], None], max_jobs: int = 10_000) -> None:
-        self.nursery = nursery
-        self._remove_file = remove_file
-        self._max_jobs = max_jobs
-        self._lock = threading.Lock()
-        self._jobs: dict[int, object] = {}  # by identity: a handle is opaque, it need not be hashable
-        self._files: dict[str, None] = {}
-        self._closed = False
+    def __init__(self, nursery: Nursery | None, *, remove_file: Callable[[str], None], max_jobs: int = 10_000) -> None:
+        self._nursery = nursery
+        self._books = _Books(remove_file, max_jobs)
+
+    @property
+    def nursery(self) -> Nursery:
+        """The nursery for the provider's tasks. Raises NotSupported when the host has none to give."""
+        if self._nursery is None:
+            raise NotSupported("HeapHandle: this host has no trio nursery; use the provider's blocking exports")
+        return self._nursery
+
+    def within(self, nursery: Nursery) -> "Arena":
+        """The same arena, with one list of jobs and files, for a provider whose tasks live in `nursery`."""
+        inner = Arena.__new__(Arena)
+        inner._nursery = nursery
+        inner._books = self._books
+        return inner
 
     def adopt_job(self, job: object) -> None:
         """List a live job. Raises OutOfResources beyond the quota, InvalidHandle when the arena is closed."""
-        with self._lock:
-            self._check_open()
-            if len(self._jobs) >= self._max_jobs:
-                raise OutOfResources(f"{self._max_jobs} jobs are running, which is the limit of this provider")
-            self._jobs[id(job)] = job
+        with self._books.open() as books:
+            if len(books.jobs) >= books.max_jobs:
+                raise OutOfResources(f"{books.max_jobs} jobs are running, which is the limit of this provider")
+            books.jobs[id(job)] = job
 
     def release_job(self, job: object) -> None:
         """Strike a job off; harmless when it is not listed."""
-        with self._lock:
-            self._jobs.pop(id(job), None)
+        with self._books.lock:
+            self._books.jobs.pop(id(job), None)
 
     def adopt_file(self, path: str) -> None:
         """List a temporary file. Raises InvalidHandle when the arena is closed."""
-        with self._lock:
-            self._check_open()
-            self._files[path] = None
+        with self._books.open() as books:
+            books.files[path] = None
 
     def release_file(self, path: str) -> None:
         """Strike a file off: it is gone, or somebody else's now."""
-        with self._lock:
-            self._files.pop(path, None)
+        with self._books.lock:
+            self._books.files.pop(path, None)
 
     @property
     def live_jobs(self) -> int:
         """Jobs that have been started and not ended."""
-        return len(self._jobs)
+        return len(self._books.jobs)
 
     def close(self) -> Leftovers:
         """Remove the files that are still listed and tell what was left. May be said again."""
-        with self._lock:
-            self._closed = True
-            left = Leftovers(tuple(self._jobs.values()), tuple(self._files))
-            self._jobs.clear()
-            self._files.clear()
+        books = self._books
+        with books.lock:
+            books.closed = True
+            left = Leftovers(tuple(books.jobs.values()), tuple(books.files))
+            books.jobs.clear()
+            books.files.clear()
         for path in left.files:
-            self._remove_file(path)
+            books.remove_file(path)
         return left
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise InvalidHandle("the arena of this provider is closed")
+
+class _Books:
+    """What an arena lists, shared by all that stand for it."""
+
+    def __init__(self, remove_file: Callable[[str], None], max_jobs: int) -> None:
+        self.remove_file = remove_file
+        self.max_jobs = max_jobs
+        self.lock = threading.Lock()
+        self.jobs: dict[int, object] = {}  # by identity: a handle is opaque, it need not be hashable
+        self.files: dict[str, None] = {}
+        self.closed = False
+
+    @contextmanager
+    def open(self) -> Iterator["_Books"]:
+        with self.lock:
+            if self.closed:
+                raise InvalidHandle("the arena of this provider is closed")
+            yield self
 
 
 class FaxLineCallback(Protocol):
@@ -217,6 +245,14 @@ class HintedProvider(FaxProvider, Protocol):
         """Say how the document is to be sent; between StartJob and Send, from any thread."""
 
 
+class ReachableProvider(FaxProvider, Protocol):
+    """A provider with our own extension for people who want to know where it can be called."""
+
+    def VfaxDevReportAddress(self) -> str:
+        """Where calls come in, as `HOST:PORT`; "" while there is no such place. After FaxDevInitialize."""
+        ...
+
+
 REQUIRED: Final = (
     "FaxDevInitialize",
     "FaxDevStartJob",
@@ -233,12 +269,27 @@ OPTIONAL: Final = (
     "FaxExtInitializeConfig",
     "VfaxDevReportFacts",
     "VfaxDevSendHints",
+    "VfaxDevReportAddress",
 )
+
+
+TAKES_TIME: Final = (
+    "FaxDevInitialize",
+    "FaxDevVirtualDeviceCreation",
+    "FaxDevStartJob",
+    "FaxDevSend",
+    "FaxDevReceive",
+    "FaxDevEndJob",
+    "FaxDevShutdown",
+)
+"""Exports that may wait: coroutine functions of an async provider, plain functions of a blocking one."""
+NEVER_WAITS: Final = ("FaxDevReportStatus", "FaxDevAbortOperation", "VfaxDevReportFacts")
+"""Exports that are plain functions of every provider."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exports:
-    """The resolved exports of one provider; an optional one it does not offer is None."""
+    """The resolved exports of one async provider; an optional one it does not offer is None."""
 
     FaxDevInitialize: Callable[[object | None, Arena, FaxServiceCallback | None], Awaitable[FaxLineCallback]]
     FaxDevStartJob: Callable[[object | None, int, CompletionPort, StatusKey], Awaitable[object]]
@@ -253,6 +304,7 @@ class Exports:
     FaxExtInitializeConfig: Callable[..., object] | None = None
     VfaxDevReportFacts: Callable[[object], CallFacts] | None = None
     VfaxDevSendHints: Callable[[object, SendHints], None] | None = None
+    VfaxDevReportAddress: Callable[[], str] | None = None
 
     @property
     def virtual(self) -> bool:
@@ -260,11 +312,36 @@ class Exports:
         return self.FaxDevVirtualDeviceCreation is not None
 
 
-def probe_exports(provider: object) -> Exports:
-    """Resolve the exports of a provider (an instance or a module) by name.
+@dataclass(frozen=True, slots=True)
+class BlockingExports:
+    """The resolved exports of one blocking provider, for any thread; an optional one it does not offer is None."""
 
-    Raises ProviderLoadError with fpsCANT_LINK, naming the export, when a required one is missing or one that is there
-    cannot be called.
+    FaxDevInitialize: Callable[[object | None, Arena, FaxServiceCallback | None], FaxLineCallback]
+    FaxDevStartJob: Callable[[object | None, int, CompletionPort, StatusKey], object]
+    FaxDevSend: Callable[[object, FaxSend, FaxSendCallback | None], None]
+    FaxDevReceive: Callable[[object, object | None, FaxReceive], FaxReceive]
+    FaxDevReportStatus: Callable[[object], FaxDevStatus]
+    FaxDevAbortOperation: Callable[[object], None]
+    FaxDevEndJob: Callable[[object], None]
+    FaxDevVirtualDeviceCreation: Callable[[CompletionPort, RingKey], VirtualDevices] | None = None
+    FaxDevShutdown: Callable[[], Hresult] | None = None
+    FaxDevConfigure: Callable[..., object] | None = None
+    FaxExtInitializeConfig: Callable[..., object] | None = None
+    VfaxDevReportFacts: Callable[[object], CallFacts] | None = None
+    VfaxDevSendHints: Callable[[object, SendHints], None] | None = None
+    VfaxDevReportAddress: Callable[[], str] | None = None
+
+    @property
+    def virtual(self) -> bool:
+        """True when the provider presents virtual devices."""
+        return self.FaxDevVirtualDeviceCreation is not None
+
+
+def probe_exports(provider: object) -> Exports | BlockingExports:
+    """Resolve the exports of a provider (an instance or a module) by name; their type tells its surface.
+
+    Raises ProviderLoadError with fpsCANT_LINK, naming the export, when a required one is missing, when one that is
+    there cannot be called, or when some that may wait are coroutine functions and others are not.
     """
     found: dict[str, object] = {}
     for name in (*REQUIRED, *OPTIONAL):
@@ -274,7 +351,27 @@ def probe_exports(provider: object) -> Exports:
         if export is None and name in REQUIRED:
             raise _cannot_link(f"required export {name} is missing")
         found[name] = export
-    return cast("Callable[..., Exports]", Exports)(**found)
+    return cast("Callable[..., Exports | BlockingExports]", _surface(found))(**found)
+
+
+def _surface(found: Mapping[str, object]) -> type[Exports] | type[BlockingExports]:
+    for name in NEVER_WAITS:
+        if _is_coroutine_function(found[name]):
+            raise _cannot_link(f"{name} is a coroutine function, but it must answer in any thread without waiting")
+    here = [name for name in TAKES_TIME if found[name] is not None]
+    waiting = [name for name in here if _is_coroutine_function(found[name])]
+    plain = [name for name in here if name not in waiting]
+    if waiting and plain:
+        raise _cannot_link(
+            f"{waiting[0]} is a coroutine function and {plain[0]} is not: be one or the other throughout"
+        )
+    return Exports if waiting else BlockingExports
+
+
+def _is_coroutine_function(export: object) -> bool:
+    """Also for an object that is called as one."""
+    called = getattr(type(export), "__call__", None)  # noqa: B004  # its kind is asked for, not whether it is there
+    return inspect.iscoroutinefunction(export) or inspect.iscoroutinefunction(called)
 
 
 def _cannot_link(why: str) -> ProviderLoadError:
@@ -285,8 +382,9 @@ def _cannot_link(why: str) -> ProviderLoadError:
 class RegistrationRecord:
     """How a provider is registered. `image_name` is its entry point, `package.module:attribute`.
 
-    The entry point is called with `configuration` and returns the provider. A wrong field raises ProviderLoadError,
-    which names it: fpsBAD_GUID, fpsBAD_VERSION, fpsCANT_LOAD (image_name) or fpsSERVER_ERROR.
+    The entry point is called with `configuration` and returns the provider; with `own_process` that is done in another
+    process, and the configuration must be what JSON can say. One that is not `enabled` is not loaded. A wrong field
+    raises ProviderLoadError, which names it: fpsBAD_GUID, fpsBAD_VERSION, fpsCANT_LOAD (image_name) or fpsSERVER_ERROR.
     """
 
     guid: str
@@ -296,6 +394,8 @@ class RegistrationRecord:
     fspi_version: int = FSPI_VERSION
     capabilities: int = 0
     configuration: Mapping[str, object] = field(default_factory=dict)
+    own_process: bool = False
+    enabled: bool = True
 
     def __post_init__(self) -> None:
         status = ProviderStatus
@@ -316,6 +416,35 @@ class RegistrationRecord:
     def canonical_guid(self) -> str:
         """The GUID in its one spelling: braces, capitals."""
         return f"{{{uuid.UUID(self.guid)}}}".upper()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRecord:
+    """What somebody registered and is no registration record: its names as they were given, and why."""
+
+    guid: str
+    friendly_name: str
+    image_name: str
+    failure: ProviderLoadError
+    own_process: bool = False
+    enabled: bool = True
+
+    @property
+    def canonical_guid(self) -> str:
+        """The GUID as it was given, for it may be none."""
+        return self.guid
+
+
+Registration = RegistrationRecord | RefusedRecord
+
+
+def register(*, guid: str, friendly_name: str, image_name: str, **more: Any) -> Registration:  # noqa: ANN401
+    """Make a registration record, or what stands for one whose fields are wrong, so that people can be told of it."""
+    try:
+        return RegistrationRecord(guid=guid, friendly_name=friendly_name, image_name=image_name, **more)
+    except ProviderLoadError as why:
+        kept = {name: bool(more[name]) for name in ("own_process", "enabled") if name in more}
+        return RefusedRecord(guid=guid, friendly_name=friendly_name, image_name=image_name, failure=why, **kept)
 
 
 def _require(holds: bool, status: ProviderStatus, why: str) -> None:

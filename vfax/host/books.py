@@ -18,15 +18,15 @@ from typing import Final
 import trio
 
 from vfax.errors import StoreError
-from vfax.fsp.constants import JobStatusEnum, JobType
+from vfax.fsp.constants import JobStatusEnum
 from vfax.host.events import HostEvent, StorageFailed
-from vfax.host.records import FaxRecord
+from vfax.host.records import FaxRecord, record_of
 from vfax.host.spool import JOB_PATTERN, Kept, Spool
 from vfax.host.store.store import Store
 from vfax.host.store.values import AttemptEnd, NewDelivery, StoredFax
 
-Route = Callable[[Mapping[str, object]], Sequence[NewDelivery]]
-"""Where a fax goes, by its record (as in its JSON file)."""
+Route = Callable[[FaxRecord], Sequence[NewDelivery]]
+"""Where a fax goes."""
 
 PIECE: Final = 1 << 20
 MAX_RECORD: Final = 1 << 20
@@ -101,7 +101,7 @@ class Books:
             journal=record.journal,
             record=plain,
         )
-        deliveries = self._route(plain) if kept.document is not None else ()
+        deliveries = self._route(record) if kept.document is not None else ()
         if self._store.job(int(record.job, 16)) is None:  # it was out of reach when the call came
             self._store.add_fax(fax, deliveries, now, job_type=record.job_type)
         else:
@@ -128,14 +128,14 @@ class Books:
 
     def _add(self, found: "_Found") -> bool:
         plain = _read(found.record)
-        if plain is None:
+        record = record_of(plain) if plain is not None else None
+        if plain is None or record is None:
             return False
         document = found.record.with_suffix(".tif")
         kept = document if document.exists() else None
-        kind = JobType.__members__.get(str(plain.get("type")), JobType.JT_FAIL_RECEIVE)
-        fax = self._fax(f"{found.job:08x}", _time(plain.get("ended")) or self._clock(), plain, kept)
-        deliveries = self._route(plain) if kept is not None else ()
-        self._store.add_fax(fax, deliveries, self._clock(), job_type=kind)
+        fax = self._fax(record.job, record.ended_at, plain, kept)
+        deliveries = self._route(record) if kept is not None else ()
+        self._store.add_fax(fax, deliveries, self._clock(), job_type=record.job_type)
         return True
 
     def _fax(self, job: str, received_at: datetime, record: Mapping[str, object], document: Path | None) -> StoredFax:
@@ -174,11 +174,3 @@ def _read(path: Path) -> dict[str, object] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def _time(text: object) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -27,6 +27,7 @@ from vfax.host.queue import Queue
 from vfax.host.recipients import DialPlan, recipients
 from vfax.host.retry import RetryPolicy
 from vfax.host.service import FaxService
+from vfax.host.spool import JOB_PATTERN
 from vfax.host.store.store import Store
 from vfax.host.store.values import (
     DeliveryAttempt,
@@ -75,12 +76,14 @@ class Door:
         store: Store,
         options: DoorOptions,
         *,
+        on_delivery: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._service = service
         self._queue = queue
         self._store = store
         self._options = options
+        self._on_delivery = on_delivery
         self._clock = clock
         self._moving: dict[int, JobMoved] = {}
         self._said: dict[int, int] = {}  # the last status of each device that has a job
@@ -127,7 +130,7 @@ class Door:
             provider=provider.record.friendly_name,
             state=self._state(device),
             flags=device.flags,
-            job=int(device.job, 16) if _is_job(device.job) else None,
+            job=_number(device.job),
             priority=device.priority,
             tsid=self._options.sender_number,
             csid=self._service.options.local_id,
@@ -294,6 +297,7 @@ class Door:
         again = await self._ask(self._store.retry_delivery, delivery, self._clock())
         if again is None:
             raise InvalidParameter(f"there is no delivery {delivery} that could be tried again")
+        self._on_delivery()
         return again
 
     async def history(self, *, after: int = 0, limit: int = 1000) -> list[StoredEvent]:
@@ -304,5 +308,6 @@ class Door:
         return await trio.to_thread.run_sync(partial(call, *about))
 
 
-def _is_job(name: str | None) -> bool:
-    return name is not None and len(name) == 8 and all(char in "0123456789abcdef" for char in name)
+def _number(job: str | None) -> int | None:
+    """The number of a device's job; None while it has none yet."""
+    return int(job, 16) if job is not None and JOB_PATTERN.fullmatch(job) else None

@@ -7,6 +7,7 @@ Observers are called synchronously from the host's task: they must not block, an
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -162,6 +163,23 @@ class ProviderFaulted:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderLost:
+    """The process of a provider is gone, and its devices are out of service. None: it is not started again."""
+
+    provider: str
+    sentence: str
+    back_in: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderBack:
+    """The process of a provider runs again, and its devices are back. `starts` counts from when it last ran long."""
+
+    provider: str
+    starts: int
+
+
+@dataclass(frozen=True, slots=True)
 class HostFaulted:
     """A fault of the host itself ended one job; the others go on. `trace` is for the people who mend it."""
 
@@ -174,6 +192,50 @@ class StorageFailed:
     """The spool could not be written; the fax stays where it is and is found at the next start."""
 
     job: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryDone:
+    """A target has a received fax. `attempt` counts from 1."""
+
+    job: str
+    delivery: int
+    rule: str
+    kind: str
+    attempt: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryFailed:
+    """A target does not have a received fax yet; `retry_at` None: it is given up until somebody asks for it again."""
+
+    job: str
+    delivery: int
+    rule: str
+    kind: str
+    attempt: int
+    sentence: str
+    retry_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryOverdue:
+    """An alarm, given once: a received fax has been on its way to a target for too long."""
+
+    job: str
+    delivery: int
+    rule: str
+    kind: str
+    waiting_since: datetime
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveriesStalled:
+    """The job store cannot be asked what to deliver; said once, until it can be asked again."""
+
     sentence: str
 
 
@@ -199,8 +261,14 @@ HostEvent = (
     | FaxEnded
     | FaxRecovered
     | ProviderFaulted
+    | ProviderLost
+    | ProviderBack
     | HostFaulted
     | StorageFailed
+    | DeliveryDone
+    | DeliveryFailed
+    | DeliveryOverdue
+    | DeliveriesStalled
     | ServiceStopped
 )
 

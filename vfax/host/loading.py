@@ -1,33 +1,59 @@
 """Providers from their registration records to devices: load, link, create devices, initialize.
 
-Owns      the start sequence and the state each record is left in, the devices and who uses them.
-Not here  rings and jobs (service.py, jobs.py), what a record must hold (fsp/provider.py).
+Owns      the start sequence and the state each record is left in, the devices and who uses them, what becomes of a
+          provider whose process comes and goes.
+Not here  rings and jobs (service.py, jobs.py), what a record must hold (fsp/provider.py), the process (process.py),
+          what people are shown of all this (roster.py).
 Source    order and states: FAX_PROVIDER_STATUS_ENUM and the provider pages; for a virtual provider
           FaxDevVirtualDeviceCreation comes before FaxDevInitialize.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import trio
 
 from vfax.errors import FaxError
 from vfax.fsp.completion import CompletionPort, RingKey
-from vfax.fsp.constants import PortFlag, ProviderStatus
+from vfax.fsp.constants import PortFlag, ProviderStatus, Win32
 from vfax.fsp.errors import FaxServiceError, ProviderLoadError
-from vfax.fsp.provider import Arena, Exports, FaxLineCallback, RegistrationRecord, load_provider, probe_exports
+from vfax.fsp.provider import (
+    Arena,
+    Exports,
+    FaxLineCallback,
+    RefusedRecord,
+    Registration,
+    RegistrationRecord,
+    load_provider,
+    probe_exports,
+)
 from vfax.fsp.structures import VirtualDevices
-from vfax.host.events import DeviceInService, DeviceOutOfService, Observer, ProviderRefused
-from vfax.host.guard import Guard, ProviderFault
+from vfax.host.blocking import in_threads
+from vfax.host.events import (
+    DeviceInService,
+    DeviceOutOfService,
+    Observer,
+    ProviderBack,
+    ProviderLost,
+    ProviderRefused,
+)
+from vfax.host.guard import LOAD, CallTimeouts, Guard, ProviderFault, contained
+from vfax.host.process import ProcessProvider
+from vfax.host.process_link import ProcessLost, ProcessOptions
 
 
 @dataclass(slots=True, eq=False)
 class HostedProvider:
-    """One registered provider and what became of it: `failure` is the error behind any `status` but fpsSUCCESS."""
+    """One registered provider and what became of it: `failure` is the error behind any `status` but fpsSUCCESS.
 
-    record: RegistrationRecord
+    `returning` says that its process is gone and will be started again.
+    """
+
+    record: Registration
     guard: Guard
     status: ProviderStatus = ProviderStatus.fpsSERVER_ERROR
     failure: FaxError | None = None
@@ -37,6 +63,9 @@ class HostedProvider:
     ring_key: RingKey = field(default_factory=RingKey)
     stop: trio.CancelScope = field(default_factory=trio.CancelScope)
     stopped: trio.Event = field(default_factory=trio.Event)
+    process: ProcessProvider | None = None
+    initialized: bool = False
+    returning: bool = False
     device_ids: tuple[int, ...] = ()
     in_service: bool = False
 
@@ -44,6 +73,13 @@ class HostedProvider:
     def usable(self) -> bool:
         """True when its devices may be used."""
         return self.status is ProviderStatus.fpsSUCCESS
+
+    @property
+    def last_error(self) -> Win32:
+        """The last error behind its state."""
+        if self.failure is None:
+            return Win32.NO_ERROR
+        return getattr(self.failure, "winerror", Win32.ERROR_GEN_FAILURE)
 
 
 @dataclass(slots=True, eq=False)
@@ -67,25 +103,46 @@ class Device:
         return self.job is None and self.provider.usable
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """How providers are loaded; times in seconds. `call_timeout` is for calls that `timeouts` gives no limit.
+
+    Without `initialize` a provider is loaded and asked for its devices, and no more.
+    Limit: `max_devices` of all providers together.
+    """
+
+    call_timeout: float = 10.0
+    timeouts: CallTimeouts = field(default_factory=CallTimeouts)
+    process: ProcessOptions = field(default_factory=ProcessOptions)
+    max_devices: int = 10_000
+    initialize: bool = True
+
+
 async def load_all(
-    records: Iterable[RegistrationRecord],
+    records: Iterable[Registration],
     nursery: trio.Nursery,
     ring_port: CompletionPort,
+    options: LoadOptions,
     *,
     observe: Observer,
-    call_timeout: float,
-    max_devices: int,
+    on_back: Callable[[HostedProvider], None] = lambda provider: None,
 ) -> tuple[list[HostedProvider], dict[int, Device]]:
-    """Start every provider. One that fails keeps its state and reason and costs the others nothing."""
+    """Start every provider that is enabled. One that fails keeps its state and reason and costs the others nothing.
+
+    `on_back` is called for a provider whose process was started again, once its devices can be used.
+    """
     providers: list[HostedProvider] = []
     devices: dict[int, Device] = {}
     for record in records:
-        guard = Guard(record.friendly_name, observe, timeout=call_timeout)
+        if not record.enabled:
+            continue
+        guard = Guard(record.friendly_name, observe, timeout=options.call_timeout, timeouts=options.timeouts)
         provider = HostedProvider(record, guard, ring_key=RingKey(record.canonical_guid))
         providers.append(provider)
+        start = _Start(provider, nursery, ring_port, options, observe, on_back)
         try:
             _refuse_double(record, providers[:-1])
-            found = await _start(provider, nursery, ring_port, devices, max_devices, observe)
+            found = await start.run(devices)
         except ProviderLoadError as why:
             _refuse(provider, why.status, why, observe)
         except FaxServiceError as why:
@@ -117,41 +174,87 @@ def _refuse(provider: HostedProvider, status: ProviderStatus, why: FaxError, obs
     observe(ProviderRefused(provider.record.friendly_name, str(why)))
 
 
-def _refuse_double(record: RegistrationRecord, earlier: list[HostedProvider]) -> None:
+def _refuse_double(record: Registration, earlier: list[HostedProvider]) -> None:
     for other in earlier:
         if other.record.canonical_guid == record.canonical_guid:
             why = f"guid {record.guid} is registered for {other.record.friendly_name} already"
             raise ProviderLoadError(ProviderStatus.fpsBAD_GUID, why)
 
 
-async def _start(
-    provider: HostedProvider,
-    nursery: trio.Nursery,
-    ring_port: CompletionPort,
-    taken: dict[int, Device],
-    max_devices: int,
-    observe: Observer,
-) -> dict[int, Device]:
-    exports = provider.exports = probe_exports(_load(provider))
-    if exports.FaxDevVirtualDeviceCreation is None:
-        raise ProviderLoadError(ProviderStatus.fpsCANT_LINK, "it presents no virtual devices, and there are no others")
-    guard = provider.guard
-    inner: trio.Nursery = await nursery.start(_own_tasks, provider, observe)
-    provider.arena = Arena(inner, remove_file=_remove_file)
-    created = await guard.ask(exports.FaxDevVirtualDeviceCreation, ring_port, provider.ring_key)
-    _check_devices(provider, created, taken, max_devices)
-    provider.line_callback = await guard.ask(exports.FaxDevInitialize, None, provider.arena, None)
-    return {number: Device(number, created.name(number), provider, exports) for number in created.ids}
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """The start sequence of one provider."""
+
+    provider: HostedProvider
+    nursery: trio.Nursery
+    ring_port: CompletionPort
+    options: LoadOptions
+    observe: Observer
+    on_back: Callable[[HostedProvider], None]
+
+    async def run(self, taken: Mapping[int, Device]) -> dict[int, Device]:
+        """Load, link, create, initialize; returns the devices. Raises FaxServiceError."""
+        provider, guard = self.provider, self.provider.guard
+        if isinstance(provider.record, RefusedRecord):
+            raise provider.record.failure
+        inner: trio.Nursery = await self.nursery.start(_own_tasks, provider, self.observe)
+        exports = provider.exports = await self._load(provider.record, inner)
+        if exports.FaxDevVirtualDeviceCreation is None:
+            why = "it presents no virtual devices, and there are no others"
+            raise ProviderLoadError(ProviderStatus.fpsCANT_LINK, why)
+        provider.arena = Arena(inner, remove_file=_remove_file)
+        created = await guard.ask(exports.FaxDevVirtualDeviceCreation, self.ring_port, provider.ring_key)
+        _check_devices(provider, created, taken, self.options.max_devices)
+        if self.options.initialize:
+            provider.line_callback = await guard.ask(exports.FaxDevInitialize, None, provider.arena, None)
+            provider.initialized = True
+            if provider.process is not None:
+                provider.process.mind()
+        return {number: Device(number, created.name(number), provider, exports) for number in created.ids}
+
+    async def _load(self, record: RegistrationRecord, inner: trio.Nursery) -> Exports:
+        if record.own_process:
+            watcher = _Watch(self.provider, self.observe, self.on_back)
+            self.provider.process = ProcessProvider(record, self.options.process, watcher, self.provider.guard.limit)
+            exports: Exports = await self._loading(partial(self.provider.process.load, inner))
+            return exports
+        # in a thread: code that is imported may take its time, or never come to an end
+        load = partial(trio.to_thread.run_sync, load_provider, record, abandon_on_cancel=True)
+        found = probe_exports(await self._loading(load))
+        return found if isinstance(found, Exports) else in_threads(found, operations=self.options.max_devices)
+
+    async def _loading(self, load: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401  # a provider may be anything
+        try:
+            return await self.provider.guard.within(LOAD, load)
+        except ProviderFault as why:
+            raise ProviderLoadError(ProviderStatus.fpsCANT_LOAD, str(why), Win32.ERROR_GEN_FAILURE) from why
 
 
-def _load(provider: HostedProvider) -> object:
-    try:
-        return provider.guard.ask_now(load_provider, provider.record)
-    except ProviderFault as why:
-        raise ProviderLoadError(ProviderStatus.fpsCANT_LOAD, str(why)) from why
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Takes the devices of a provider out of service while its process is gone."""
+
+    provider: HostedProvider
+    observe: Observer
+    on_back: Callable[[HostedProvider], None]
+
+    def lost(self, why: str, back_in: float | None) -> None:
+        """The process is gone, and comes back in so many seconds (None: no more)."""
+        self.provider.status, self.provider.failure = ProviderStatus.fpsSERVER_ERROR, ProcessLost(why)
+        self.provider.returning = back_in is not None
+        leave_service(self.provider, self.observe)
+        self.observe(ProviderLost(self.provider.record.friendly_name, why, back_in))
+
+    def back(self, starts: int) -> None:
+        """The process runs again and its devices are there."""
+        self.provider.status, self.provider.failure = ProviderStatus.fpsSUCCESS, None
+        self.provider.returning = False
+        self.observe(ProviderBack(self.provider.record.friendly_name, starts))
+        enter_service(self.provider, self.observe)
+        self.on_back(self.provider)
 
 
-def _check_devices(provider: HostedProvider, created: object, taken: dict[int, Device], max_devices: int) -> None:
+def _check_devices(provider: HostedProvider, created: object, taken: Mapping[int, Device], max_devices: int) -> None:
     if not isinstance(created, VirtualDevices):
         raise provider.guard.fault("FaxDevVirtualDeviceCreation", f"answered {type(created).__name__}")
     if len(taken) + created.device_count > max_devices:
@@ -165,23 +268,20 @@ def _check_devices(provider: HostedProvider, created: object, taken: dict[int, D
 
 async def _own_tasks(provider: HostedProvider, observe: Observer, task_status: trio.TaskStatus[trio.Nursery]) -> None:
     """Keep the nursery of the provider's own tasks; one that fails takes its provider out of service, nothing else."""
+
+    def out_of_service(why: str) -> ProviderFault:
+        provider.status = ProviderStatus.fpsSERVER_ERROR
+        provider.failure = fault = provider.guard.fault("a task of its own", why)
+        leave_service(provider, observe)
+        return fault
+
     try:
-        with provider.stop:
+        with provider.stop, suppress(ProviderFault), contained(out_of_service):
             async with trio.open_nursery() as inner:
                 inner.start_soon(trio.sleep_forever)
                 task_status.started(inner)
-    except Exception as why:
-        provider.status = ProviderStatus.fpsSERVER_ERROR
-        provider.failure = provider.guard.fault("a task of its own", _innermost(why))
-        leave_service(provider, observe)
     finally:
         provider.stopped.set()
-
-
-def _innermost(why: BaseException) -> str:
-    while isinstance(why, BaseExceptionGroup) and why.exceptions:
-        why = why.exceptions[0]
-    return f"{type(why).__name__}: {why}"
 
 
 async def unload(provider: HostedProvider, *, observe: Observer, grace: float) -> None:
@@ -193,7 +293,7 @@ async def unload(provider: HostedProvider, *, observe: Observer, grace: float) -
             result = await provider.guard.ask(shutdown)
             if result != 0:
                 provider.guard.fault(shutdown, f"answered 0x{int(result):08X}")
-    provider.status = ProviderStatus.fpsSERVER_ERROR
+    provider.status, provider.returning = ProviderStatus.fpsSERVER_ERROR, False
     provider.stop.cancel()
     if provider.arena is not None:
         with trio.move_on_after(grace):

@@ -27,11 +27,11 @@ from typing import Final, TypeVar
 
 import trio
 
-from vfax.errors import MisuseError, StoreError
+from vfax.errors import DocumentError, FaxError, MisuseError, StoreError
 from vfax.fsp.constants import FaxStatus, JobStatusEnum
 from vfax.fsp.errors import FaxServiceError
 from vfax.fsp.structures import FaxSend, SendHints
-from vfax.host.events import HostEvent, JobDeleted, JobQueued, StorageFailed
+from vfax.host.events import FaxEnded, HostEvent, JobDeleted, JobQueued, StorageFailed
 from vfax.host.jobs import Job
 from vfax.host.loading import Device
 from vfax.host.outgoing import rest_of
@@ -42,9 +42,6 @@ from vfax.host.store.values import AttemptEnd, Priority, StoredAttempt, StoredJo
 from vfax.outcome import Cause, Retry
 
 T = TypeVar("T")
-
-THREADS: Final = 4
-"""Limit: calls of the store at once; SQLite does one after the other anyway."""
 
 _J = JobStatusEnum
 
@@ -116,11 +113,10 @@ class Queue:
         self._running: dict[int, _Running] = {}
         self._bell = trio.Event()
         self._nursery: trio.Nursery | None = None
-        self._threads = trio.CapacityLimiter(THREADS)
         self.documents = options.documents or service.spool.root
         self._stopping = False
         self._idle = trio.Event()  # set when the last running job is over
-        self._told = ""  # the last complaint of the store
+        self._told: dict[str, str] = {}  # the last complaint of the store about each job, and about none
 
     # --- life --------------------------------------------------------------------------------------
 
@@ -225,7 +221,7 @@ class Queue:
             jobs = await self._in_store(
                 partial(self._store.claim, lease=self._options.lease, limit=free), self.host, self._clock()
             )
-            self._told = ""
+            self._told.pop("", None)
             for job in jobs:
                 device = self._service.sender()
                 if device is None or self._nursery is None:
@@ -270,6 +266,7 @@ class Queue:
                 if device is not None and device.job == running.job.name:
                     device.job = None
                 del self._running[running.job.id]
+                self._told.pop(running.job.name, None)
                 if not self._running:
                     self._idle.set()
                 self.kick()
@@ -285,8 +282,9 @@ class Queue:
         )
         try:
             order, hints = await self._order(job, device)
-        except (StoreError, FaxServiceError) as why:
-            await self._end_unsent(running, attempt, str(why))
+        except (DocumentError, StoreError, FaxServiceError) as why:
+            await self._write_end(running, attempt, self._unsent(job, why))
+            self._tell_deleted(running)
             return True
         operation = running.operation = self._service.begin_send(job.name, device)
         if self._over(running):
@@ -346,12 +344,30 @@ class Queue:
             decision = Decision(what=Next.CANCELLED)
         end = self._end_of(job, attempt, sent, decision, advice)
         await self._write_end(running, attempt, end)
+        self._observe(FaxEnded(sent.record, None, None))
+        self._tell_deleted(running)
         return decision.what is not Next.OTHER_LINE
 
     async def _write_end(self, running: _Running, attempt: StoredAttempt, end: AttemptEnd) -> None:
-        running.job = await self._in_store(self._store.end_attempt, running.job, attempt.number, end, self._clock())
+        """Write the end down, however long the store is out of reach: an end that is not known means a second try."""
+        while True:
+            try:
+                running.job = await self._in_store(
+                    self._store.end_attempt, running.job, attempt.number, end, self._clock()
+                )
+            except LeaseLost:
+                raise
+            except StoreError as why:
+                self._complain(running.job.name, f"{why}; how the fax ended is written down when it can be")
+                if self._stopping:
+                    return
+                await trio.sleep(self._options.look)
+            else:
+                return
+
+    def _tell_deleted(self, running: _Running) -> None:
         if running.job.ended_at is not None:
-            self._observe(JobDeleted(running.job.name))
+            self._observe(JobDeleted(running.job.name, running.job.device_id))
 
     def _policy(self, job: StoredJob) -> RetryPolicy:
         policy = self._options.policy
@@ -387,16 +403,19 @@ class Queue:
             record=record.to_json(),
         )
 
-    async def _end_unsent(self, running: _Running, attempt: StoredAttempt, why: str) -> None:
-        """The document cannot be had: nothing was dialled, and trying again would not help."""
-        end = AttemptEnd(
-            status=_J.fjsFAILED,
+    def _unsent(self, job: StoredJob, why: FaxError) -> AttemptEnd:
+        """Nothing was dialled: the document is none, which stays so, or the disk does not give it now."""
+        passing = isinstance(why, StoreError)
+        again = self._clock() + timedelta(seconds=self._options.no_line_delay) if passing else None
+        return AttemptEnd(
+            status=_J.fjsPENDING if passing else _J.fjsFAILED,
             status_id=FaxStatus.FS_FATAL_ERROR,
-            cause=Cause.DOCUMENT.value,
-            sentence=why,
-            next_page=running.job.next_page,
+            cause=(Cause.STORAGE if passing else Cause.DOCUMENT).value,
+            sentence=str(why),
+            next_page=job.next_page,
+            next_attempt_at=again,
+            counts=False,
         )
-        await self._write_end(running, attempt, end)
 
     # --- beside it -----------------------------------------------------------------------------------
 
@@ -443,21 +462,23 @@ class Queue:
 
     async def _in_store(self, call: Callable[..., T], *about: object) -> T:
         """Call the store in a thread; what was begun is finished, whoever is cancelled meanwhile."""
+        results: list[T] = []
         with trio.CancelScope(shield=True):
-            return await trio.to_thread.run_sync(partial(call, *about), limiter=self._threads)
+            results.append(await trio.to_thread.run_sync(partial(call, *about)))
+        return results[0]
 
     @contextmanager
     def _storing(self, job: str) -> Iterator[None]:
         """What the store refuses is told once, and the queue goes on: leases and repairs bring the job back."""
         try:
             yield
-            self._told = ""
+            self._told.pop(job, None)
         except LeaseLost as why:
             self._complain(job, f"{why}; what this host did about it is not written down")
         except StoreError as why:
             self._complain(job, str(why))
 
     def _complain(self, job: str, sentence: str) -> None:
-        if sentence != self._told:
-            self._told = sentence
+        if sentence != self._told.get(job):
+            self._told[job] = sentence
             self._observe(StorageFailed(job, sentence))

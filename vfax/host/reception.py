@@ -69,9 +69,9 @@ def conclude(spool: Spool, record: FaxRecord, ending: Ending) -> tuple[FaxRecord
     return _with_document(spool, replace(record, pages=pages, job_type=job_type))
 
 
-def conclude_late(spool: Spool, record: FaxRecord, ending: Ending) -> Kept | None:
+def conclude_late(spool: Spool, record: FaxRecord, ending: Ending) -> tuple[FaxRecord, Kept] | None:
     """Do what the disk did not let `conclude` do; None when all had been moved but the last sync. Raises StoreError."""
-    return conclude(spool, record, ending)[1] if spool.holds(record.job) else None
+    return conclude(spool, record, ending) if spool.holds(record.job) else None
 
 
 def _salvage(document: Path) -> int:
@@ -96,7 +96,7 @@ def record_of(job: str, device: Device, ending: Ending, started_at: datetime, en
     """Collect what is known about an operation. Pages are those of the document, filled in by `conclude`."""
     facts, status = ending.facts, ending.status
     said = facts.outcome if facts is not None else None
-    dialled = status.routing_info.partition("|")[0]
+    dialled, _, subaddress = status.routing_info.partition("|")
     return FaxRecord(
         job=job,
         job_type=JobType.JT_RECEIVE,
@@ -113,6 +113,7 @@ def record_of(job: str, device: Device, ending: Ending, started_at: datetime, en
         caller_name=facts.caller_name if facts is not None else "",
         remote_id=(facts.remote_id if facts is not None else "") or status.csi,
         dialled=(facts.dialled if facts is not None else "") or dialled,
+        subaddress=(facts.subaddress if facts is not None else "") or subaddress,
         rate_bps=facts.rate_bps if facts is not None else 0,
         ecm=facts.ecm if facts is not None else None,
         coding=facts.coding if facts is not None else "",

@@ -3,15 +3,17 @@
 Owns      the record's fields and their JSON form.
 Not here  where it is written (spool.py), how the facts were found (jobs.py).
 
-Text that came from the peer (caller, remote_id, dialled, sentence) is data: shown escaped, never a path, never parsed.
+Text that came from the peer (caller, remote_id, dialled, subaddress, sentence) is data: shown escaped, never a path,
+never parsed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from vfax.fsp.constants import FaxStatus, JobType
-from vfax.outcome import Cause
+from vfax.outcome import Cause, Outcome, Retry, T30Result
 
 RECORD_VERSION: Final = 1
 """Raised when a field changes its meaning; new fields do not raise it."""
@@ -42,6 +44,7 @@ class FaxRecord:
     caller_name: str = ""
     remote_id: str = ""
     dialled: str = ""
+    subaddress: str = ""
     rate_bps: int = 0
     ecm: bool | None = None
     coding: str = ""
@@ -86,6 +89,7 @@ class FaxRecord:
             "caller": {"id": self.caller, "name": self.caller_name},
             "remote_id": self.remote_id,
             "dialled": self.dialled,
+            "subaddress": self.subaddress,
             "pages": self.pages,
             "incomplete": self.incomplete,
             "rate": self.rate_bps,
@@ -105,6 +109,37 @@ class FaxRecord:
             },
             "files": {"document": self.document, "journal": self.journal},
         }
+
+
+def record_of(plain: Mapping[str, object]) -> FaxRecord | None:
+    """Read a record as `to_json` wrote it; None for what is none. What a fax is routed by is read, not all of it."""
+    try:
+        caller, device, outcome = (_part(plain, name) for name in ("caller", "device", "outcome"))
+        pages, number = plain.get("pages"), device.get("id")
+        return FaxRecord(
+            job=str(plain["job"]),
+            job_type=JobType[str(plain["type"])],
+            device_id=number if isinstance(number, int) else 0,
+            device_name=str(device.get("name", "")),
+            started_at=datetime.fromisoformat(str(plain["started"])),
+            ended_at=datetime.fromisoformat(str(plain["ended"])),
+            status_id=FaxStatus.__members__.get(str(outcome.get("status")), FaxStatus.FS_FATAL_ERROR),
+            cause=Cause(str(outcome.get("cause"))),
+            sentence=str(outcome.get("sentence", "")),
+            pages=pages if isinstance(pages, int) else 0,
+            caller=str(caller.get("id", "")),
+            caller_name=str(caller.get("name", "")),
+            remote_id=str(plain.get("remote_id", "")),
+            dialled=str(plain.get("dialled", "")),
+            subaddress=str(plain.get("subaddress", "")),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def _part(plain: Mapping[str, object], name: str) -> Mapping[str, object]:
+    part = plain.get(name)
+    return part if isinstance(part, Mapping) else {}
 
 
 def stamp(at: datetime) -> str:
@@ -149,3 +184,18 @@ SENTENCE_OF_STATUS: Final[dict[int, str]] = {
     FaxStatus.FS_CALL_BLACKLISTED: "The number is blocked.",
     FaxStatus.FS_USER_ABORT: "The fax was aborted.",
 }
+
+_WITHOUT_CALL: Final[dict[tuple[Cause, bool], tuple[str, T30Result]]] = {
+    (Cause.LINE_UNAVAILABLE, True): ("no-line", T30Result.NO_LINE),
+    (Cause.LINE_UNAVAILABLE, False): ("no-line-for-call", T30Result.NO_LINE),
+    (Cause.STORAGE, True): ("document-not-stored", T30Result.STORAGE),
+    (Cause.STORAGE, False): ("document-not-stored", T30Result.STORAGE),
+}
+"""What docs/outcomes.md says of what the host itself can meet."""
+
+
+def without_call(cause: Cause, sentence: str, *, sending: bool) -> Outcome:
+    """The outcome of a fax that the host could not take or keep: as vfax.verdict has it, which knows calls and their
+    roads, and the host does not (a test holds the two equal)."""
+    verdict, result = _WITHOUT_CALL[cause, sending]
+    return Outcome(cause=cause, sentence=sentence, retry=Retry.LATER, verdict=verdict, t30_result=result)

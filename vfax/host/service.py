@@ -13,47 +13,41 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from traceback import format_exception
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import trio
 
-from vfax.errors import MisuseError, StoreError
+from vfax.errors import MisuseError
 from vfax.fsp.completion import CompletionKey, CompletionPort, Packet
 from vfax.fsp.constants import FaxStatus, JobType, LineMessageId, PortFlag
 from vfax.fsp.errors import FaxServiceError, PortClosed
-from vfax.fsp.provider import RegistrationRecord
-from vfax.fsp.structures import FaxDevStatus, FaxReceive, FaxSend, LineMessage, SendHints
+from vfax.fsp.provider import Registration
+from vfax.fsp.structures import FaxDevStatus, FaxSend, LineMessage, SendHints
 from vfax.host import reception
 from vfax.host.events import (
     DeviceIdle,
     Direction,
     FaxEnded,
-    FaxRecovered,
     HostEvent,
     HostFaulted,
     JobDeleted,
     JobQueued,
     Observer,
     RingDropped,
-    RingReceived,
-    RoutingBegun,
     ServiceStarted,
     ServiceStopped,
-    StatusPosted,
-    StorageFailed,
 )
+from vfax.host.guard import CallTimeouts
 from vfax.host.jobs import Ending, Job, JobOptions
-from vfax.host.loading import Device, HostedProvider, enter_service, load_all, unload
-from vfax.host.records import FaxRecord
+from vfax.host.loading import Device, HostedProvider, LoadOptions, enter_service, load_all, unload
+from vfax.host.process_link import ProcessOptions
+from vfax.host.receptions import Ledger, Receptions
+from vfax.host.records import FaxRecord, without_call
 from vfax.host.spool import Spool, new_job_id
 from vfax.outcome import Cause
 from vfax.ports import get_packet
-from vfax.verdict import without_call
 
 T = TypeVar("T")
-
-MAX_UNDELIVERED: Final = 1_000
-"""Limit: faxes remembered for another attempt; the others wait in the spool for the next start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +56,8 @@ class HostOptions:
 
     `local_id` and `name` are told to the provider as number and name of this station. Without `receive` the providers
     are told that receiving is switched off. `call_timeout` is what a provider may take for a call that is not Send or
-    Receive. A fax that the disk does not let into the inbox is tried again every `redeliver_interval`.
+    Receive and has no limit of its own in `timeouts`; `process` is for providers in processes of their own. A fax that
+    the disk does not let into the inbox is tried again every `redeliver_interval`.
     Limit: `max_devices` over all providers.
     """
 
@@ -71,6 +66,8 @@ class HostOptions:
     name: str = "vfax"
     receive: bool = True
     call_timeout: float = 10.0
+    timeouts: CallTimeouts = field(default_factory=CallTimeouts)
+    process: ProcessOptions = field(default_factory=ProcessOptions)
     redeliver_interval: float = 60.0
     max_devices: int = 10_000
     jobs: JobOptions = field(default_factory=JobOptions)
@@ -91,11 +88,12 @@ class FaxService:
     def __init__(
         self,
         options: HostOptions,
-        registrations: Sequence[RegistrationRecord],
+        registrations: Sequence[Registration],
         *,
         observe: Observer = lambda event: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         spool: Spool | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.options = options
         self.spool = spool if spool is not None else Spool(options.spool)
@@ -103,16 +101,15 @@ class FaxService:
         self.providers: list[HostedProvider] = []
         self.devices: dict[int, Device] = {}
         self._registrations = tuple(registrations)
-        self._observer: Observer | None = observe
-        self._clock = clock
+        self.observer: Observer | None = observe
+        self.clock = clock
         self._ring_port = CompletionPort()
         self._status_port = CompletionPort()
         self._jobs: dict[str, Job] = {}
         self._by_key: dict[CompletionKey, Job] = {}
-        self._undelivered: dict[str, tuple[FaxRecord, Ending]] = {}
-        self._delivering = trio.Lock()
         self._stopping = trio.Event()
         self._nursery: trio.Nursery | None = None
+        self._receptions = Receptions(self, ledger)
         self.on_free: Callable[[], None] = lambda: None  # called whenever a device has become free
 
     # --- life --------------------------------------------------------------------------------------
@@ -125,7 +122,7 @@ class FaxService:
         """
         await trio.to_thread.run_sync(self.spool.prepare)
         try:
-            await self._recover()
+            await self._receptions.recover()
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._live)
                 task_status.started()
@@ -148,23 +145,37 @@ class FaxService:
                     self._registrations,
                     nursery,
                     self._ring_port,
-                    observe=self._observe,
-                    call_timeout=self.options.call_timeout,
-                    max_devices=self.options.max_devices,
+                    self._load_options(),
+                    observe=self.observe,
+                    on_back=self._provider_is_back,
                 )
                 self._switch_receiving()
                 self._nursery = nursery
                 nursery.start_soon(self._take_rings)
                 nursery.start_soon(self._take_statuses)
-                nursery.start_soon(self._deliver_later)
-                self._observe(ServiceStarted(tuple(device.name for device in self.devices.values())))
+                nursery.start_soon(self._receptions.deliver_later)
+                self.observe(ServiceStarted(tuple(device.name for device in self.devices.values())))
                 for provider in self.providers:
-                    enter_service(provider, self._observe)
+                    enter_service(provider, self.observe)
                 task_status.started()
                 await self._stopping.wait()
                 await self._shut_down()
                 nursery.cancel_scope.cancel()
-        self._observe(ServiceStopped())
+        self.observe(ServiceStopped())
+
+    def _load_options(self) -> LoadOptions:
+        options = self.options
+        return LoadOptions(
+            call_timeout=options.call_timeout,
+            timeouts=options.timeouts,
+            process=options.process,
+            max_devices=options.max_devices,
+        )
+
+    def _provider_is_back(self, provider: HostedProvider) -> None:
+        """Its process was started again: it knows nothing of what had been switched on and off."""
+        self._tell_flags(provider)
+        self.on_free()
 
     def switch(self, device: Device, *, flags: PortFlag | None = None, priority: int | None = None) -> None:
         """Change a device. When sending or receiving is switched on or off, the provider is told once for each of its
@@ -199,28 +210,16 @@ class FaxService:
 
     async def _shut_down(self) -> None:
         """Abort what runs, wait for it, then unload the providers and close the ports."""
-        self._drain_statuses()
+        self.drain_statuses()
         for job in list(self._jobs.values()):
             job.abort(stopped_by_host=True)
         for job in list(self._jobs.values()):
             await job.ended.wait()  # each has its limits: abort_grace, then call_timeout for EndJob
-        await self._redeliver()
+        await self._receptions.redeliver()
         for provider in self.providers:
-            await unload(provider, observe=self._observe, grace=self.options.jobs.abort_grace)
+            await unload(provider, observe=self.observe, grace=self.options.jobs.abort_grace)
         self._ring_port.close()
         self._status_port.close()
-
-    async def _recover(self) -> None:
-        """Deliver what a crash left in the spool, before the first new fax."""
-        for job in await trio.to_thread.run_sync(self.spool.leftovers):
-            try:
-                where, words = await trio.to_thread.run_sync(reception.recover, self.spool, job)
-            except StoreError as why:
-                self._observe(StorageFailed(job, str(why)))
-            else:
-                self._observe(FaxRecovered(job, where, words))
-
-    # --- receiving ---------------------------------------------------------------------------------
 
     async def _take_rings(self) -> None:
         while True:
@@ -245,77 +244,11 @@ class FaxService:
             self._drop_ring(number, f"the device is in use by job {device.job}")
         else:
             device.job = "receive"  # taken before anything waits: two rings must not both see it free
-            self._nursery.start_soon(self._isolated, self._receive, device)
+            self._nursery.start_soon(self._isolated, self._receptions.receive, device)
 
     def _drop_ring(self, number: int, why: str) -> None:
         self.counters.rings_dropped += 1
-        self._observe(RingDropped(number, why))
-
-    async def _receive(self, device: Device) -> None:
-        started_at = self._clock()
-        try:
-            job_id, path = await trio.to_thread.run_sync(self.spool.create_job_file)
-        except StoreError as why:
-            device.job = None
-            self._observe(StorageFailed("", f"{why}; the ring on {device.name} is left unanswered"))
-            return
-        job = self._begin(job_id, device, Direction.RECEIVE, started_at)
-        self._observe(RingReceived(job_id, device.device_id))
-        try:
-            ending = await job.carry_out(lambda handle: self._call_receive(device, handle, path))
-            self._drain_statuses()
-            job.tell_end(ending)
-            await self._conclude(job, ending)
-        finally:
-            self._end(job)
-
-    async def _call_receive(self, device: Device, handle: object, path: Path) -> None:
-        slot = FaxReceive(str(path), self.options.name, self.options.local_id)
-        await device.exports.FaxDevReceive(handle, None, slot)
-
-    async def _conclude(self, job: Job, ending: Ending) -> None:
-        record = reception.record_of(job.id, job.device, ending, job.started_at, self._clock())
-        try:
-            record, kept = await trio.to_thread.run_sync(reception.conclude, self.spool, record, ending)
-        except StoreError as why:
-            if len(self._undelivered) < MAX_UNDELIVERED:
-                self._undelivered[job.id] = record, ending
-            said = without_call(Cause.STORAGE, f"{record.sentence} {why}", sending=False)
-            record = replace(
-                record,
-                cause=said.cause,
-                sentence=said.sentence,
-                retry=said.retry.value,
-                verdict=said.verdict,
-                t30_result=said.t30_result,
-                pages=0,
-            )
-            self._observe(StorageFailed(job.id, f"{why}; what was received waits in {self.spool.incoming}"))
-            self._observe(FaxEnded(replace(record, job_type=JobType.JT_FAIL_RECEIVE), None, None))
-        else:
-            if record.status_id != ending.status.status_id:  # it was called complete, and the document says otherwise
-                self._observe(StatusPosted(job.id, job.device.device_id, record.status_id))
-            if kept.document is not None:
-                self._observe(RoutingBegun(job.id, job.device.device_id))
-            self._observe(FaxEnded(record, kept.document, kept.record))
-
-    async def _deliver_later(self) -> None:
-        while True:
-            await trio.sleep(self.options.redeliver_interval)
-            await self._redeliver()
-
-    async def _redeliver(self) -> None:
-        """Try once more what the disk refused; what it refuses again waits on, in silence."""
-        async with self._delivering:
-            for job, (record, ending) in list(self._undelivered.items()):
-                try:
-                    kept = await trio.to_thread.run_sync(reception.conclude_late, self.spool, record, ending)
-                except StoreError:
-                    continue
-                del self._undelivered[job]
-                if kept is not None:
-                    where = kept.document or kept.record
-                    self._observe(FaxRecovered(job, where, "What the disk had refused is delivered now:"))
+        self.observe(RingDropped(number, why))
 
     # --- sending -----------------------------------------------------------------------------------
 
@@ -330,14 +263,14 @@ class FaxService:
             raise MisuseError("the service is not running: await run() first")
         order, no_line = self._order(document, destination, receiver_name), self._no_line(destination)
         sending = _Sending(no_line.job, order, no_line)
-        self._observe(JobQueued(sending.job_id))
+        self.observe(JobQueued(sending.job_id))
         self._nursery.start_soon(self._isolated, self._send, sending)
         try:
             await sending.done.wait()
         finally:
             sending.cancelled = not sending.done.is_set()
             if sending.job is not None:
-                self._drain_statuses()
+                self.drain_statuses()
                 sending.job.abort()
             with trio.CancelScope(shield=True):
                 await sending.done.wait()
@@ -351,9 +284,9 @@ class FaxService:
                 await self._send_on(device, sending)
                 if sending.record.status_id != FaxStatus.FS_LINE_UNAVAILABLE:
                     break
-            self._observe(FaxEnded(sending.record, None, None))
+            self.observe(FaxEnded(sending.record, None, None))
         finally:
-            self._observe(JobDeleted(sending.job_id, sending.record.device_id))  # also after a fault of this host
+            self.observe(JobDeleted(sending.job_id, sending.record.device_id))  # also after a fault of this host
             sending.done.set()
 
     async def _send_on(self, device: Device, sending: "_Sending") -> None:
@@ -362,7 +295,7 @@ class FaxService:
 
     def begin_send(self, job_id: str, device: Device) -> Job:
         """Take a free device for a job that sends; `carry_out_send` must follow, which gives it back."""
-        return self._begin(job_id, device, Direction.SEND, self._clock())
+        return self.begin(job_id, device, Direction.SEND, self.clock())
 
     async def carry_out_send(self, job: Job, order: FaxSend, hints: SendHints | None = None) -> "Sent":
         """Send `order` on the device of a job that `begin_send` gave; never raises for what the provider does."""
@@ -375,12 +308,12 @@ class FaxService:
 
         try:
             ending = await job.carry_out(send)
-            self._drain_statuses()
+            self.drain_statuses()
             job.tell_end(ending)
-            record = reception.record_of(job.id, device, ending, job.started_at, self._clock())
+            record = reception.record_of(job.id, device, ending, job.started_at, self.clock())
             return Sent(replace(record, job_type=JobType.JT_SEND, dialled=order.receiver_number), ending)
         finally:
-            self._end(job)
+            self.end(job)
 
     @property
     def senders_free(self) -> int:
@@ -401,7 +334,7 @@ class FaxService:
         return FaxSend(str(document.absolute()), destination, options.name, options.local_id, receiver_name)
 
     def _no_line(self, destination: str) -> FaxRecord:
-        now = self._clock()
+        now = self.clock()
         said = without_call(Cause.LINE_UNAVAILABLE, "All lines are in use, or none is there.", sending=True)
         return FaxRecord(
             job=new_job_id(),
@@ -430,7 +363,7 @@ class FaxService:
         """Abort a running job; returns at once. False: no such job (any more). Pages of a reception are discarded."""
         job = self._jobs.get(job_id)
         if job is not None:
-            self._drain_statuses()
+            self.drain_statuses()
             job.abort()
         return job is not None
 
@@ -439,16 +372,17 @@ class FaxService:
         try:
             await task(about)
         except Exception as why:
-            self._observe(HostFaulted(f"{type(why).__name__}: {why}", "".join(format_exception(why))))
+            self.observe(HostFaulted(f"{type(why).__name__}: {why}", "".join(format_exception(why))))
 
-    def _begin(self, job_id: str, device: Device, direction: Direction, started_at: datetime) -> Job:
+    def begin(self, job_id: str, device: Device, direction: Direction, started_at: datetime) -> Job:
+        """Take a free device for a job."""
         device.job = job_id
         job = Job(
             job_id,
             device,
             direction,
             self._status_port,
-            observe=self._observe,
+            observe=self.observe,
             options=self.options.jobs,
             started_at=started_at,
         )
@@ -458,12 +392,13 @@ class FaxService:
             job.abort(stopped_by_host=True)
         return job
 
-    def _end(self, job: Job) -> None:
+    def end(self, job: Job) -> None:
+        """Give the device of a job back."""
         del self._jobs[job.id], self._by_key[job.key]
         job.device.job = None
         if job.direction is Direction.RECEIVE:  # a sent one may go on, on another device
-            self._observe(JobDeleted(job.id, job.device.device_id))
-        self._observe(DeviceIdle(job.device.device_id))
+            self.observe(JobDeleted(job.id, job.device.device_id))
+        self.observe(DeviceIdle(job.device.device_id))
         job.ended.set()
         self.on_free()
 
@@ -474,7 +409,7 @@ class FaxService:
             except PortClosed:
                 return
 
-    def _drain_statuses(self) -> None:
+    def drain_statuses(self) -> None:
         """Take what was posted before EndJob or an abort, so that news of a job comes before the end of it."""
         while (packet := self._status_port.get_nowait()) is not None:
             self._status(packet)
@@ -486,15 +421,15 @@ class FaxService:
         else:
             job.take_status(packet.message)
 
-    def _observe(self, event: HostEvent) -> None:
+    def observe(self, event: HostEvent) -> None:
         """Tell the observer; one that raises is told no more, for it must not cost a fax."""
-        if self._observer is None:
+        if self.observer is None:
             return
         try:
-            self._observer(event)
+            self.observer(event)
         except Exception:
             self.counters.observer_faults += 1
-            self._observer = None
+            self.observer = None
 
 
 @dataclass(frozen=True, slots=True)

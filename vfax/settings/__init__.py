@@ -1,7 +1,7 @@
 """Settings: every number an operator may turn, read from TOML and the environment, refused whole when one is wrong.
 
-Owns      names, defaults, bounds and explanations (model.py, words.py), reading and refusing (reading.py), and handing
-          each room the options it works with (wiring.py).
+Owns      names, defaults, bounds and explanations (model.py, routes.py, words.py), reading and refusing (reading.py),
+          and handing each room the options it works with (wiring.py).
 Not here  what the values do.
 
 `Settings()` is the defaults and reads nothing. `load` reads a file, then the environment (`VFAX_SECTION__KEY`, written
@@ -12,8 +12,9 @@ pydantic validates; the reading is done here and not by pydantic-settings, becau
 or the environment holds the wrong value, and because making a value object must not depend on the environment.
 """
 
-from vfax.settings.model import Section, Settings
+from vfax.settings.model import Settings
 from vfax.settings.reading import example_text, load
+from vfax.settings.section import Section
 from vfax.settings.words import is_loopback, parse_host_port
 
 __all__ = ["Section", "Settings", "example_text", "is_loopback", "load", "parse_host_port"]

@@ -9,8 +9,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from vfax.settings.routes import SPOOL_FOLDERS, DeliverySettings, MailSettings, RouteSettings
+from vfax.settings.section import Section
 from vfax.settings.words import (
     AddressOrEmpty,
     Codings,
@@ -19,6 +21,7 @@ from vfax.settings.words import (
     Identity,
     Line,
     Networks,
+    OrElse,
     Pause,
     Port,
     Rate,
@@ -32,12 +35,7 @@ from vfax.settings.words import (
 
 LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 VFAX_GUID: Final = "{6f1d9c0e-7a53-4a0b-9b0e-38f5f2a4c1d7}"
-
-
-class Section(BaseModel):
-    """What all sections share: frozen, strict about types, no unknown keys, defaults checked as well."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", validate_default=True)
+VFAX_IMAGE: Final = "vfax.device:create_provider"
 
 
 class SipSettings(Section):
@@ -271,7 +269,18 @@ class HostSettings(Section):
     device_name_prefix: Line = Field(default="vfax ", min_length=1, description="Name of a device before its number.")
     device_id_prefix: int = Field(default=1, ge=1, le=0xFFFF_0000, description="Number of the first device.")
     max_devices: Count = Field(default=10_000, description="Devices of all providers together.")
+    installed_providers: bool = Field(
+        default=True, description="Load providers of installed packages too (entry points of the group vfax.providers)."
+    )
     call_timeout: Seconds = Field(default=10.0, description="What a provider may take for all but Send and Receive.")
+    load_timeout: Seconds = Field(default=30.0, description="The same for importing it, or starting its process.")
+    create_timeout: OrElse = Field(
+        default=0.0, description="The same for FaxDevVirtualDeviceCreation. 0 here and below: call_timeout."
+    )
+    initialize_timeout: OrElse = Field(default=0.0, description="The same for FaxDevInitialize.")
+    start_job_timeout: OrElse = Field(default=0.0, description="The same for FaxDevStartJob.")
+    end_job_timeout: OrElse = Field(default=0.0, description="The same for FaxDevEndJob.")
+    shutdown_timeout: OrElse = Field(default=0.0, description="The same for FaxDevShutdown.")
     operation_timeout: Seconds = Field(default=45_000.0, description="One Send or Receive; then it is aborted.")
     abort_grace: Seconds = Field(default=5.0, description="An aborted fax has that long before it is cancelled.")
     shutdown_grace: Seconds = Field(default=2.0, description="The same for faxes that run when the provider stops.")
@@ -280,17 +289,44 @@ class HostSettings(Section):
 
 
 class ProviderSettings(Section):
-    """The registration record of the provider; any provider with the exports of the contract will do."""
+    """The registration record of the device; as [[provider]], said again for each, those of other providers too."""
 
     guid: str = Field(default=VFAX_GUID, description="Unique name of the provider.")
     friendly_name: Line = Field(default="vfax SIP/T.38", description="Name to show.")
-    image_name: str = Field(default="vfax.device:create_provider", description="Entry point, package.module:attribute.")
+    image_name: str = Field(default=VFAX_IMAGE, description="Entry point, package.module:attribute.")
     tsp_name: Literal[""] = Field(default="", description="Telephony provider; empty for virtual devices.")
     fspi_version: int = Field(default=0x00010000, description="Interface version; 65536 is the only one there is.")
     capabilities: int = Field(default=0, description="Always 0.")
+    enabled: bool = Field(default=True, description="Load it when the service starts.")
+    process: Literal["host", "own"] = Field(
+        default="host",
+        description='Where it runs: "host" in the service, "own" in a process of its own, started again when it dies.',
+    )
     configuration: dict[str, Any] = Field(
         default={}, description="What the entry point is given besides all of the above; for providers of your own."
     )
+
+
+class OtherProviderSettings(ProviderSettings):
+    """The registration record of another provider: it has the names that it is given."""
+
+    guid: str = Field(description="Unique name of the provider.")
+    friendly_name: Line = Field(description="Name to show.")
+    image_name: str = Field(description="Entry point, package.module:attribute.")
+
+
+class ProcessSettings(Section):
+    """Providers in processes of their own: how they are watched and started again. Times in seconds."""
+
+    ping_interval: Seconds = Field(default=5.0, description="How often the process is asked whether it lives.")
+    hang_timeout: Seconds = Field(default=30.0, description="One that does not answer for so long is killed.")
+    restart_delay: Seconds = Field(default=1.0, description="Until one that died is started again; doubled each time.")
+    restart_delay_max: Seconds = Field(default=60.0, description="The longest such delay.")
+    restarts: int = Field(default=10, ge=0, le=1_000_000, description="Starts in a row; then it is left alone.")
+    steady_after: Seconds = Field(default=60.0, description="Having run for so long, it counts from the first again.")
+    end_grace: Seconds = Field(default=3.0, description="At the end it has so long before it is killed.")
+    max_messages_per_second: Count = Field(default=5_000, description="Messages of one process that are read.")
+    max_orders: Count = Field(default=10_000, description="Orders that may wait for one process to read them.")
 
 
 class StoreSettings(Section):
@@ -371,7 +407,10 @@ class JournalSettings(Section):
 
 
 class Settings(Section):
-    """All settings; immutable. `Settings()` is the defaults."""
+    """All settings; immutable. `Settings()` is the defaults.
+
+    `provider` is the device of vfax (or what a file puts in its place), `providers` the others that [[provider]] lists.
+    """
 
     sip: SipSettings = SipSettings()
     media: MediaSettings = MediaSettings()
@@ -381,10 +420,32 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     host: HostSettings = HostSettings()
     provider: ProviderSettings = ProviderSettings()
+    providers: Annotated[tuple[OtherProviderSettings, ...], Field(strict=False, exclude=True)] = ()
+    process: ProcessSettings = ProcessSettings()
     store: StoreSettings = StoreSettings()
     queue: QueueSettings = QueueSettings()
     keep: KeepSettings = KeepSettings()
     journal: JournalSettings = JournalSettings()
+    mail: MailSettings = MailSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    route: Annotated[tuple[RouteSettings, ...], Field(strict=False, max_length=1_000)] = ()
+
+    @model_validator(mode="after")
+    def _rules_can_work(self) -> Self:
+        names = [rule.name for rule in self.route]
+        for rule in self.route:
+            if names.count(rule.name) > 1:
+                raise ValueError(f"two rules [[route]] are named {rule.name}: give each a name of its own")
+            if rule.kind == "mail" and not (self.mail.server and self.mail.sender):
+                raise ValueError(f"the rule {rule.name} sends mail: give a server and a sender in [mail]")
+            if rule.kind == "folder" and Path(rule.folder).is_absolute():
+                self._outside_own_folders(rule)
+        return self
+
+    def _outside_own_folders(self, rule: RouteSettings) -> None:
+        spool, folder = self.host.spool.absolute(), Path(rule.folder)
+        if folder == spool or any(folder.is_relative_to(spool / name) for name in SPOOL_FOLDERS):
+            raise ValueError(f"the rule {rule.name} has folder = {rule.folder!r}, where vfax keeps its own files")
 
 
 def toml_value(value: object) -> str:

@@ -6,19 +6,28 @@ Owns      the order of sources, the nearest name for an unknown key, TOML as wri
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from vfax.errors import SettingsError
-from vfax.settings.model import Section, Settings, toml_value
+from vfax.settings.model import VFAX_IMAGE, Settings, toml_value
+from vfax.settings.routes import RouteSettings
+from vfax.settings.section import Section
 
 ENV_PREFIX: Final = "VFAX_"
 ENV_SEPARATOR: Final = "__"
 ENVIRONMENT: Final = "environment"
+OWN: Final = "provider"
+OTHERS: Final = "providers"
+ROUTE: Final = "route"
+"""The one part that is a list of tables; it comes from the file alone."""
+SECRETS: Final = frozenset({"password", "secret"})
+"""Keys whose values no message shows."""
 MAX_FILE_OCTETS: Final = 1 << 20
 """Limit: a settings file is small; a larger one is another file by mistake."""
 
@@ -37,7 +46,11 @@ def load(
     sources: dict[tuple[str, str], str] = {}
     file_name = str(path) if path is not None else "settings"
     if path is not None:
-        _merge(merged, sources, _read_file(path), file_name)
+        tables = _read_file(path)
+        if others := _take_others(tables, file_name):
+            merged[OTHERS] = others
+        merged[ROUTE] = _known_rules(tables.pop(ROUTE, []), file_name)
+        _merge(merged, sources, tables, file_name)
     _merge(merged, sources, _read_environment(os.environ if environ is None else environ), ENVIRONMENT)
     for (section, key), value in (overrides or {}).items():
         _merge(merged, sources, {section: {key: value}}, "command line")
@@ -60,10 +73,31 @@ def _read_file(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as why:
         raise SettingsError(f"{path}: not TOML: {why}") from why
     for name, table in tables.items():
-        if not isinstance(table, dict):
+        if name == OWN and isinstance(table, list) and all(isinstance(entry, dict) for entry in table):
+            continue
+        if name != ROUTE and not isinstance(table, dict):
             _known_section(name, str(path))
             raise SettingsError(f"{path}: {name} = {_shown(table)}: expected a table, written [{name}]")
     return tables
+
+
+def _take_others(tables: dict[str, Any], source: str) -> list[dict[str, Any]]:
+    """Where a file lists providers, leave the device of vfax in its place and return the others."""
+    listed = tables.get(OWN)
+    if not isinstance(listed, list):
+        return []
+    del tables[OWN]
+    others = []
+    for at, entry in enumerate(listed, 1):
+        for key in entry:
+            _known_key(OWN, key, source, f"[[{OWN}]] {at}: {key}")
+        if entry.get("image_name", VFAX_IMAGE) != VFAX_IMAGE:
+            others.append(entry)
+        elif OWN in tables:
+            raise SettingsError(f"{source}: [[{OWN}]] {at}: this is {VFAX_IMAGE} again; another has an image_name")
+        else:
+            tables[OWN] = entry
+    return others
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, dict[str, object]]:
@@ -120,12 +154,34 @@ def _merge(
             sources[section, key] = source
 
 
+def _known_rules(rules: object, source: str) -> list[dict[str, object]]:
+    """The tables [[route]], each with known keys alone."""
+    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
+        raise SettingsError(f"{source}: {ROUTE}: expected tables, each written [[{ROUTE}]]")
+    for at, rule in enumerate(rules):
+        for key in rule:
+            if key not in RouteSettings.model_fields:
+                hint = _nearest(key, RouteSettings.model_fields, "keys here are")
+                raise SettingsError(f"{source}: {_rule_label(rule, at)} {key}: unknown key; {hint}")
+        for key in ("name", "kind"):
+            if key not in rule:
+                raise SettingsError(f"{source}: {_rule_label(rule, at)} has no {key}: every rule needs one")
+    return rules
+
+
+def _rule_label(rule: object, at: int) -> str:
+    name = rule.get("name") if isinstance(rule, dict) else None
+    return f"[[{ROUTE}]] {at + 1}{f' ({name})' if isinstance(name, str) else ''}"
+
+
 # --- saying what is wrong --------------------------------------------------------------------------
 
 
 def _sections() -> dict[str, type[Section]]:
     found: dict[str, type[Section]] = {}
     for name, field in Settings.model_fields.items():
+        if name in (OTHERS, ROUTE):  # lists of what is a section of its own
+            continue
         assert isinstance(field.annotation, type)
         assert issubclass(field.annotation, Section)
         found[name] = field.annotation
@@ -139,12 +195,14 @@ def _field(section: str, key: str) -> FieldInfo | None:
 
 def _known_section(name: str, source: str) -> None:
     known = _sections()
+    if name == ROUTE:
+        raise SettingsError(f"{source}: rules for received faxes are written in the settings file, as [[{ROUTE}]]")
     if name not in known:
         label = _label(name, "", source)
-        raise SettingsError(f"{source}: {label}: unknown section; {_nearest(name, known, 'sections are')}")
+        raise SettingsError(f"{source}: {label}: unknown section; {_nearest(name, [*known, ROUTE], 'sections are')}")
 
 
-def _known_key(section: str, key: str, source: str) -> None:
+def _known_key(section: str, key: str, source: str, label: str = "") -> None:
     known = _sections()[section].model_fields
     if key in known:
         return
@@ -153,10 +211,10 @@ def _known_key(section: str, key: str, source: str) -> None:
         hint = f"did you mean {' or '.join(f'[{name}]' for name in elsewhere)} {key}?"
     else:
         hint = _nearest(key, known, "keys here are")
-    raise SettingsError(f"{source}: {_label(section, key, source)}: unknown key; {hint}")
+    raise SettingsError(f"{source}: {label or _label(section, key, source)}: unknown key; {hint}")
 
 
-def _nearest(name: str, known: Mapping[str, object], otherwise: str) -> str:
+def _nearest(name: str, known: Collection[str], otherwise: str) -> str:
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"{otherwise} {', '.join(known)}"
 
@@ -165,12 +223,37 @@ def _one_sentence(why: ValidationError, sources: Mapping[tuple[str, str], str], 
     first = why.errors(include_url=False)[0]
     words = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
     section = str(first["loc"][0]) if first["loc"] else ""
+    if not section:
+        return f"{file_name}: {words}"
+    if section == ROUTE:
+        return f"{file_name}: {_wrong_rule(first['loc'], first['input'], words)}"
     if len(first["loc"]) < 2:
         given = [source for (named, _), source in sources.items() if named == section]
         return f"{given[-1] if given else file_name}: [{section}] {words}"
+    if section == OTHERS:
+        return _one_sentence_of_others(first, words, file_name)
     key = str(first["loc"][1])
     source = sources.get((section, key), file_name)
-    return f"{source}: {_label(section, key, source)} = {_shown(first['input'])}: {words}"
+    return f"{source}: {_label(section, key, source)} = {_shown(first['input'], key)}: {words}"
+
+
+def _wrong_rule(where: tuple[int | str, ...], value: object, words: str) -> str:
+    """What is wrong with one rule; `where` is route, its number, and the key if it is one key's fault."""
+    if len(where) < 2 or not isinstance(where[1], int):
+        return f"[[{ROUTE}]]: {words}"
+    if len(where) == 2:
+        name = getattr(value, "name", None) or (value.get("name") if isinstance(value, dict) else None)
+        return f"{_rule_label({'name': name}, where[1])}: {words}"
+    return f"{_rule_label(None, where[1])} {where[2]} = {_shown(value, str(where[2]))}: {words}"
+
+
+def _one_sentence_of_others(first: ErrorDetails, words: str, file_name: str) -> str:
+    """Names the entry by its own name, for the list of the file holds others besides."""
+    key = str(first["loc"][2]) if len(first["loc"]) > 2 else ""
+    if first["type"] == "missing":
+        named = first["input"].get("friendly_name") or first["input"].get("image_name")
+        return f"{file_name}: [[{OWN}]] {_shown(named)}: {key} is missing"
+    return f"{file_name}: [[{OWN}]] {key} = {_shown(first['input'])}: {words}"
 
 
 def _label(section: str, key: str, source: str) -> str:
@@ -180,7 +263,9 @@ def _label(section: str, key: str, source: str) -> str:
     return f"[{section}] {key}".rstrip()
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, key: str = "") -> str:
+    if key in SECRETS:
+        return "..."
     text = toml_value(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -204,3 +289,16 @@ def _example_lines() -> Iterator[str]:
         for key, field in model.model_fields.items():
             yield f"# {field.description}"
             yield f"{key} = {toml_value(getattr(values, key))}"
+    yield from _example_rule()
+
+
+def _example_rule() -> Iterator[str]:
+    """A rule with every key, commented out: there is none unless somebody writes one."""
+    yield ""
+    yield f"# {(RouteSettings.__doc__ or '').splitlines()[0]}"
+    yield "# Without any, they lie in the inbox alone. This one has every key with its default:"
+    yield f"#[[{ROUTE}]]"
+    values = RouteSettings(name="example", kind="folder")
+    for key, field in RouteSettings.model_fields.items():
+        yield f"## {field.description}"
+        yield f"#{key} = {toml_value(getattr(values, key))}"

@@ -8,11 +8,19 @@ from pathlib import Path
 
 from vfax.errors import SettingsError
 from vfax.host.convert import ConvertLimits
+from vfax.host.deliver_command import CommandOptions
+from vfax.host.deliver_mail import MailServer, Security
+from vfax.host.deliver_webhook import WebhookOptions
+from vfax.host.delivery import DeliveryOptions, DeliveryPlan
+from vfax.host.document import Format
 from vfax.host.housekeeping import KeepOptions
 from vfax.host.queue import QueueOptions
 from vfax.host.recipients import DialPlan
 from vfax.host.retry import RetryPolicy
+from vfax.host.routing import Body, CommandTarget, FolderTarget, MailTarget, Rule, Target, WebhookTarget
 from vfax.settings.model import Settings
+from vfax.settings.routes import RouteSettings
+from vfax.settings.wiring import same_names
 
 
 def store_url(settings: Settings) -> str:
@@ -56,3 +64,39 @@ def convert_limits(settings: Settings) -> ConvertLimits:
     """What the conversion of one upload may take."""
     queue = settings.queue
     return ConvertLimits(seconds=queue.convert_seconds, memory=queue.convert_memory, octets=queue.convert_octets)
+
+
+def delivery_options(settings: Settings) -> DeliveryOptions:
+    """How deliveries are tried."""
+    section = settings.delivery
+    return DeliveryOptions(
+        **same_names(DeliveryOptions, section)
+        | {
+            "webhook": WebhookOptions(**same_names(WebhookOptions, section)),
+            "command": CommandOptions(**same_names(CommandOptions, section)),
+        }
+    )
+
+
+def delivery_plan(settings: Settings) -> DeliveryPlan:
+    """Where received faxes go, and the mail server; with secrets, so never to be stored or shown."""
+    server = same_names(MailServer, settings.mail) | {"security": Security(settings.mail.security)}
+    return DeliveryPlan(rules=tuple(rule_of(route) for route in settings.route), mail=MailServer(**server))
+
+
+def rule_of(route: RouteSettings) -> Rule:
+    """One rule."""
+    return Rule(**same_names(Rule, route) | {"target": _target(route)})
+
+
+def _target(route: RouteSettings) -> Target:
+    form = {"form": Format(route.format)} if route.format else {}
+    match route.kind:
+        case "folder":
+            return FolderTarget(**same_names(FolderTarget, route) | form)
+        case "mail":
+            return MailTarget(**same_names(MailTarget, route) | {"body": route.text} | form)
+        case "webhook":
+            return WebhookTarget(**same_names(WebhookTarget, route) | {"body": Body(route.body)} | form)
+        case "command":
+            return CommandTarget(command=route.command, **form)

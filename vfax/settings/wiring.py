@@ -6,6 +6,7 @@ A field that has the same name in a section and in an options class is the same 
 """
 
 import ipaddress
+from collections.abc import Callable, Collection
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,22 +16,28 @@ from pydantic import ValidationError
 from vfax.capture import CaptureOptions, Pcap
 from vfax.codecs.dis import Coding, Resolution
 from vfax.endpoint import Endpoint, EndpointOptions
-from vfax.errors import DecodeError, LinkError, SettingsError
+from vfax.errors import DecodeError, SettingsError
 from vfax.fsp.errors import ProviderLoadError
-from vfax.fsp.provider import RegistrationRecord
+from vfax.fsp.provider import Registration, RegistrationRecord, register
+from vfax.host.guard import CallTimeouts
+from vfax.host.installed import installed
 from vfax.host.jobs import JobOptions
+from vfax.host.loading import LoadOptions
+from vfax.host.process_link import ProcessOptions
 from vfax.host.service import HostOptions
 from vfax.leg import CallerOffer, InternetAware, LegOptions
 from vfax.record import Packets, RecordOptions
 from vfax.settings.model import (
+    VFAX_IMAGE,
     FaxSettings,
     LimitSettings,
     MediaSettings,
-    Section,
+    OtherProviderSettings,
     Settings,
     T38Settings,
     TimerSettings,
 )
+from vfax.settings.section import Section
 from vfax.settings.words import parse_host_port
 from vfax.t30.options import AfterRtn, BadPage, Limits, T30Options, Timers
 from vfax.transports.parameters import ErrorCorrection, T38Parameters, TcpMedia
@@ -46,6 +53,8 @@ CORRECTIONS: Final = {
     "fec": ErrorCorrection.FEC,
     "none": ErrorCorrection.NONE,
 }
+APART: Final = "vfax.settings.apart:create_provider"
+"""The entry point of the device in a process of its own (apart.py)."""
 RESOLUTIONS: Final = {resolution.title: resolution for resolution in Resolution}
 
 
@@ -153,9 +162,23 @@ def host_options(settings: Settings) -> HostOptions:
         local_id=settings.fax.local_id,
         name=settings.fax.name,
         call_timeout=host.call_timeout,
+        timeouts=CallTimeouts(**same_names(CallTimeouts, host)),
+        process=ProcessOptions(**same_names(ProcessOptions, settings.process)),
         redeliver_interval=host.redeliver_interval,
         max_devices=host.max_devices,
         jobs=JobOptions(**same_names(JobOptions, host)),
+    )
+
+
+def load_options(settings: Settings) -> LoadOptions:
+    """How providers are looked at by a command that starts no service."""
+    host = host_options(settings)
+    return LoadOptions(
+        call_timeout=host.call_timeout,
+        timeouts=host.timeouts,
+        process=host.process,
+        max_devices=host.max_devices,
+        initialize=False,
     )
 
 
@@ -163,14 +186,6 @@ def network(settings: Settings, *, journal: Path | None = None) -> Endpoint:
     """The SIP endpoint that waits for calls; its `address` is known once it runs. `journal`: instead of the spool's."""
     options = endpoint_options(settings)
     return Endpoint(options if journal is None else replace(options, journal=journal))
-
-
-def address_of(network: Endpoint) -> tuple[str, int] | None:
-    """Where our endpoint listens; None when the provider that was loaded does not use it."""
-    try:
-        return network.address
-    except LinkError:
-        return None
 
 
 def network_towards(
@@ -220,14 +235,50 @@ def _towards(settings: Settings, destination: str) -> str:
 
 
 def registration(settings: Settings, network: Endpoint | None = None, **more: object) -> RegistrationRecord:
-    """The provider's registration record, with the devices and their network as its configuration.
+    """The registration record of the device in this process, with its lines and their network as its configuration.
 
     `more` are options of the devices for this run alone.
 
     Raises SettingsError where the record is not one (a GUID, a version that is none).
     """
-    host, provider = settings.host, settings.provider
-    configuration = {
+    over = "network" if network is not None else "endpoint"
+    road: dict[str, object] = {over: network or endpoint_options(settings)}
+    return _record(settings, _devices(settings) | road | settings.provider.configuration | more)
+
+
+def registrations(
+    settings: Settings,
+    network: Endpoint | None = None,
+    *,
+    find: Callable[[Collection[str]], list[Registration]] = installed,
+) -> list[Registration]:
+    """The registration records of a service: the device of vfax, what [[provider]] lists, what packages bring (`find`).
+
+    `network` is for the device, unless it runs in a process of its own. A record of another provider that is none stays
+    in the list, so that people are told. Raises SettingsError where that of the device is none.
+    """
+    records: list[Registration] = [own_registration(settings, network)]
+    records += [_other(other) for other in settings.providers]
+    if settings.host.installed_providers:
+        records += find({VFAX_IMAGE, *(record.image_name for record in records)})
+    return records
+
+
+def own_registration(settings: Settings, network: Endpoint | None = None) -> RegistrationRecord:
+    """The registration record of the device, in this process or in its own, as the settings have it."""
+    provider = settings.provider
+    if provider.process == "host":
+        return registration(settings, network)
+    if provider.image_name != VFAX_IMAGE:  # in the place of our own, but elsewhere: it gets what can be said there
+        plain = _devices(settings) | {"journal_folder": str(journal_folder(settings) or "") or None}
+        return _record(settings, plain | provider.configuration, own_process=True)
+    told: dict[str, object] = {"settings": settings.model_dump(mode="json"), "devices": provider.configuration}
+    return _record(settings, told, own_process=True, image_name=APART)
+
+
+def _devices(settings: Settings) -> dict[str, object]:
+    host = settings.host
+    return {
         "lines": host.lines,
         "device_name_prefix": host.device_name_prefix,
         "device_id_prefix": host.device_id_prefix,
@@ -238,17 +289,38 @@ def registration(settings: Settings, network: Endpoint | None = None, **more: ob
         "host_answer_timeout": settings.sip.answer_timeout,
         "shutdown_grace": host.shutdown_grace,
         "journal_folder": journal_folder(settings),
-        "network" if network is not None else "endpoint": network or endpoint_options(settings),
     }
+
+
+def _record(
+    settings: Settings, configuration: dict[str, object], *, own_process: bool = False, image_name: str = ""
+) -> RegistrationRecord:
+    provider = settings.provider
     try:
         return RegistrationRecord(
             guid=provider.guid,
             friendly_name=provider.friendly_name,
-            image_name=provider.image_name,
+            image_name=image_name or provider.image_name,
             tsp_name=provider.tsp_name,
             fspi_version=provider.fspi_version,
             capabilities=provider.capabilities,
-            configuration=configuration | provider.configuration | more,
+            configuration=configuration,
+            own_process=own_process,
+            enabled=provider.enabled,
         )
     except ProviderLoadError as why:
         raise SettingsError(f"[provider] {why}") from why
+
+
+def _other(other: OtherProviderSettings) -> Registration:
+    return register(
+        guid=other.guid,
+        friendly_name=other.friendly_name,
+        image_name=other.image_name,
+        tsp_name=other.tsp_name,
+        fspi_version=other.fspi_version,
+        capabilities=other.capabilities,
+        configuration=other.configuration,
+        own_process=other.process == "own",
+        enabled=other.enabled,
+    )

@@ -88,6 +88,8 @@ Network = Annotated[str, AfterValidator(_network)]
 Identity = Annotated[str, AfterValidator(_identity)]
 Line = Annotated[str, Field(max_length=128), AfterValidator(_one_line)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
+OrElse = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
+"""Seconds, and 0 for those of another setting."""
 Pause = Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)]
 AddressOrEmpty = Annotated[str, AfterValidator(_address_or_empty)]
 Port = Annotated[int, Field(ge=1_024, le=65_534), AfterValidator(_even)]

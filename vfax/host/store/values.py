@@ -136,7 +136,8 @@ class StoredAttempt:
 class AttemptEnd:
     """How an attempt ended and what becomes of its job; written as one.
 
-    `status` is the job's new one; `next_attempt_at` goes with fjsPENDING, fjsRETRYING. `counts`: against `max_retries`.
+    `status` is the job's new one, fjsINPROGRESS where its host goes on with another device; `next_attempt_at` goes with
+    fjsPENDING, fjsRETRYING. `counts`: against `max_retries`.
     """
 
     status: JobStatusEnum

@@ -1,0 +1,300 @@
+"""The whole server over a scripted provider: what is kept, what is told, and in which order it starts and ends."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.host.conftest import GUIDS, Ear
+from tests.host.scripted import Script
+from tests.interop.documents import draw_page
+from vfax.errors import DocumentError, StoreError
+from vfax.fsp.constants import DeviceState, EventId, JobStatusEnum, JobType, PortFlag
+from vfax.fsp.errors import InvalidParameter
+from vfax.fsp.provider import RegistrationRecord
+from vfax.host.delivery import DeliveryPlan
+from vfax.host.door import Addressee, JobCommand, Order, Upload
+from vfax.host.doorway import DoorOptions
+from vfax.host.events import FaxEnded, JobDeleted, StorageFailed
+from vfax.host.housekeeping import KeepOptions
+from vfax.host.queue import QueueOptions
+from vfax.host.recipients import DialPlan
+from vfax.host.routing import FolderTarget, Rule
+from vfax.host.server import FaxServer, ServerOptions
+from vfax.host.service import HostOptions
+from vfax.host.store.store import Store
+from vfax.host.store.values import DeliveryState, Priority, StoredFax
+
+Serving = Callable[..., AbstractAsyncContextManager[FaxServer]]
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> ServerOptions:
+    spool = tmp_path / "spool"
+    rule = Rule(name="copies", target=FolderTarget(folder=str(tmp_path / "copies")))
+    (tmp_path / "copies").mkdir()
+    return ServerOptions(
+        host=HostOptions(spool=spool, local_id="+49 30 1", call_timeout=2.0),
+        store_url=f"sqlite:///{spool / 'vfax.db'}",
+        queue=QueueOptions(look=0.2),
+        door=DoorOptions(dial_plan=DialPlan(region="DE")),
+        plan=DeliveryPlan(rules=(rule,)),
+    )
+
+
+@pytest.fixture
+def serving(ear: Ear, options: ServerOptions) -> Serving:
+    @asynccontextmanager
+    async def serve(script: Script, given: ServerOptions = options, **more: Any) -> AsyncIterator[FaxServer]:
+        record = RegistrationRecord(
+            guid=GUIDS[0],
+            friendly_name="provider",
+            image_name="tests.host.scripted:create",
+            configuration={"script": script},
+        )
+        server = FaxServer(given, [record], observe=ear, **more)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(lambda task_status=trio.TASK_STATUS_IGNORED: server.run(task_status=task_status))
+            yield server
+            server.stop()
+
+    return serve
+
+
+async def until(holds: Callable[[], object]) -> None:
+    with trio.fail_after(20):
+        while not holds():  # noqa: ASYNC110  # rows of a database ring no bell
+            await trio.sleep(0.02)
+
+
+def order(tmp_path: Path, *numbers: str, **more: Any) -> Order:
+    path = tmp_path / "upload.png"
+    draw_page(1).save(path)
+    to = tuple(Addressee(number=number) for number in numbers or ("030 123456",))
+    return Order(upload=Upload(path=path, octets=path.stat().st_size), addressees=to, owner="ada", **more)
+
+
+# --- receiving -------------------------------------------------------------------------------------------
+
+
+async def test_a_received_fax_is_in_the_store_and_delivered(
+    serving: Serving, script: Script, ear: Ear, tmp_path: Path
+) -> None:
+    async with serving(script) as server:
+        script.ring()
+        await ear.ended()
+        await until(lambda: server.store.deliveries(state=DeliveryState.DONE))
+        (fax,) = server.store.faxes()
+        job = server.store.job(fax.job)
+        document = await server.door.document(fax.job)
+    assert job is not None
+    assert (job.job_type, job.status, fax.record["pages"]) == (JobType.JT_RECEIVE, JobStatusEnum.fjsCOMPLETED, 1)
+    assert document is not None
+    (copy,) = (tmp_path / "copies").glob("*.tif")
+    assert copy.read_bytes() == document.read_bytes()
+    assert len(fax.digest) == 64
+
+
+async def test_a_fax_is_received_while_the_store_is_away_and_taken_in_later(
+    serving: Serving, script: Script, ear: Ear, options: ServerOptions
+) -> None:
+    class Away(Store):
+        def receive(self, *about: Any, **more: Any) -> Any:
+            raise StoreError("the database is away")
+
+        def job(self, job: int) -> Any:
+            raise StoreError("the database is away")
+
+    async with serving(script, open_store=Away.open):
+        script.ring()
+        assert (await ear.ended()).document is not None
+    assert "the database is away" in ear.of(StorageFailed)[0].sentence
+    async with serving(script) as server:
+        (fax,) = server.store.faxes()
+        await until(lambda: server.store.deliveries(state=DeliveryState.DONE))
+    assert fax.document is not None
+
+
+async def test_a_fax_in_the_inbox_that_no_store_knows_is_taken_in_at_the_start(
+    serving: Serving, script: Script, ear: Ear, options: ServerOptions
+) -> None:
+    async with serving(script):
+        script.ring()
+        await ear.ended()
+    (options.host.spool / "vfax.db").unlink()
+    async with serving(script) as server:
+        (fax,) = server.store.faxes()
+        stored = server.store.job(fax.job)
+    assert stored is not None
+    assert (stored.job_type, fax.record["caller"]) == (JobType.JT_RECEIVE, {"id": "+49 89 1234", "name": ""})
+
+
+async def test_a_failed_call_is_in_the_store_without_a_document(serving: Serving, ear: Ear) -> None:
+    script = Script(pages=0, succeeds=False, ends=script_status("FS_DISCONNECTED"))
+    async with serving(script) as server:
+        script.ring()
+        await ear.ended()
+        await until(lambda: server.store.faxes())
+        (fax,) = server.store.faxes()
+        assert not server.store.deliveries()
+    assert fax.document is None
+
+
+def script_status(name: str) -> Any:
+    from vfax.fsp.constants import FaxStatus
+
+    return FaxStatus[name]
+
+
+# --- sending ---------------------------------------------------------------------------------------------
+
+
+async def test_what_a_client_submits_is_sent(serving: Serving, script: Script, tmp_path: Path) -> None:
+    async with serving(script) as server:
+        jobs = await server.door.submit(order(tmp_path, "030 123456", "0049 30 999999", subject="Hello"))
+        await until(lambda: all(job.ended_at is not None for job in server.store.jobs()))
+        info = await server.door.server()
+    assert [job.recipient.number for job in jobs] == ["+4930123456", "+4930999999"]
+    assert sorted(sent.receiver_number for sent in script.sent) == ["+4930123456", "+4930999999"]
+    assert info.counts[JobStatusEnum.fjsCOMPLETED] == 2
+    assert Path(script.sent[0].file_name).name == Path(jobs[0].document).name
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "why"),
+    [
+        ({"numbers": ["nobody"]}, InvalidParameter, "telephone number"),
+        ({"first_page": 2}, InvalidParameter, "the document has 1 pages"),
+        ({"resolution": "best"}, DocumentError, "none of standard"),
+    ],
+)
+async def test_a_submission_that_is_wrong_leaves_nothing(
+    serving: Serving, script: Script, tmp_path: Path, given: dict[str, Any], error: type[Exception], why: str
+) -> None:
+    async with serving(script) as server:
+        with pytest.raises(error, match=why):
+            await server.door.submit(order(tmp_path, *given.pop("numbers", []), **given))
+        assert not server.store.jobs()
+        left = [path for path in server.service.spool.root.iterdir() if path.name.startswith("vfax-")]
+        assert not left
+
+
+async def test_jobs_are_changed_through_the_door(serving: Serving, script: Script, tmp_path: Path) -> None:
+    async with serving(script) as server:
+        door = server.door
+        await door.pause_queue(True)
+        (job,) = await door.submit(order(tmp_path))
+        assert (await door.change(job.id, JobCommand.PAUSE)).paused
+        assert not (await door.change(job.id, JobCommand.RESUME)).paused
+        assert (await door.change(job.id, Priority.HIGH)).priority is Priority.HIGH
+        assert (await door.change(job.id, JobCommand.CANCEL)).status is JobStatusEnum.fjsCANCELED
+        with pytest.raises(InvalidParameter, match="has ended"):
+            await door.change(job.id, JobCommand.PAUSE)
+        for call in (door.change(4711, JobCommand.PAUSE), door.abort(4711), door.retry_delivery(1)):
+            with pytest.raises(InvalidParameter, match="there is no"):
+                await call
+
+
+async def test_a_reception_is_aborted_through_the_door(serving: Serving, script: Script, ear: Ear) -> None:
+    script.waits = True
+    async with serving(script) as server:
+        script.ring()
+        await script.running.wait()
+        (running,) = (await server.door.server()).running
+        (device,) = [one for one in await server.door.devices() if one.job is not None]
+        assert (device.job, device.state) == (running, DeviceState.FPS_RECEIVING)
+        await server.door.abort(running)
+        assert (await ear.ended()).record.cause == "aborted"
+
+
+async def test_devices_are_switched_through_the_door(serving: Serving, script: Script) -> None:
+    async with serving(script) as server:
+        changed = await server.door.set_device(1, PortFlag.FPF_SEND)
+        assert changed.flags == PortFlag.FPF_SEND | PortFlag.FPF_VIRTUAL
+        assert changed.state is DeviceState.FPS_AVAILABLE
+        with pytest.raises(InvalidParameter, match="no device 9"):
+            await server.door.set_device(9, PortFlag.FPF_SEND)
+
+
+# --- start and end ---------------------------------------------------------------------------------------
+
+
+async def test_events_of_a_session_are_written_down_from_started_to_ended(
+    serving: Serving, script: Script, ear: Ear, options: ServerOptions
+) -> None:
+    async with serving(script):
+        script.ring()
+        await ear.ended()
+    store = Store.open(options.store_url)
+    events = [EventId(event.event_id) for event in store.events()]
+    store.close()
+    assert (events[0], events[-1]) == (EventId.FEI_FAXSVC_STARTED, EventId.FEI_FAXSVC_ENDED)
+    walk = [
+        EventId.FEI_RINGING,
+        EventId.FEI_ANSWERED,
+        EventId.FEI_RECEIVING,
+        EventId.FEI_COMPLETED,
+        EventId.FEI_ROUTING,
+    ]
+    assert [event for event in events if event in walk] == walk
+
+
+async def test_a_fax_that_is_being_sent_when_the_server_stops_waits_for_the_next_start(
+    serving: Serving, script: Script, ear: Ear, tmp_path: Path
+) -> None:
+    script.waits = True
+    async with serving(script) as server:
+        (job,) = await server.door.submit(order(tmp_path))
+        await script.running.wait()
+    assert not ear.of(JobDeleted)
+    script.waits, script.running = False, trio.Event()
+    async with serving(script) as server:
+        await until(lambda: server.store.job(job.id).ended_at is not None)  # type: ignore[union-attr]
+    assert [event.record.cause for event in ear.of(FaxEnded)][-1] == "complete"
+
+
+async def test_a_store_that_cannot_be_opened_stops_the_start(
+    serving: Serving, script: Script, options: ServerOptions
+) -> None:
+    options.host.spool.mkdir()
+    (options.host.spool / "vfax.db").write_bytes(b"this is no database, and it is long enough to be seen as none")
+    with pytest.raises(ExceptionGroup) as failed:
+        async with serving(script):
+            pass
+    (why,) = failed.value.exceptions
+    assert isinstance(why, StoreError)
+    assert "vfax.db" in str(why)
+
+
+async def test_old_faxes_are_removed_and_undelivered_ones_are_not(
+    serving: Serving, script: Script, ear: Ear, options: ServerOptions, tmp_path: Path
+) -> None:
+    keep = replace(options, keep=KeepOptions(octets=1, interval=0.1))
+    async with serving(script, keep) as server:
+        script.ring()
+        await ear.ended()
+        (fax,) = server.store.faxes()
+        await until(lambda: removed(server, fax).removed_at is not None)
+        assert fax.document is not None
+        assert not (options.host.spool / fax.document).exists()
+        assert await server.door.document(fax.job) is None
+        shutil.rmtree(tmp_path / "copies")
+        (tmp_path / "copies").write_text("in the way")
+        ear.events.clear()
+        script.ring()
+        await ear.ended()
+        await trio.sleep(0.5)
+        (late,) = [one for one in server.store.faxes() if one.removed_at is None]
+        assert late.document is not None
+        assert (options.host.spool / late.document).exists()
+
+
+def removed(server: FaxServer, fax: StoredFax) -> StoredFax:
+    found = server.store.fax(fax.job)
+    assert found is not None
+    return found

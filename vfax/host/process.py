@@ -1,0 +1,401 @@
+"""A provider in a process of its own, the host's side: the exports of the contract, and the child behind them.
+
+Owns      what each export says to the child, the last known status of each job, bringing a lost child back.
+Not here  the road (process_link.py), the child's side (process_child.py), which providers have one (loading.py).
+Source    from Windows Server 2003 on, the service runs providers in a process apart so that a faulty one cannot take it
+          down; what then becomes of its jobs is not published, so it is ours.
+
+When the child is lost, running operations fail with FS_FATAL_ERROR and a sentence. Pages it had kept lie beside the job
+file, where the host finds them. Then it is started again, its devices are created and it is initialized as before; what
+was switched on and off with the line callback is for the host to say again.
+
+FaxDevReportStatus, VfaxDevReportFacts and FaxDevAbortOperation return at once: the first two give what the child said
+last and ask for news, the third only tells. Limits: the answer is one question old; hints and aborts that the provider
+refuses are refused in silence; FaxDevConfigure and FaxExtInitializeConfig are not carried.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Final, Protocol, TypeVar
+
+import trio
+
+from vfax.errors import DecodeError
+from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
+from vfax.fsp.constants import FaxStatus, Hresult, ProviderStatus, Win32
+from vfax.fsp.encoding import decode, encode
+from vfax.fsp.errors import FaxServiceError, InvalidHandle, PortError, ProviderLoadError
+from vfax.fsp.provider import (
+    OPTIONAL,
+    REQUIRED,
+    Arena,
+    Exports,
+    FaxLineCallback,
+    FaxSendCallback,
+    FaxServiceCallback,
+    RegistrationRecord,
+)
+from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, SendHints, VirtualDevices
+from vfax.host.guard import LOAD, ForeignFault
+from vfax.host.process_link import Link, ProcessLost, ProcessOptions, start_process
+from vfax.host.process_wire import Message
+
+T = TypeVar("T")
+
+NOT_CARRIED: Final = frozenset({"FaxDevConfigure", "FaxExtInitializeConfig"})
+LOST: Final = FaxDevStatus(FaxStatus.FS_FATAL_ERROR, error_code=Win32.ERROR_GEN_FAILURE)
+"""The status of an operation whose process is gone."""
+
+
+class Watcher(Protocol):
+    """Who is told what becomes of the child."""
+
+    def lost(self, why: str, back_in: float | None) -> None:
+        """The child is gone; it is started again in so many seconds (None: no more)."""
+
+    def back(self, starts: int) -> None:
+        """It runs again, after so many starts."""
+
+
+@dataclass(slots=True, eq=False)
+class RemoteJob:
+    """What the host holds for a handle: the child's number for it and what the child said last."""
+
+    number: int
+    link: Link
+    port: CompletionPort
+    key: StatusKey
+    status: FaxDevStatus | None = None
+    facts: CallFacts | None = None
+    callback: FaxSendCallback | None = None
+    asking: bool = False
+    done: bool = False  # the operation has ended, and its status is the last
+
+
+@dataclass(slots=True)
+class PortCounters:
+    """Packets of the child that went nowhere."""
+
+    refused: int = 0  # the host's port was full or closed
+    late: int = 0  # of a job that has ended
+
+
+class ProcessProvider:
+    """The exports over a child that may come and go. `load` first, then `exports`; `mind` once initialized.
+
+    `limit` tells how many seconds an export may take, by its name; it bounds what is said to a child that comes back.
+    """
+
+    def __init__(
+        self, record: RegistrationRecord, options: ProcessOptions, watcher: Watcher, limit: Callable[[str], float]
+    ) -> None:
+        self.record = record
+        self.counters = PortCounters()
+        self.starts = 0
+        self.exports: Exports | None = None
+        self._options = options
+        self._watcher = watcher
+        self._limit = limit
+        self._nursery: trio.Nursery | None = None
+        self._link: Link | None = None
+        self._offered: frozenset[str] = frozenset()
+        self._ring: tuple[CompletionPort, RingKey] | None = None
+        self._devices: VirtualDevices | None = None
+        self._address = ""
+        self._jobs: dict[int, RemoteJob] = {}
+        self._numbers = count(1)
+        self._up = False  # the child runs, is initialized and minded
+        self._since = 0.0  # when that began
+        self._back_in: float | None = None
+
+    # --- the child's life --------------------------------------------------------------------------
+
+    async def load(self, nursery: trio.Nursery) -> Exports:
+        """Start the child in `nursery` and load the provider there. Raises ProviderLoadError, as load_provider."""
+        self._nursery = nursery
+        self._offered = await self._start_child()
+        names = [name for name in (*REQUIRED, *OPTIONAL) if name in REQUIRED or name in self._offered - NOT_CARRIED]
+        self.exports = Exports(**{name: getattr(self, name) for name in names})
+        return self.exports
+
+    async def _start_child(self) -> frozenset[str]:
+        assert self._nursery is not None
+        try:
+            process = await start_process()
+        except OSError as why:
+            raise _cannot_load(f"its process cannot be started: {why}") from why
+        self.starts += 1
+        link = self._link = Link(process, self._options, self._take, self._gone)
+        self._nursery.start_soon(link.run)
+        record = self.record
+        members = {
+            "guid": record.guid,
+            "friendly_name": record.friendly_name,
+            "image_name": record.image_name,
+            "configuration": dict(record.configuration),
+        }
+        try:
+            offered = await self._within(LOAD, partial(link.ask, "load", record=members))
+        except (TypeError, ValueError) as why:
+            link.lose("has nothing to load")
+            raise _cannot_load(f"its configuration cannot be said to another process: {why}") from why
+        except ProcessLost as why:
+            raise _cannot_load(str(why)) from why
+        except FaxServiceError:
+            link.lose("could not load its provider")
+            raise
+        if not isinstance(offered, list) or not all(isinstance(name, str) for name in offered):
+            link.lose("wrote what is no message: a list of exports is expected")
+            raise _cannot_load("the provider's process did not say what it exports")
+        self._nursery.start_soon(link.watch)
+        return frozenset(offered)
+
+    def mind(self) -> None:
+        """From now on the child is brought back when it is lost, until `load`'s nursery ends."""
+        assert self._nursery is not None
+        self._up, self._since = True, trio.current_time()
+        self._nursery.start_soon(self._supervise)
+
+    async def _supervise(self) -> None:
+        while (link := self._link) is not None:
+            await link.lost.wait()
+            self._gone(link.why)
+            while self._back_in is not None:
+                await trio.sleep(self._back_in)
+                try:
+                    await self._come_back()
+                except FaxServiceError as why:
+                    await self._give_up_child()
+                    self._note_loss(str(why))
+                else:
+                    self._up, self._since = True, trio.current_time()
+                    self._watcher.back(self.starts)
+                    break
+            else:
+                return
+
+    def _gone(self, why: str) -> None:
+        """The child that was minded is gone: say so before anybody else learns of it."""
+        if self._up:
+            self._up = False
+            if trio.current_time() - self._since >= self._options.steady_after:
+                self.starts = 1
+            self._note_loss(why)
+
+    def _note_loss(self, why: str) -> None:
+        options = self._options
+        delay = min(options.restart_delay * 2 ** min(self.starts - 1, 30), options.restart_delay_max)
+        self._back_in = delay if self.starts <= options.restarts else None
+        self._watcher.lost(why, self._back_in)
+
+    async def _give_up_child(self) -> None:
+        if self._link is not None:
+            self._link.lose("could not be initialized again")
+            await self._link.lost.wait()
+
+    async def _come_back(self) -> None:
+        """Start the child and put it where the last one was. Raises FaxServiceError."""
+        offered = await self._start_child()
+        if offered != self._offered:
+            raise ProviderLoadError(ProviderStatus.fpsCANT_LINK, "it came back with other exports")
+        link = self._running()
+        if self._devices is not None:
+            again = await self._within("FaxDevVirtualDeviceCreation", partial(link.ask, "create"))
+            if decode(VirtualDevices, again) != self._devices:
+                raise ProviderLoadError(ProviderStatus.fpsCANT_INIT, "it came back with other devices")
+        self._address = str(await self._within("FaxDevInitialize", partial(link.ask, "initialize")))
+
+    async def _within(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+        limit = self._limit(name)
+        try:
+            with trio.fail_after(limit):
+                return await call()
+        except trio.TooSlowError:
+            status = ProviderStatus.fpsCANT_LOAD if name == LOAD else ProviderStatus.fpsCANT_INIT
+            raise ProviderLoadError(
+                status, f"{name}: no answer within {limit:g} seconds", Win32.ERROR_TIMEOUT
+            ) from None
+        except ForeignFault as why:
+            raise ProviderLoadError(ProviderStatus.fpsCANT_INIT, f"{name}: {why}", Win32.ERROR_GEN_FAILURE) from why
+
+    def _running(self) -> Link:
+        if self._link is None or self._link.lost.is_set():
+            raise ProcessLost(self._link.why if self._link is not None else "the provider has not been loaded")
+        return self._link
+
+    # --- what the child says by itself -------------------------------------------------------------
+
+    def _take(self, message: Message) -> None:
+        """Take a packet. Raises InvalidField for what is none: the link ends then."""
+        match message:
+            case {"ring": ring}:
+                self._post_ring(decode(LineMessage, ring))
+            case {"status": status, "facts": facts, "job": int() as number}:
+                self._post_status(number, decode(FaxDevStatus, status), facts)
+            case {"called": int() as number}:
+                self._called(number)
+            case {"broken": str() as words} if self._link is not None:
+                self._link.lose(f"met an error in a task of the provider's own ({words[:200]})")
+            case _:
+                raise DecodeError("none of the kinds there are")
+
+    def _post_ring(self, ring: LineMessage) -> None:
+        if self._ring is None:
+            return
+        port, key = self._ring
+        try:
+            port.post(key, ring)
+        except PortError:
+            self.counters.refused += 1
+
+    def _post_status(self, number: int, status: FaxDevStatus, facts: object) -> None:
+        job = self._jobs.get(number)
+        if job is None:
+            self.counters.late += 1
+            return
+        job.status = status
+        job.facts = decode(CallFacts, facts) if facts is not None else job.facts
+        try:
+            job.port.post(job.key, status)
+        except PortError:
+            self.counters.refused += 1
+
+    def _called(self, number: int) -> None:
+        job = self._jobs.get(number)
+        if job is not None and job.callback is not None and not job.callback(job, None, 0, 0):
+            job.link.tell("abort", job=number)
+
+    # --- the exports -------------------------------------------------------------------------------
+
+    async def FaxDevVirtualDeviceCreation(self, port: CompletionPort, key: RingKey, /) -> VirtualDevices:
+        """Remember the ring port, for every child that comes, and ask how many devices there are."""
+        self._ring = port, key
+        self._devices = decode(VirtualDevices, await self._running().ask("create"))
+        return self._devices
+
+    async def FaxDevInitialize(
+        self, line_app: object | None, heap: Arena, callback: FaxServiceCallback | None, /
+    ) -> FaxLineCallback:
+        """Initialize the provider in the child, in an arena of the child's."""
+        self._address = str(await self._running().ask("initialize"))
+        return self._line_event
+
+    def _line_event(self, handle: object | None, *numbers: int) -> None:
+        job = self._job(handle) if handle is not None else None
+        link = self._link
+        if link is not None and not link.lost.is_set():
+            link.tell("line", job=job.number if job is not None else None, numbers=list(numbers))
+
+    async def FaxDevStartJob(
+        self, line: object | None, device_id: int, port: CompletionPort, key: StatusKey, /
+    ) -> RemoteJob | None:
+        """Start a job in the child. None stands for a handle that is none."""
+        link = self._running()
+        job = RemoteJob(next(self._numbers), link, port, key)
+        self._jobs[job.number] = job
+        started: object = False
+        try:
+            started = await link.ask("start", job=job.number, device=device_id)
+        except trio.Cancelled:
+            link.tell("forget", job=job.number)
+            raise
+        finally:
+            if started is not True:
+                del self._jobs[job.number]
+        return job if started is True else None
+
+    async def FaxDevSend(self, handle: object, document: FaxSend, callback: FaxSendCallback | None, /) -> None:
+        """Send in the child. The callback is asked when the child calls it; where it is False, the fax is aborted."""
+        job = self._job(handle)
+        job.callback = callback
+        await self._operate(job, "send", document=encode(document), calls=callback is not None)
+
+    async def FaxDevReceive(self, handle: object, call: object | None, slot: FaxReceive, /) -> FaxReceive:
+        """Receive in the child, which writes the pages beside the file itself."""
+        return decode(FaxReceive, await self._operate(self._job(handle), "receive", slot=encode(slot)))
+
+    async def _operate(self, job: RemoteJob, word: str, **members: object) -> object:
+        return await job.link.ask_all(word, partial(self._note_end, job), job=job.number, **members)
+
+    def _note_end(self, job: RemoteJob, news: Message) -> None:
+        self._note(job, news)
+        job.done = True
+
+    def _note(self, job: RemoteJob, news: object) -> None:
+        """Keep what the child says of a job; a status that is none is not kept."""
+        if not isinstance(news, dict):
+            return
+        with suppress(FaxServiceError):
+            if news.get("status") is not None:
+                job.status = decode(FaxDevStatus, news["status"])
+            if news.get("facts") is not None:
+                job.facts = decode(CallFacts, news["facts"])
+
+    def FaxDevReportStatus(self, handle: object, /) -> FaxDevStatus:
+        """What the child said last. Raises InvalidHandle."""
+        job = self._job(handle)
+        if job.link.lost.is_set() and not job.done:
+            return LOST
+        self._ask_for_news(job)
+        return job.status or FaxDevStatus(FaxStatus.FS_INITIALIZING)
+
+    def VfaxDevReportFacts(self, handle: object, /) -> CallFacts:
+        """What the child said last. Raises InvalidHandle, and ProcessLost as long as it has said nothing."""
+        job = self._job(handle)
+        self._ask_for_news(job)
+        if job.facts is None:
+            raise ProcessLost("nothing is known of this call yet")
+        return job.facts
+
+    def _ask_for_news(self, job: RemoteJob) -> None:
+        if job.asking or job.done or job.link.lost.is_set():
+            return
+        job.asking = True
+        job.link.ask_soon("report", partial(self._hear, job), job=job.number)
+
+    def _hear(self, job: RemoteJob, news: object) -> None:
+        job.asking = False
+        if not job.done:
+            self._note(job, news)
+
+    def VfaxDevSendHints(self, handle: object, hints: SendHints, /) -> None:
+        """Pass the hints on; they arrive before the order to send."""
+        job = self._job(handle)
+        if not job.link.lost.is_set():
+            job.link.tell("hints", job=job.number, hints=encode(hints))
+
+    def VfaxDevReportAddress(self) -> str:
+        """Where the child's calls come in, as it said when it was initialized."""
+        return self._address
+
+    def FaxDevAbortOperation(self, handle: object, /) -> None:
+        """Tell the child, and return at once. Raises InvalidHandle."""
+        job = self._job(handle)
+        if not job.link.lost.is_set():
+            job.link.tell("abort", job=job.number)
+
+    async def FaxDevEndJob(self, handle: object, /) -> None:
+        """End the job in the child; where that is gone there is nothing to end. Raises InvalidHandle."""
+        job = self._job(handle)
+        del self._jobs[job.number]
+        if not job.link.lost.is_set():
+            await job.link.ask("end", job=job.number)
+        await trio.lowlevel.checkpoint()
+
+    async def FaxDevShutdown(self) -> Hresult:
+        """Shut the provider down in the child. The process itself ends with the nursery it was started in."""
+        answer = await self._running().ask("shutdown")
+        result = answer.get("result") if isinstance(answer, dict) else None
+        return Hresult.S_OK if result == 0 else Hresult.E_FAIL
+
+    def _job(self, handle: object) -> RemoteJob:
+        if not isinstance(handle, RemoteJob) or self._jobs.get(handle.number) is not handle:
+            raise InvalidHandle("FaxHandle: the job is unknown or has ended")
+        return handle
+
+
+def _cannot_load(why: str) -> ProviderLoadError:
+    return ProviderLoadError(ProviderStatus.fpsCANT_LOAD, why, Win32.ERROR_MOD_NOT_FOUND)

@@ -1,0 +1,168 @@
+"""Deliveries of received faxes to their targets.
+
+Owns      claiming a delivery, each try and its result, the alarm about late ones.
+Not here  how deliveries come about (faxes.py), how a fax gets there (host/delivery.py).
+"""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, insert, select, update
+
+from vfax.errors import LeaseLost
+from vfax.host.store import checks
+from vfax.host.store.base import StoreBase, chunks
+from vfax.host.store.rows import delivery_of, try_of
+from vfax.host.store.schema import UNALARMED, deliveries, delivery_attempts, faxes
+from vfax.host.store.values import DeliveryAttempt, DeliveryState, StoredDelivery
+
+
+class Deliveries(StoreBase):
+    """The store's deliveries."""
+
+    def claim_deliveries(self, host: str, now: datetime, *, lease: float, limit: int) -> list[StoredDelivery]:
+        """Give `host` up to `limit` deliveries that are due, for `lease` seconds, those that waited longest first.
+
+        One whose host let its lease run out is due again. There is no renewing: a lease lasts longer than any try.
+        """
+        checks.name("host", host, self._limits)
+        until = checks.later(now, lease)
+        due = select(deliveries.c.id).where(deliveries.c.due_at <= now).order_by(deliveries.c.due_at, deliveries.c.id)
+        due = due.limit(self._rows(limit)).with_for_update(skip_locked=True)
+        hold = (
+            update(deliveries)
+            .values(
+                state=DeliveryState.RUNNING,
+                lease_owner=host,
+                due_at=until,
+                lease_term=deliveries.c.lease_term + 1,
+            )
+            .returning(deliveries)
+        )
+
+        def work(db: Connection) -> list[StoredDelivery]:
+            turn = db.execute(due).scalars().all()
+            held = {
+                row._mapping["id"]: delivery_of(row)
+                for part in chunks(turn)
+                for row in db.execute(hold.where(deliveries.c.id.in_(part)))
+            }
+            return [held[delivery] for delivery in turn]
+
+        return self._database.write(work)
+
+    def end_delivery(
+        self,
+        delivery: StoredDelivery,
+        *,
+        ok: bool,
+        sentence: str,
+        retry_at: datetime | None,
+        started_at: datetime,
+        now: datetime,
+    ) -> StoredDelivery:
+        """Write how a try ended: DONE, or WAITING until `retry_at`, or GIVEN_UP when that is None.
+
+        The fax counts as delivered once all its deliveries are done. Raises LeaseLost when the delivery is another
+        host's by now.
+        """
+        checks.instance("delivery", delivery, StoredDelivery)
+        checks.instance("result", ok, bool)
+        checks.times(now, retry_at, started_at)
+        said = checks.cut(sentence, self._limits)
+        again = None if ok else retry_at
+        ended = DeliveryState.DONE if ok else DeliveryState.GIVEN_UP
+
+        def work(db: Connection) -> StoredDelivery:
+            held = (deliveries.c.lease_owner == delivery.lease_owner, deliveries.c.lease_term == delivery.lease_term)
+            end = update(deliveries).where(deliveries.c.id == delivery.id, *held)
+            end = end.where(deliveries.c.state == DeliveryState.RUNNING)
+            row = db.execute(
+                end.values(
+                    state=ended if again is None else DeliveryState.WAITING,
+                    due_at=again,
+                    ended_at=now if again is None else None,
+                    lease_owner="",
+                    sentence=said,
+                    attempts=deliveries.c.attempts + 1,
+                ).returning(deliveries)
+            ).one_or_none()
+            if row is None:
+                raise LeaseLost(
+                    f"delivery {delivery.id} is not {delivery.lease_owner}'s any more (term {delivery.lease_term})"
+                )
+            result = delivery_of(row)
+            tried = {"delivery": result.id, "number": result.attempts, "started_at": started_at, "ended_at": now}
+            db.execute(insert(delivery_attempts), tried | {"ok": ok, "sentence": said})
+            if ok:
+                _done(db, result.job, now)
+            return result
+
+        return self._database.write(work)
+
+    def deliveries(
+        self, job: int | None = None, state: DeliveryState | None = None, limit: int = 100
+    ) -> list[StoredDelivery]:
+        """Those of one job in the order they were made, or those of all jobs, newest first."""
+        query = select(deliveries).limit(self._rows(limit))
+        query = query.order_by(deliveries.c.id.desc() if job is None else deliveries.c.id)
+        if job is not None:
+            query = query.where(deliveries.c.job == checks.job_number(job))
+        if state is not None:
+            query = query.where(deliveries.c.state == state)
+        return [delivery_of(row) for row in self._database.read(lambda db: db.execute(query).all())]
+
+    def delivery_attempts(self, delivery: int) -> list[DeliveryAttempt]:
+        """The tries of a delivery in their order; none for a delivery that nobody knows."""
+        checks.whole("number of the delivery", delivery)
+        query = select(delivery_attempts).where(delivery_attempts.c.delivery == delivery)
+        query = query.order_by(delivery_attempts.c.number)
+        return [try_of(row) for row in self._database.read(lambda db: db.execute(query).all())]
+
+    def overdue(self, now: datetime, *, older_than: float) -> list[StoredDelivery]:
+        """Deliveries that are not done `older_than` seconds after they were made, each told once, oldest first.
+
+        At most `batch` of them; the others when it is called again.
+        """
+        checks.times(now)
+        made_by = checks.earlier(now, older_than)
+        late = select(deliveries.c.id).where(UNALARMED, deliveries.c.created_at <= made_by)
+        late = late.order_by(deliveries.c.created_at, deliveries.c.id).limit(self._limits.batch)
+        late = late.with_for_update(skip_locked=True)
+        mark = update(deliveries).values(alarmed_at=now).returning(deliveries)
+
+        def work(db: Connection) -> list[StoredDelivery]:
+            turn = db.execute(late).scalars().all()
+            rows = [row for part in chunks(turn) for row in db.execute(mark.where(deliveries.c.id.in_(part)))]
+            return sorted(map(delivery_of, rows), key=lambda found: (found.created_at, found.id))
+
+        return self._database.write(work)
+
+    def retry_delivery(self, delivery: int, now: datetime) -> StoredDelivery | None:
+        """Make a delivery that waits or was given up due at once; unchanged while it runs or when it is done.
+
+        None for a delivery that nobody knows.
+        """
+        checks.whole("number of the delivery", delivery)
+        checks.times(now)
+        idle = deliveries.c.state.in_([DeliveryState.WAITING, DeliveryState.GIVEN_UP])
+        again = (
+            update(deliveries)
+            .where(and_(deliveries.c.id == delivery, idle))
+            .values(state=DeliveryState.WAITING, due_at=now, ended_at=None)
+            .returning(deliveries)
+        )
+
+        def work(db: Connection) -> StoredDelivery | None:
+            row = db.execute(again).one_or_none()
+            if row is None:
+                row = db.execute(select(deliveries).where(deliveries.c.id == delivery)).one_or_none()
+            return None if row is None else delivery_of(row)
+
+        return self._database.write(work)
+
+
+def _done(db: Connection, job: int, now: datetime) -> None:
+    """One delivery less to do; counted in the row of the fax, so that the last of two hosts knows it is."""
+    left = update(faxes).where(faxes.c.job == job).values(outstanding=faxes.c.outstanding - 1)
+    if not db.execute(left.returning(faxes.c.outstanding)).scalar_one():
+        db.execute(update(faxes).where(faxes.c.job == job).values(delivered_at=now))

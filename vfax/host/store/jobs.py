@@ -1,0 +1,151 @@
+"""Jobs as they come and as they are read.
+
+Owns      submitting, receiving, listing, counting; drawing numbers for new jobs.
+Not here  claiming and ending them (leases.py), what people do with them (people.py).
+"""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, func, insert, select
+
+from vfax.errors import StoreError
+from vfax.fsp.constants import JobStatusEnum, JobType
+from vfax.host.spool import JOB_ID_TRIES
+from vfax.host.store import checks
+from vfax.host.store.base import StoreBase, chunks
+from vfax.host.store.rows import attempt_of, job_of, new_job, submitted_job
+from vfax.host.store.schema import attempts, jobs
+from vfax.host.store.values import StoredAttempt, StoredJob, Submission
+
+FIRST_TERM: Final = 1
+
+
+class Jobs(StoreBase):
+    """The store's jobs."""
+
+    def submit(self, submission: Submission, now: datetime) -> list[StoredJob]:
+        """Make a job for each recipient, in their order: all or none, fjsPENDING.
+
+        The number of the submission is that of its first job. Raises MisuseError for what is no submission.
+        """
+        checks.submission(submission, self._limits)
+        checks.times(now)
+
+        def work(db: Connection) -> list[StoredJob]:
+            drawn = self._draw(db, len(submission.recipients))
+            rows = [
+                submitted_job(submission, recipient, job, drawn[0], now)
+                for recipient, job in zip(submission.recipients, drawn, strict=True)
+            ]
+            made = db.execute(insert(jobs).returning(jobs, sort_by_parameter_order=True), rows)
+            return [job_of(row) for row in made]
+
+        return self._database.write(work, redraw=True)
+
+    def receive(self, job: int, *, device_id: int, host: str, now: datetime, lease: float | None = None) -> StoredJob:
+        """Note that `host` receives a fax: JT_RECEIVE, fjsINPROGRESS, attempt 1 running.
+
+        `lease`: for how many seconds; None: for as long as it takes, for the pages are on that host's disk and no other
+        could go on. Raises StoreError when the number is taken.
+        """
+        checks.job_number(job)
+        checks.whole("device id", device_id)
+        checks.name("host", host, self._limits)
+        checks.times(now)
+        row = new_job(job, job_type=JobType.JT_RECEIVE, status=JobStatusEnum.fjsINPROGRESS, created_at=now)
+        row |= {"device_id": device_id, "attempts": 1}
+        row |= {
+            "lease_owner": host,
+            "lease_until": None if lease is None else checks.later(now, lease),
+            "lease_term": FIRST_TERM,
+        }
+
+        def work(db: Connection) -> StoredJob:
+            if _taken(db, [job]):
+                raise StoreError(f"the number of job {job:08x} is taken in {self._database.name}: draw another one")
+            made = job_of(db.execute(insert(jobs).returning(jobs), row).one())
+            db.execute(insert(attempts), first_attempt(job, host=host, device_id=device_id, now=now))
+            return made
+
+        return self._database.write(work, redraw=True)
+
+    def job(self, job: int) -> StoredJob | None:
+        """The job, or None."""
+        checks.job_number(job)
+        row = self._database.read(lambda db: db.execute(select(jobs).where(jobs.c.id == job)).one_or_none())
+        return None if row is None else job_of(row)
+
+    def jobs(
+        self,
+        *,
+        status: JobStatusEnum | None = None,
+        owner: str | None = None,
+        ended: bool | None = None,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> list[StoredJob]:
+        """Jobs that all of what is said is true of, newest first.
+
+        `before`: older than that job, to go on where a list ended; nothing when that job is not there any more.
+        """
+        query = select(jobs).order_by(jobs.c.ordinal.desc()).limit(self._rows(limit))
+        if status is not None:
+            query = query.where(jobs.c.status == status)
+        if owner is not None:
+            query = query.where(jobs.c.owner == owner)
+        if ended is not None:
+            query = query.where(jobs.c.ended_at.is_not(None) if ended else jobs.c.ended_at.is_(None))
+        if before is not None:
+            checks.job_number(before)
+            query = query.where(jobs.c.ordinal < select(jobs.c.ordinal).where(jobs.c.id == before).scalar_subquery())
+        return [job_of(row) for row in self._database.read(lambda db: db.execute(query).all())]
+
+    def attempts(self, job: int) -> list[StoredAttempt]:
+        """The attempts of a job in their order; none for a job that nobody knows."""
+        checks.job_number(job)
+        query = select(attempts).where(attempts.c.job == job).order_by(attempts.c.number)
+        return [attempt_of(row) for row in self._database.read(lambda db: db.execute(query).all())]
+
+    def counts(self) -> dict[JobStatusEnum, int]:
+        """How many jobs there are of each status; a status without jobs is left out."""
+        query = select(jobs.c.status, func.count()).group_by(jobs.c.status)
+        return {row[0]: row[1] for row in self._database.read(lambda db: db.execute(query).all())}
+
+    def _draw(self, db: Connection, count: int) -> list[int]:
+        """Unused job numbers. Another host may draw the same meanwhile: then the insert fails and all is redone."""
+        drawn: dict[int, None] = {}
+        for _ in range(JOB_ID_TRIES):
+            fresh = [checks.job_number(self._job_ids()) for _ in range(count - len(drawn))]
+            taken = _taken(db, fresh)
+            drawn |= dict.fromkeys(job for job in fresh if job not in taken)
+            if len(drawn) == count:
+                return list(drawn)
+        raise StoreError(f"no unused job number was found in {self._database.name} after {JOB_ID_TRIES} attempts")
+
+
+def first_attempt(
+    job: int, *, host: str, device_id: int, now: datetime, number: int = 1, first_page: int = 1
+) -> dict[str, object]:
+    """The row of an attempt that begins."""
+    return {
+        "job": job,
+        "number": number,
+        "host": host,
+        "device_id": device_id,
+        "started_at": now,
+        "first_page": first_page,
+        "pages_confirmed": 0,
+        "status_id": 0,
+        "cause": "",
+        "sentence": "",
+        "interrupted": False,
+        "journal": "",
+    }
+
+
+def _taken(db: Connection, drawn: list[int]) -> set[int]:
+    found: set[int] = set()
+    for part in chunks(drawn):
+        found.update(db.execute(select(jobs.c.id).where(jobs.c.id.in_(part))).scalars())
+    return found

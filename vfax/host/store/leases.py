@@ -1,0 +1,292 @@
+"""The queue: which job is next, who has it in hand, and what becomes of it.
+
+Owns      claims and leases, attempts, putting back, repair after a crash, expiry.
+Not here  what each step changes (transitions.py), when to claim and how often to renew (host/queue.py).
+
+A claim gives a host a job until `lease_until`, and a term that no later claim repeats. Whatever the host then does with
+the job names owner and term: once another host has had the job, LeaseLost is all that the first one hears. A host that
+was merely late may still say how an attempt ended, as long as nobody has taken the job over: that is one fax sent twice
+less. It may not begin an attempt then. Limit: hosts that share a database need clocks that agree within a part of the
+lease.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, Update, func, insert, or_, select, tuple_, update
+
+from vfax.errors import MisuseError
+from vfax.fsp.constants import JobStatusEnum, JobType
+from vfax.host.store import checks, transitions
+from vfax.host.store.base import StoreBase, apply, chunks, held_job
+from vfax.host.store.jobs import first_attempt
+from vfax.host.store.rows import attempt_of, job_of
+from vfax.host.store.schema import CLAIMABLE, WAITING, attempts, deliveries, jobs, state
+from vfax.host.store.values import AttemptEnd, DeliveryState, StoredAttempt, StoredJob
+
+R = TypeVar("R", bound=tuple[Any, ...])
+
+
+class Leases(StoreBase):
+    """The store's queue."""
+
+    def claim(
+        self, host: str, now: datetime, *, lease: float, limit: int, local_queue_paused: bool = False
+    ) -> list[StoredJob]:
+        """Give `host` up to `limit` jobs that are due, for `lease` seconds: highest priority first, then oldest.
+
+        None while the queue is paused, or this host's own (`local_queue_paused`). Oldest: by arrival, a retry in its
+        old place. A job that was due once stays due, should the clock be set back.
+        """
+        checks.name("host", host, self._limits)
+        until = checks.later(now, lease)
+        if not self._rows(limit) or local_queue_paused:
+            return []
+
+        def work(db: Connection) -> list[StoredJob]:
+            if paused(db, until_committed=True):
+                return []
+            db.execute(wake(now, self._limits.max_rows))
+            turn = db.execute(ready(now, limit)).scalars().all()
+            held = {
+                row._mapping["ordinal"]: job_of(row)
+                for part in chunks(turn)
+                for row in db.execute(_hold(host, until).where(jobs.c.ordinal.in_(part)))
+            }
+            return [held[ordinal] for ordinal in turn]
+
+        return self._database.write(work)
+
+    def next_due(self) -> datetime | None:
+        """When `claim` may next find something: a time in the past for what is due already, None when nothing waits.
+
+        Paused jobs do not count, and none do while the queue is paused. A job past its expiry does, until `expire`.
+        """
+
+        def work(db: Connection) -> datetime | None:
+            if paused(db):
+                return None
+            due = db.execute(_turn(select(jobs.c.created_at)).limit(1)).scalar_one_or_none()
+            asleep: datetime | None = db.execute(select(func.min(jobs.c.wake_at)).where(ASLEEP)).scalar_one()
+            return due or asleep
+
+        return self._database.read(work)
+
+    def renew(self, host: str, leases: Mapping[int, int], now: datetime, *, lease: float) -> set[int]:
+        """Hold jobs for `lease` seconds more; `leases` is the term by job. Returns those that are still the host's."""
+        checks.name("host", host, self._limits)
+        until = checks.later(now, lease)
+        pairs = [(checks.job_number(job), checks.whole("term", term)) for job, term in leases.items()]
+        hold = (
+            update(jobs)
+            .where(jobs.c.lease_owner == host, jobs.c.status == JobStatusEnum.fjsINPROGRESS)
+            .values(lease_until=until)
+            .returning(jobs.c.id)
+        )
+
+        def work(db: Connection) -> set[int]:
+            ours: set[int] = set()
+            for part in chunks(pairs):
+                ours.update(db.execute(hold.where(tuple_(jobs.c.id, jobs.c.lease_term).in_(part))).scalars())
+            return ours
+
+        return self._database.write(work)
+
+    def begin_attempt(self, job: StoredJob, *, device_id: int, now: datetime) -> StoredAttempt:
+        """Note that the job is about to be dialled: from now on it counts as sent by nobody knows how much of it.
+
+        Raises LeaseLost when the job is another host's by now, or nobody's because the lease ran out, and MisuseError
+        when an attempt of it is running.
+        """
+        checks.instance("job", job, StoredJob)
+        checks.whole("device id", device_id)
+        checks.times(now)
+
+        def work(db: Connection) -> StoredAttempt:
+            found = held_job(db, job, now)
+            if db.execute(_running(found.id)).first() is not None:
+                raise MisuseError(f"an attempt of job {found.name} is running: end it before the next one")
+            number = found.attempts + 1
+            apply(db, found, {"attempts": number, "device_id": device_id})
+            row = first_attempt(
+                found.id,
+                host=found.lease_owner,
+                device_id=device_id,
+                now=now,
+                number=number,
+                first_page=found.next_page,
+            )
+            return attempt_of(db.execute(insert(attempts).returning(attempts), row).one())
+
+        return self._database.write(work)
+
+    def note_pages(self, job: StoredJob, attempt: int, pages_confirmed: int, next_page: int) -> None:
+        """Note how far a running attempt has come, so that a crash does not send its pages again.
+
+        Raises LeaseLost, and MisuseError for an attempt that does not run.
+        """
+        checks.instance("job", job, StoredJob)
+        checks.whole("number of confirmed pages", pages_confirmed)
+        checks.whole("next page", next_page, low=1)
+
+        def work(db: Connection) -> None:
+            found = held_job(db, job)
+            _write_attempt(db, found, attempt, {"pages_confirmed": pages_confirmed})
+            apply(db, found, {"next_page": next_page})
+
+        self._database.write(work)
+
+    def end_attempt(self, job: StoredJob, attempt: int, end: AttemptEnd, now: datetime) -> StoredJob:
+        """Write how an attempt ended and what becomes of its job, and let go of the job.
+
+        A job that was to be cancelled ends as fjsCANCELED where `end` would have it wait. Raises LeaseLost, and
+        MisuseError for an attempt that does not run, or an end that is none.
+        """
+        checks.instance("job", job, StoredJob)
+        checks.attempt_end(end, self._limits, waiting=job.job_type is JobType.JT_SEND)
+        checks.times(now)
+        sentence = checks.cut(end.sentence, self._limits)
+
+        def work(db: Connection) -> StoredJob:
+            found = held_job(db, job)
+            _write_attempt(db, found, attempt, attempt_ended(end, sentence, now))
+            return apply(db, found, {**transitions.ended(found, end, now), "sentence": sentence})
+
+        return self._database.write(work)
+
+    def put_back(self, job: StoredJob, *, no_line: bool, next_attempt_at: datetime | None, now: datetime) -> StoredJob:
+        """Let go of a job that was claimed and not dialled: it waits again, in its old place.
+
+        Raises LeaseLost, and MisuseError while an attempt of it runs.
+        """
+        checks.instance("job", job, StoredJob)
+        checks.times(now, next_attempt_at)
+
+        def work(db: Connection) -> StoredJob:
+            found = held_job(db, job)
+            if found.job_type is not JobType.JT_SEND or db.execute(_running(found.id)).first() is not None:
+                raise MisuseError(f"job {found.name} is under way: end its attempt, it cannot be put back")
+            return apply(db, found, transitions.put_back(found, now, no_line=no_line, next_attempt_at=next_attempt_at))
+
+        return self._database.write(work)
+
+    def repair(self, host: str | None, now: datetime) -> list[StoredJob]:
+        """Take jobs out of the hands of a host that is gone, and return them as they are then.
+
+        `host`: at its start, all that it had in hand, deliveries too. None: every job whose lease has run out. Running
+        attempts become interrupted. A send job waits again (fjsPENDING) from the first page nobody confirmed, uncertain
+        if it had been dialled; one that was to be cancelled is; a receive job becomes fjsFAILED, JT_FAIL_RECEIVE.
+        """
+        if host is not None:
+            checks.name("host", host, self._limits)
+        checks.times(now)
+        whose = jobs.c.lease_until <= now if host is None else jobs.c.lease_owner == host
+        held = select(jobs).where(jobs.c.status == JobStatusEnum.fjsINPROGRESS, whose).order_by(jobs.c.ordinal)
+
+        def work(db: Connection) -> list[StoredJob]:
+            rows = db.execute(held.with_for_update(skip_locked=host is None)).all()
+            if host is not None:
+                db.execute(_drop_deliveries(host, now))
+            return [_repair(db, job_of(row), now) for row in rows]
+
+        return self._database.write(work)
+
+    def expire(self, now: datetime) -> list[StoredJob]:
+        """End waiting jobs, paused ones too, whose `expires_at` has come: fjsRETRIES_EXCEEDED, with a sentence.
+
+        At most `batch` of them; the others when it is called again.
+        """
+        checks.times(now)
+        late = (
+            select(jobs)
+            .where(WAITING, jobs.c.expires_at <= now)
+            .order_by(jobs.c.expires_at, jobs.c.ordinal)
+            .limit(self._limits.batch)
+        )
+
+        def work(db: Connection) -> list[StoredJob]:
+            found = [job_of(row) for row in db.execute(late.with_for_update(skip_locked=True)).all()]
+            return [apply(db, job, self._expired(job, now)) for job in found]
+
+        return self._database.write(work)
+
+    def _expired(self, job: StoredJob, now: datetime) -> dict[str, object]:
+        changes = dict(transitions.expired(job, now))
+        changes["sentence"] = checks.cut(str(changes["sentence"]), self._limits)
+        return changes
+
+
+ASLEEP = CLAIMABLE & jobs.c.wake_at.is_not(None)
+
+
+def wake(now: datetime, limit: int) -> Update:
+    """Let jobs whose time has come fall due: each is touched once, so that no claim has to pass by those that wait."""
+    due = select(jobs.c.ordinal).where(ASLEEP, jobs.c.wake_at <= now).order_by(jobs.c.wake_at).limit(limit)
+    return update(jobs).where(jobs.c.ordinal.in_(due.with_for_update(skip_locked=True))).values(wake_at=None)
+
+
+def ready(now: datetime, limit: int) -> Select[tuple[int]]:
+    """The next jobs, by ordinal; on PostgreSQL nobody waits for those that another host is taking."""
+    query = _turn(select(jobs.c.ordinal)).where(or_(jobs.c.expires_at.is_(None), jobs.c.expires_at > now))
+    return query.limit(limit).with_for_update(skip_locked=True)
+
+
+def paused(db: Connection, *, until_committed: bool = False) -> bool:
+    """Whether the queue is paused; `until_committed`: nobody may pause it before this transaction ends."""
+    query = select(state.c.value).where(state.c.name == "paused")
+    return bool(db.execute(query.with_for_update(read=True) if until_committed else query).scalar_one())
+
+
+def attempt_ended(end: AttemptEnd, sentence: str, now: datetime) -> dict[str, object]:
+    """What becomes of the row of an attempt."""
+    return {
+        "ended_at": now,
+        "status_id": end.status_id,
+        "cause": end.cause,
+        "sentence": sentence,
+        "pages_confirmed": end.pages_confirmed,
+        "journal": end.journal,
+    }
+
+
+def _turn(query: Select[R]) -> Select[R]:
+    return query.where(CLAIMABLE, jobs.c.wake_at.is_(None)).order_by(jobs.c.priority.desc(), jobs.c.ordinal)
+
+
+def _hold(host: str, until: datetime) -> Update:
+    return (
+        update(jobs)
+        .values(
+            status=JobStatusEnum.fjsINPROGRESS,
+            lease_owner=host,
+            lease_until=until,
+            lease_term=jobs.c.lease_term + 1,
+            no_line=False,
+            next_attempt_at=None,
+        )
+        .returning(jobs)
+    )
+
+
+def _running(job: int) -> Select[tuple[int]]:
+    return select(attempts.c.number).where(attempts.c.job == job, attempts.c.ended_at.is_(None))
+
+
+def _write_attempt(db: Connection, job: StoredJob, attempt: int, values: Mapping[str, object]) -> None:
+    checks.whole("number of the attempt", attempt)
+    running = (attempts.c.job == job.id, attempts.c.number == attempt, attempts.c.ended_at.is_(None))
+    if not db.execute(update(attempts).where(*running).values(**values)).rowcount:
+        raise MisuseError(f"attempt {attempt} of job {job.name} does not run: it was never begun, or has ended")
+
+
+def _repair(db: Connection, job: StoredJob, now: datetime) -> StoredJob:
+    told = {"ended_at": now, "interrupted": True, "sentence": transitions.INTERRUPTED}
+    running = (attempts.c.job == job.id, attempts.c.ended_at.is_(None))
+    dialled = bool(db.execute(update(attempts).where(*running).values(**told)).rowcount)
+    return apply(db, job, transitions.repaired(job, now, dialled=dialled))
+
+
+def _drop_deliveries(host: str, now: datetime) -> Update:
+    mine = (deliveries.c.state == DeliveryState.RUNNING, deliveries.c.lease_owner == host)
+    return update(deliveries).where(*mine).values(state=DeliveryState.WAITING, due_at=now, lease_owner="")
