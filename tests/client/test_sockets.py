@@ -72,7 +72,7 @@ GARBAGE: list[bytes] = [
 
 @pytest.mark.parametrize("octets", GARBAGE)
 def test_garbage_ends_its_own_connection_and_nothing_else(folder: Path, octets: bytes) -> None:
-    with hosting(folder, listen={"idle": 0.3}, api={"body_timeout": 0.3}, tls=False) as host:
+    with hosting(folder, listen={"idle_timeout": 0.3}, api={"body_timeout": 0.3}, tls=False) as host:
         with raw(host) as sock:
             sock.sendall(octets)
             sock.shutdown(socket.SHUT_WR)
@@ -82,7 +82,7 @@ def test_garbage_ends_its_own_connection_and_nothing_else(folder: Path, octets: 
 
 @pytest.mark.parametrize("octets", [b"", b"GET /v1/server HT", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"])
 def test_garbage_on_the_tls_port_ends_its_own_connection(folder: Path, octets: bytes) -> None:
-    with hosting(folder, listen={"idle": 0.3, "handshake": 0.3}) as host:
+    with hosting(folder, listen={"idle_timeout": 0.3, "handshake_timeout": 0.3}) as host:
         assert host.listeners.address is not None
         with socket.create_connection(host.listeners.address, 20) as sock:
             sock.sendall(octets)
@@ -103,7 +103,7 @@ def test_tls_of_today_is_spoken(host: Host) -> None:
 
 
 def test_a_head_that_does_not_come_is_not_waited_for(folder: Path) -> None:
-    with hosting(folder, listen={"idle": 0.3}, tls=False) as host:
+    with hosting(folder, listen={"idle_timeout": 0.3}, tls=False) as host:
         with raw(host) as sock:
             sock.sendall(b"GET /v1/server HTTP/1.1\r\n")
             assert rest(sock) == b""
@@ -124,7 +124,7 @@ def test_more_connections_than_the_limit_are_turned_away_and_the_others_live(fol
 
 
 def test_a_reader_that_takes_nothing_loses_its_connection(folder: Path) -> None:
-    with hosting(folder, listen={"send": 0.3}, hub=HubOptions(max_kept=100_000), tls=False) as host:
+    with hosting(folder, listen={"send_timeout": 0.3}, hub=HubOptions(max_kept=100_000), tls=False) as host:
         with raw(host) as sock:
             sock.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: a\r\n\r\n")
             assert sock.recv(12) == b"HTTP/1.1 200"

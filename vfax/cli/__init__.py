@@ -43,6 +43,15 @@ Resolution = Annotated[
 Files = Annotated[
     list[Path] | None, typer.Argument(metavar="FILE", help="TIFF or any image; several files are one fax.")
 ]
+Address = Annotated[
+    str, typer.Argument(metavar="[ADDRESS]", help="Path of its socket, or https://HOST:PORT.", show_default=False)
+]
+TokenFile = Annotated[
+    Path | None, typer.Option("--token-file", metavar="FILE", help="File with the token for https://.")
+]
+Certificate = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="What the service's certificate is checked against, PEM.")
+]
 Share = Annotated[float, typer.Option(min=0.0, max=1.0)]
 Delay = Annotated[float, typer.Option(min=0.0, max=10.0)]
 
@@ -228,6 +237,38 @@ def devices(json: Json = False, config: Config = None) -> None:
 
 
 @app.command()
+def watch(
+    address: Address = "",
+    token_file: TokenFile = None,
+    certificate: Certificate = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    config: Config = None,
+) -> None:
+    """Show what happens at a running service, event by event, until it ends or Ctrl-C."""
+    with one_line_errors(as_json=json):
+        from vfax.cli.watch import watch as run
+
+        where = _service_address(address, config)
+        raise typer.Exit(run(where, token_file=token_file, certificate=certificate, as_json=json))
+
+
+@app.command()
+def clients(
+    address: Address = "",
+    token_file: TokenFile = None,
+    certificate: Certificate = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """List the clients of a running service: connections, registrations, leases."""
+    with one_line_errors(as_json=json):
+        from vfax.cli.watch import clients as run
+
+        where = _service_address(address, config)
+        raise typer.Exit(run(where, token_file=token_file, certificate=certificate, as_json=json))
+
+
+@app.command()
 def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE.tif", help="A TIFF document.")],
     json: Json = False,
@@ -301,6 +342,18 @@ def show(
         from vfax.cli.show import show as run
 
         raise typer.Exit(run(journal, as_json=json, packets=packets))
+
+
+def _service_address(address: str, config: Path | None) -> str | Path:
+    """Where the service is: as said, else the socket of the settings. Raises SettingsError when they have none."""
+    if address:
+        return address
+    from vfax.settings.doors import client_socket
+
+    socket = client_socket(read_settings(config, {}))
+    if socket is None:
+        raise SettingsError('[clients] socket = "" leaves no socket to connect to: say an address')
+    return socket
 
 
 def _digits(option: str, value: str) -> str:

@@ -62,7 +62,8 @@ class ListenOptions:
 
     `socket` None: no Unix socket; `socket_mode` are its permissions, `peer_rights` what its peers may do, besides root
     and the host's own user, who may do all. `address` None: no network; `certificate` and `key` are needed unless it is
-    of this machine. `idle`: without a request, or for the head of one; `send`: for the peer to take what is sent.
+    of this machine. `idle_timeout`: without a request, or for the head of one; `send_timeout`: for the peer to take
+    what is sent.
     """
 
     socket: Path | None = None
@@ -73,9 +74,9 @@ class ListenOptions:
     key: Path | None = None
     max_connections: int = 200
     max_head: int = 16_384
-    idle: float = 15.0
-    handshake: float = 10.0
-    send: float = 30.0
+    idle_timeout: float = 15.0
+    handshake_timeout: float = 10.0
+    send_timeout: float = 30.0
 
 
 class Stream(trio.abc.HalfCloseableStream):
@@ -118,8 +119,8 @@ class _Http11(TCPServer):
     knowledge), and then waits without any limit for what does not come (test_sockets.py, the h2c octets).
     """
 
-    @property
-    def protocol(self) -> H11Protocol | H2Protocol:  # type: ignore[override]
+    @property  # type: ignore[override]
+    def protocol(self) -> H11Protocol | H2Protocol:
         """What speaks on this connection."""
         return self._spoken
 
@@ -175,7 +176,7 @@ class Listeners:
 
     async def _take_unix(self, inner: trio.SocketStream) -> None:
         visitor = peer_of(inner.socket, self._options.peer_rights)
-        await self._speak(Stream(inner, self._options.send), visitor)
+        await self._speak(Stream(inner, self._options.send_timeout), visitor)
 
     # --- the network -------------------------------------------------------------------------------
 
@@ -192,7 +193,7 @@ class Listeners:
             await self._accept(listening, partial(self._take_network, tls))
 
     async def _take_network(self, tls: ssl.SSLContext | None, inner: trio.SocketStream) -> None:
-        stream = Stream(inner, self._options.send)
+        stream = Stream(inner, self._options.send_timeout)
         if tls is None:
             await self._speak(stream, None)
         else:
@@ -251,8 +252,8 @@ def _config(options: ListenOptions) -> Config:
     config.accesslog = None
     config.include_server_header = False
     config.h11_max_incomplete_size = options.max_head
-    config.keep_alive_timeout = options.idle
-    config.ssl_handshake_timeout = options.handshake
+    config.keep_alive_timeout = options.idle_timeout
+    config.ssl_handshake_timeout = options.handshake_timeout
     return config
 
 
@@ -291,8 +292,18 @@ def peer_of(sock: trio.socket.SocketType, rights: AccessRight) -> Visitor:
         process=process or f"uid:{uid}",
         pid=pid,
         watchable=bool(process),
-        desktop=f"uid:{uid}",
+        desktop=desktop_of(uid),
     )
+
+
+def desktop_of(uid: int) -> str:
+    """What stands for the desktop of a user."""
+    return f"uid:{uid}"
+
+
+def own_desktop() -> str:
+    """The desktop of this process; empty where users have no numbers."""
+    return desktop_of(os.geteuid()) if hasattr(os, "geteuid") else ""
 
 
 def user_name(uid: int) -> str:
