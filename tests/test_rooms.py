@@ -97,9 +97,12 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "device": BASE | {"fsp", "call", "ports", "endpoint", "verdict"},
     "stimulus": BASE | {"call", "device", "endpoint", "fsp", "fsp/conformance", "transports"},
     "host": BASE | {"fsp", "codecs", "ports", "pages", "disk"},
+    # a client sees the contract and the wire, never the host
+    "client": BASE | {"fsp"},
     "settings": BASE | {"codecs", "transports", "t30", "leg", "endpoint", "fsp", "device", "host", "record", "capture"},
     "cli": BASE
     | {
+        "client",
         "t30",
         "codecs",
         "fsp",
@@ -132,6 +135,8 @@ PURE: Final = (
     "fsp/structures.py",
     "fsp/encoding.py",
     "host/event_table.py",
+    "host/api/multipart.py",
+    "host/api/identity.py",
     "host/notify.py",
     "host/routing.py",
     "transports/sip/",

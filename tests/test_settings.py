@@ -12,11 +12,14 @@ from pydantic import ValidationError
 from vfax.device import Provider
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import SettingsError
-from vfax.fsp.constants import ProviderStatus
+from vfax.fsp.constants import AccessRight, ProviderStatus
 from vfax.fsp.provider import RefusedRecord, Registration, load_provider, probe_exports, register
+from vfax.host.api.calls import ApiOptions
+from vfax.host.api.listening import ListenOptions, own_desktop
 from vfax.host.delivery import DeliveryOptions, DeliveryPlan
+from vfax.host.notify import HubOptions
 from vfax.host.service import HostOptions
-from vfax.settings import Section, Settings, example_text, load, parse_host_port, serving, wiring
+from vfax.settings import Section, Settings, doors, example_text, load, parse_host_port, serving, wiring
 from vfax.settings.model import VFAX_GUID, OtherProviderSettings
 from vfax.settings.routes import RouteSettings
 
@@ -100,7 +103,7 @@ def test_other_programs_variables_are_left_alone() -> None:
     [
         ("[sip]\nlistn = 'x'", "[sip] listn: unknown key; did you mean listen?"),
         ("[sipp]\nlisten = 'x'", "[sipp]: unknown section; did you mean sip?"),
-        ("[host]\nlisten = 'x'", "[host] listen: unknown key; did you mean [sip] listen?"),
+        ("[host]\nlisten = 'x'", "[host] listen: unknown key; did you mean [sip] or [clients] listen?"),
         ("[fax]\nt1 = 3", "[fax] t1: unknown key; did you mean [sip] or [timers] t1?"),
         ("[host]\nqqqqqq = 'x'", "[host] qqqqqq: unknown key; keys here are spool, lines,"),
         ("[sip]\nlisten = 'localhost'", '[sip] listen = "localhost": expected a numeric address and a port'),
@@ -258,6 +261,15 @@ OTHER_VALUES: dict[str, object] = {
     "queue.region": "DE",
     "mail.security": "tls",
     "mail.sender": "fax@example.org",
+    "clients.socket": "/run/vfax.sock",
+    "clients.socket_mode": "0600",
+    "clients.socket_rights": ("all",),
+    "clients.listen": None,  # needs a token
+    "clients.certificate": None,  # needs its key
+    "clients.certificate_key": None,
+    "clients.tokens": [{"name": "crm", "sha256": "0" * 64, "rights": ["manage"]}],
+    "clients.profile": "xp",
+    "clients.account": "system",
     "delivery.link": "https://fax.example/{job}",
 }
 
@@ -306,6 +318,7 @@ def wired(settings: Settings) -> dict[str, object]:
         | leaves(serving.convert_limits(settings))
         | leaves(serving.keep_options(settings))
         | delivery(settings)
+        | clients(settings)
     )
 
 
@@ -323,6 +336,11 @@ def delivery(settings: Settings) -> dict[str, object]:
     return leaves(serving.delivery_options(settings)) | leaves(serving.delivery_plan(settings).mail)
 
 
+def clients(settings: Settings) -> dict[str, object]:
+    found = doors.client_options(settings)
+    return {} if found is None else leaves(found)
+
+
 DISK = "EndpointOptions.disk"
 NOT_SET_BY_AN_OPERATOR = {
     "SipOptions.options_sdp",  # what we can do follows from the other settings
@@ -337,6 +355,10 @@ NOT_SET_BY_AN_OPERATOR = {
     "T38Parameters.transport",  # follows from LegOptions.tcp
     DISK,  # the system calls, for tests
     "HostOptions.receive",  # vfax send
+    "HubOptions.desktop",  # the host's own
+    "ListenOptions.address",  # see test_the_door_on_the_network
+    "ListenOptions.certificate",
+    "ListenOptions.key",
 }
 
 
@@ -355,7 +377,12 @@ def leaves(options: object) -> dict[str, object]:
 
 
 def all_options(settings: Settings) -> dict[str, object]:
-    return leaves(wiring.endpoint_options(settings)) | leaves(wiring.host_options(settings)) | delivery(settings)
+    return (
+        leaves(wiring.endpoint_options(settings))
+        | leaves(wiring.host_options(settings))
+        | delivery(settings)
+        | clients(settings)
+    )
 
 
 def test_every_option_of_every_room_has_a_setting() -> None:
@@ -381,6 +408,60 @@ def test_default_settings_are_the_default_options() -> None:
     assert wiring.host_options(Settings()) == HostOptions(spool=Path("spool"))
     assert serving.delivery_options(Settings()) == DeliveryOptions()
     assert serving.delivery_plan(Settings()) == DeliveryPlan()
+
+
+# --- the door for clients ----------------------------------------------------------------------------
+
+DIGEST = "ab" * 32
+CRM = f'tokens = [{{ name = "crm", sha256 = "{DIGEST}", rights = ["submit", "query"] }}]'
+CERTIFICATE = 'certificate = "c.pem"\ncertificate_key = "k.pem"'
+
+
+def test_the_door_on_the_network(toml: Path) -> None:
+    toml.write_text(f'[clients]\nsocket = ""\nlisten = "0.0.0.0:8443"\n{CERTIFICATE}\n{CRM}\n')
+    made = doors.client_options(load(toml, environ={}))
+    assert made is not None
+    assert (made.listen.socket, made.listen.address) == (None, ("0.0.0.0", 8443))
+    assert (made.listen.certificate, made.listen.key) == (Path("c.pem"), Path("k.pem"))
+    assert [(token.name, token.digest, token.rights) for token in made.tokens] == [("crm", DIGEST, 0x03)]
+
+
+def test_a_door_without_any_socket_is_none() -> None:
+    assert doors.client_options(load(environ={}, overrides={("clients", "socket"): ""})) is None
+
+
+def test_the_default_door_is_a_socket_in_the_spool_with_the_default_limits() -> None:
+    made = doors.client_options(Settings())
+    assert made is not None
+    rights = AccessRight.FAX_JOB_SUBMIT | AccessRight.FAX_JOB_QUERY
+    assert made.listen == ListenOptions(socket=Path("spool").absolute() / "clients.sock", peer_rights=rights)
+    assert made.api == ApiOptions(uploads=Path("spool").absolute() / "uploads")
+    assert (made.hub, made.tokens) == (HubOptions(desktop=own_desktop()), ())
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('listen = "0.0.0.0:8443"', 'listen = "0.0.0.0:8443" would show tokens to the network: give certificate'),
+        (f'listen = "0.0.0.0:8443"\n{CRM}', "would show tokens to the network"),
+        ('listen = "127.0.0.1:8443"', "lets nobody in: give tokens"),
+        ('listen = "localhost:8443"', "expected a numeric address and a port"),
+        ('certificate = "c.pem"', "certificate and certificate_key belong together"),
+        ('tokens = [{ name = "crm", sha256 = "secret" }]', "expected the SHA-256 of a token"),
+        (f'tokens = [{{ name = "a b", sha256 = "{DIGEST}" }}]', "expected a name of at most 64"),
+        (f'tokens = [{{ name = "a", sha256 = "{DIGEST}", rights = ["everything"] }}]', "expected rights among submit"),
+        (f'tokens = [{{ name = "a", sha256 = "{DIGEST}" }}, {{ name = "b", sha256 = "{DIGEST}" }}]', "two tokens have"),
+        ('tokens = [{ name = "a" }]', "expected the SHA-256 of a token"),
+        ('socket_mode = "rw"', "expected permissions in octal"),
+        ('socket_rights = ["root"]', "expected rights among"),
+        ('profile = "vista"', "expected 'win2000' or 'xp'"),
+    ],
+)
+def test_a_door_that_cannot_be_meant_is_refused(toml: Path, content: str, expected: str) -> None:
+    toml.write_text(f"[clients]\n{content}\n")
+    said = refused(path=toml)
+    assert "[clients]" in said
+    assert expected in said
 
 
 def test_the_registration_record_makes_the_provider() -> None:

@@ -35,7 +35,7 @@ RECORD = FaxRecord(
 
 def part(title: str) -> str:
     """The text under a heading, up to the next one."""
-    found = re.search(rf"^#+ {re.escape(title)}.*?\n(.*?)(?=^#+ |\Z)", MANUAL, re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^#+ {re.escape(title)}(?![a-z]).*?\n(.*?)(?=^#+ |\Z)", MANUAL, re.MULTILINE | re.DOTALL)
     assert found, title
     return found.group(1)
 

@@ -175,7 +175,7 @@ def test_too_many_registrations_are_refused_as_not_enough_memory(limit: str) -> 
 
 
 def test_too_many_connections_are_refused_as_not_enough_memory() -> None:
-    hub = make_hub(max_connections=1)
+    hub = make_hub(max_handles=1)
     hub.connect(Client(process="1"))
     with pytest.raises(FaxServiceError) as caught:
         hub.connect(Client(process="2"))

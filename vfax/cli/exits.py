@@ -14,6 +14,7 @@ USAGE: Final = 2
 DOCUMENT: Final = 3
 STORAGE: Final = 4
 CANNOT_LISTEN: Final = 5
+SERVICE: Final = 6
 INTERRUPTED: Final = 130
 
 
@@ -33,6 +34,7 @@ TABLE: Final = (
     Exit(DOCUMENT, "the document cannot be read or sent", (Cause.DOCUMENT,)),
     Exit(STORAGE, "a page or record could not be stored", (Cause.STORAGE,)),
     Exit(CANNOT_LISTEN, "the address to listen on cannot be used"),
+    Exit(SERVICE, "the fax service cannot be reached, or it refused"),
     Exit(10, "busy", (Cause.BUSY,)),
     Exit(11, "nobody answered", (Cause.NO_ANSWER,)),
     Exit(12, "the number or address does not exist", (Cause.BAD_ADDRESS,)),

@@ -89,7 +89,7 @@ class HubOptions:
     account: Account = Account.USER
     allow_interact: bool = False
     desktop: str = ""
-    max_connections: int = 1_000
+    max_handles: int = 1_000
     max_registrations: int = 1_000
     max_registrations_per_client: int = 16
     max_kept: int = 10_000  # events that can be read again; who falls further behind is dropped
@@ -265,8 +265,8 @@ class Hub:
         """FaxConnectFaxServer. Raises NotReady after the end of the session, OutOfResources beyond the limit."""
         if self.state is State.ENDED:
             raise NotReady("the fax service has ended: connect again when it runs again")
-        if len(self._connections) >= self.options.max_connections:
-            raise OutOfResources(f"{self.options.max_connections} connections are open, which is the limit here")
+        if len(self._connections) >= self.options.max_handles:
+            raise OutOfResources(f"{self.options.max_handles} connections are open, which is the limit here")
         connection = Connection(self._new_id(), client, self._now())
         self._connections[connection.id] = connection
         return connection

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from vfax.settings.clients import ClientSettings
 from vfax.settings.routes import SPOOL_FOLDERS, DeliverySettings, MailSettings, RouteSettings
 from vfax.settings.section import Section
 from vfax.settings.words import (
@@ -425,6 +426,7 @@ class Settings(Section):
     store: StoreSettings = StoreSettings()
     queue: QueueSettings = QueueSettings()
     keep: KeepSettings = KeepSettings()
+    clients: ClientSettings = ClientSettings()
     journal: JournalSettings = JournalSettings()
     mail: MailSettings = MailSettings()
     delivery: DeliverySettings = DeliverySettings()

@@ -20,6 +20,7 @@ from vfax.host.recipients import DialPlan
 from vfax.host.retry import RetryPolicy
 from vfax.host.routing import Body, CommandTarget, FolderTarget, MailTarget, Rule, Target, WebhookTarget
 from vfax.host.server import ServerOptions
+from vfax.settings.doors import client_options
 from vfax.settings.model import Settings
 from vfax.settings.routes import RouteSettings
 from vfax.settings.wiring import host_options, journal_folder, same_names
@@ -78,6 +79,7 @@ def server_options(settings: Settings) -> ServerOptions:
         delivery=delivery_options(settings),
         plan=delivery_plan(settings),
         keep=keep_options(settings),
+        clients=client_options(settings),
         journals=journal_folder(settings),
     )
 

@@ -16,14 +16,14 @@ import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from vfax.errors import FaxError
 from vfax.fsp.constants import Win32
 from vfax.host.api import routes, wire
-from vfax.host.api.calls import ApiOptions, Call
+from vfax.host.api.calls import Answer, ApiOptions, Call
 from vfax.host.api.identity import Token, Visitor, find_token
 from vfax.host.api.parsing import Refused, refusal_of
 from vfax.host.api.registrations import Desk
@@ -125,7 +125,7 @@ class Api:
 def error_response(why: Refused) -> Response:
     """An error as JSON."""
     headers = {"www-authenticate": "Bearer"} if why.status == 401 else None
-    return JSONResponse(wire.error(why), status_code=why.status, headers=headers)
+    return Answer(wire.error(why), status_code=why.status, headers=headers)
 
 
 async def _no_such_request(request: Request, why: Exception) -> Response:

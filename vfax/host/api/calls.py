@@ -4,6 +4,7 @@ Owns      `ApiOptions` (every limit of the API), `Call`, bodies and their limits
 Not here  what a request means (the modules of its handlers), sockets and heads (listening.py).
 """
 
+import json
 import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trio
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from vfax.fsp.constants import AccessRight, Win32
 from vfax.fsp.errors import InvalidHandle
@@ -97,22 +98,28 @@ class Call:
         declared = self.request.headers.get("content-length", "")
         if declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
             raise too_large(limit)
-        stream, taken = self.request.stream(), 0
-        while True:
-            piece: bytes | None = None
+        taken, more = 0, True
+        while more:
             with trio.move_on_after(pause) as wait:
-                try:
-                    piece = await anext(stream)
-                except StopAsyncIteration:
-                    return
-                except ClientDisconnect:
-                    raise invalid("the connection was closed in the middle of the body") from None
-            if piece is None or wait.cancelled_caught:
+                message = await self.request.receive()
+            if wait.cancelled_caught:
                 raise too_slow(pause)
+            if message["type"] == "http.disconnect":
+                raise invalid("the connection was closed in the middle of the body")
+            piece, more = message.get("body", b""), message.get("more_body", False)
             taken += len(piece)
             if taken > limit:
                 raise too_large(limit)
-            yield piece
+            if piece:
+                yield piece
+
+
+class Answer(JSONResponse):
+    """JSON in ASCII: what a peer said of itself need not be text that UTF-8 can hold."""
+
+    def render(self, content: object) -> bytes:
+        """The octets of the answer."""
+        return json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def own_connection(hub: Hub, connection_id: str, visitor: Visitor) -> Connection:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from vfax.fsp.constants import AccessRight
 from vfax.host.api import wire
-from vfax.host.api.calls import Call, no_content
+from vfax.host.api.calls import Answer, Call, no_content
 from vfax.host.api.files import file_response
 from vfax.host.api.parsing import (
     JsonKind,
@@ -57,19 +57,19 @@ async def list_jobs(door: HostDoor, call: Call) -> Response:
         before=parse_job(asked["before"]) if "before" in asked else None,
     )
     moving = await door.moving()
-    return JSONResponse({"jobs": [wire.job(job, moving.get(job.id)) for job in found]})
+    return Answer({"jobs": [wire.job(job, moving.get(job.id)) for job in found]})
 
 
 async def get_job(door: HostDoor, call: Call) -> Response:
     """GET /v1/jobs/{job}"""
     job = await _seen(door, call)
-    return JSONResponse(wire.job(job, (await door.moving()).get(job.id)))
+    return Answer(wire.job(job, (await door.moving()).get(job.id)))
 
 
 async def get_attempts(door: HostDoor, call: Call) -> Response:
     """GET /v1/jobs/{job}/attempts"""
     job = await _seen(door, call)
-    return JSONResponse({"attempts": [wire.attempt(one) for one in await door.attempts(job.id)]})
+    return Answer({"attempts": [wire.attempt(one) for one in await door.attempts(job.id)]})
 
 
 async def get_document(door: HostDoor, call: Call) -> Response:
@@ -94,7 +94,7 @@ async def change_job(door: HostDoor, call: Call) -> Response:
     if len(found) != 1:
         raise invalid(f"expected one of {', '.join(kinds)}, not {len(found)} of them")
     ((key, value),) = found.items()
-    return JSONResponse(wire.job(await door.change(job.id, _change(key, value))))
+    return Answer(wire.job(await door.change(job.id, _change(key, value))))
 
 
 def _change(key: str, value: object) -> JobChange:
@@ -135,7 +135,7 @@ async def submit(door: HostDoor, call: Call) -> Response:
     call.query()
     async with received(call) as form:
         jobs = await door.submit(order_of(form, call))
-        return JSONResponse({"jobs": [wire.job(job) for job in jobs]}, status_code=201)
+        return Answer({"jobs": [wire.job(job) for job in jobs]}, status_code=201)
 
 
 def order_of(form: Form, call: Call) -> Order:

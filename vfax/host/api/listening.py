@@ -24,6 +24,9 @@ from typing import Any, Final, cast
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
+from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState, LifespanState
@@ -39,6 +42,16 @@ from vfax.host.events import HostFaulted, Observer
 NO_RIGHTS: Final = AccessRight(0)
 CREDENTIALS: Final = struct.Struct("3i")
 BACKLOG: Final = 64
+LONGEST_PATH: Final = 107
+"""Limit: octets of a socket's path (unix(7)); a longer one could be made and not be reached."""
+GONE: Final = (
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    OSError,
+    H2CProtocolRequiredError,  # it asked for HTTP/2 in the open
+    H2ProtocolAssumedError,
+)
+"""What ends a connection and is no fault of ours."""
 FLUSH_TIME: Final = 5.0
 """How long streams may take for their last lines when the service has ended."""
 
@@ -49,7 +62,8 @@ class ListenOptions:
 
     `socket` None: no Unix socket; `socket_mode` are its permissions, `peer_rights` what its peers may do, besides root
     and the host's own user, who may do all. `address` None: no network; `certificate` and `key` are needed unless it is
-    of this machine. `idle`: without a request, or for the head of one; `send`: for the peer to take what is sent.
+    of this machine. `idle_timeout`: without a request, or for the head of one; `send_timeout`: for the peer to take
+    what is sent.
     """
 
     socket: Path | None = None
@@ -60,9 +74,9 @@ class ListenOptions:
     key: Path | None = None
     max_connections: int = 200
     max_head: int = 16_384
-    idle: float = 15.0
-    handshake: float = 10.0
-    send: float = 30.0
+    idle_timeout: float = 15.0
+    handshake_timeout: float = 10.0
+    send_timeout: float = 30.0
 
 
 class Stream(trio.abc.HalfCloseableStream):
@@ -96,6 +110,23 @@ class Stream(trio.abc.HalfCloseableStream):
     async def aclose(self) -> None:
         """As the stream inside."""
         await self._inner.aclose()
+
+
+class _Http11(TCPServer):
+    """hypercorn's server of one connection, held to HTTP/1.1.
+
+    Quirk: hypercorn 0.18 turns to HTTP/2 when a client asks for it in the open (Upgrade: h2c, or the preface of prior
+    knowledge), and then waits without any limit for what does not come (test_sockets.py, the h2c octets).
+    """
+
+    @property  # type: ignore[override]
+    def protocol(self) -> H11Protocol | H2Protocol:
+        """What speaks on this connection."""
+        return self._spoken
+
+    @protocol.setter
+    def protocol(self, wrapper: ProtocolWrapper) -> None:
+        self._spoken = wrapper.protocol  # without what would change it
 
 
 class Listeners:
@@ -145,7 +176,7 @@ class Listeners:
 
     async def _take_unix(self, inner: trio.SocketStream) -> None:
         visitor = peer_of(inner.socket, self._options.peer_rights)
-        await self._speak(Stream(inner, self._options.send), visitor)
+        await self._speak(Stream(inner, self._options.send_timeout), visitor)
 
     # --- the network -------------------------------------------------------------------------------
 
@@ -162,7 +193,7 @@ class Listeners:
             await self._accept(listening, partial(self._take_network, tls))
 
     async def _take_network(self, tls: ssl.SSLContext | None, inner: trio.SocketStream) -> None:
-        stream = Stream(inner, self._options.send)
+        stream = Stream(inner, self._options.send_timeout)
         if tls is None:
             await self._speak(stream, None)
         else:
@@ -202,7 +233,7 @@ class Listeners:
     async def _speak(self, stream: Stream | trio.SSLStream[Stream], visitor: Visitor | None) -> None:
         app = cast("Any", ASGIWrapper(cast("Any", _with_visitor(self._api, visitor))))
         state = ConnectionState(LifespanState())
-        await TCPServer(app, self._config, WorkerContext(None), state, cast("Any", stream))
+        await _Http11(app, self._config, WorkerContext(None), state, cast("Any", stream))
 
 
 def _with_visitor(app: ASGIApp, visitor: Visitor | None) -> ASGIApp:
@@ -221,10 +252,8 @@ def _config(options: ListenOptions) -> Config:
     config.accesslog = None
     config.include_server_header = False
     config.h11_max_incomplete_size = options.max_head
-    config.h2_max_header_list_size = options.max_head
-    config.h2_max_concurrent_streams = 8
-    config.keep_alive_timeout = options.idle
-    config.ssl_handshake_timeout = options.handshake
+    config.keep_alive_timeout = options.idle_timeout
+    config.ssl_handshake_timeout = options.handshake_timeout
     return config
 
 
@@ -245,7 +274,7 @@ def _is_gone(why: BaseException) -> bool:
     """True for what a peer that goes away does to its connection."""
     if isinstance(why, BaseExceptionGroup):
         return all(_is_gone(one) for one in why.exceptions)
-    return isinstance(why, trio.BrokenResourceError | trio.ClosedResourceError | OSError | ssl.SSLError)
+    return isinstance(why, GONE)
 
 
 # --- the Unix socket -------------------------------------------------------------------------------
@@ -263,8 +292,18 @@ def peer_of(sock: trio.socket.SocketType, rights: AccessRight) -> Visitor:
         process=process or f"uid:{uid}",
         pid=pid,
         watchable=bool(process),
-        desktop=f"uid:{uid}",
+        desktop=desktop_of(uid),
     )
+
+
+def desktop_of(uid: int) -> str:
+    """What stands for the desktop of a user."""
+    return f"uid:{uid}"
+
+
+def own_desktop() -> str:
+    """The desktop of this process; empty where users have no numbers."""
+    return desktop_of(os.geteuid()) if hasattr(os, "geteuid") else ""
 
 
 def user_name(uid: int) -> str:
@@ -280,6 +319,8 @@ def user_name(uid: int) -> str:
 def _bind_unix(path: Path, mode: int) -> socket.socket:
     if not CAN_WATCH or not hasattr(socket, "SO_PEERCRED"):
         raise LinkError(f'[clients] socket {path}: peers can be named on Linux alone; say socket = "" elsewhere')
+    if len(os.fsencode(path)) > LONGEST_PATH:
+        raise LinkError(f"[clients] socket {path}: cannot be reached: a path has at most {LONGEST_PATH} octets")
     _clear_stale(path)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     new = path.with_name(f".{secrets.token_hex(4)}")  # nobody can connect before the permissions are right

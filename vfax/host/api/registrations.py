@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import trio
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from vfax.fsp.completion import EventKey
 from vfax.fsp.constants import Win32
 from vfax.fsp.errors import InvalidHandle, OutOfResources
 from vfax.fsp.structures import QWORD_MAX, FaxEvent
 from vfax.host.api import wire
-from vfax.host.api.calls import ApiOptions, Call, no_content, own_connection
+from vfax.host.api.calls import Answer, ApiOptions, Call, no_content, own_connection
 from vfax.host.api.identity import Visitor
 from vfax.host.api.parsing import JsonKind, Refused, invalid, parse_number, parse_text, shown
 from vfax.host.api.processes import wait_for_end
@@ -119,7 +119,7 @@ class Desk:
             | wire.connection(connection)
             | {"session": self.hub.session, "state": self.hub.state.value}
         )
-        return JSONResponse(answer, status_code=201)
+        return Answer(answer, status_code=201)
 
     async def close(self, call: Call) -> Response:
         """DELETE /v1/connections/{connection}"""
@@ -160,7 +160,7 @@ class Desk:
             message_start=found.get("message_start", 0),  # type: ignore[arg-type]
         )
         if made is None:
-            return JSONResponse({"registration": None, "logged_off": True})
+            return Answer({"registration": None, "logged_off": True})
         self._held[made.id] = _Held(made, trio.current_time())
         answer = {
             "registration": made.id,
@@ -170,7 +170,7 @@ class Desk:
             "after": made.since,
             "warnings": list(made.warnings),
         }
-        return JSONResponse(answer, status_code=201)
+        return Answer(answer, status_code=201)
 
     async def end(self, call: Call) -> Response:
         """DELETE /v1/registrations/{registration}"""
@@ -228,7 +228,7 @@ class Desk:
             "ended": [wire.registration(one) for one in hub.over],
             "streams": self._streams,
         }
-        return JSONResponse(answer)
+        return Answer(answer)
 
     def _find(self, call: Call) -> _Held:
         held = self._held.get(call.path("registration"))

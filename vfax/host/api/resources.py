@@ -6,11 +6,11 @@ Source    FaxGetConfiguration, FaxSetConfiguration (PauseServerQueue), FaxEnumPo
 
 from typing import Final
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from vfax.fsp.constants import PortFlag
 from vfax.host.api import wire
-from vfax.host.api.calls import Call
+from vfax.host.api.calls import Answer, Call
 from vfax.host.api.files import file_response
 from vfax.host.api.parsing import invalid, parse_flag, parse_job, parse_number, parse_word
 from vfax.host.door import HostDoor
@@ -23,7 +23,7 @@ HIGHEST_ID: Final = (1 << 63) - 1
 async def list_devices(door: HostDoor, call: Call) -> Response:
     """GET /v1/devices"""
     call.query()
-    return JSONResponse({"devices": [wire.device(one) for one in await door.devices()]})
+    return Answer({"devices": [wire.device(one) for one in await door.devices()]})
 
 
 async def set_device(door: HostDoor, call: Call) -> Response:
@@ -38,13 +38,13 @@ async def set_device(door: HostDoor, call: Call) -> Response:
     for key, flag in (("send", PortFlag.FPF_SEND), ("receive", PortFlag.FPF_RECEIVE)):
         if key in found:
             flags = flags | flag if found[key] else flags & ~flag
-    return JSONResponse(wire.device(await door.set_device(number, flags)))
+    return Answer(wire.device(await door.set_device(number, flags)))
 
 
 async def get_queue(door: HostDoor, call: Call) -> Response:
     """GET /v1/queue"""
     call.query()
-    return JSONResponse({"paused": (await door.server()).queue_paused})
+    return Answer({"paused": (await door.server()).queue_paused})
 
 
 async def set_queue(door: HostDoor, call: Call) -> Response:
@@ -54,7 +54,7 @@ async def set_queue(door: HostDoor, call: Call) -> Response:
     if "paused" not in found:
         raise invalid('expected {"paused": true} or {"paused": false}')
     await door.pause_queue(bool(found["paused"]))
-    return JSONResponse({"paused": (await door.server()).queue_paused})
+    return Answer({"paused": (await door.server()).queue_paused})
 
 
 async def list_faxes(door: HostDoor, call: Call) -> Response:
@@ -65,12 +65,12 @@ async def list_faxes(door: HostDoor, call: Call) -> Response:
         limit=parse_number(asked.get("limit", "100"), "limit", low=1, high=call.options.max_rows),
         before=parse_job(asked["before"]) if "before" in asked else None,
     )
-    return JSONResponse({"faxes": [wire.fax(one) for one in found]})
+    return Answer({"faxes": [wire.fax(one) for one in found]})
 
 
 async def get_fax(door: HostDoor, call: Call) -> Response:
     """GET /v1/faxes/{job}"""
-    return JSONResponse(wire.fax(await _fax(door, call)))
+    return Answer(wire.fax(await _fax(door, call)))
 
 
 async def get_fax_document(door: HostDoor, call: Call) -> Response:
@@ -83,7 +83,7 @@ async def get_fax_deliveries(door: HostDoor, call: Call) -> Response:
     """GET /v1/faxes/{job}/deliveries"""
     fax = await _fax(door, call)
     found = await door.deliveries(job=fax.job, limit=call.options.max_rows)
-    return JSONResponse({"deliveries": [wire.delivery(one) for one in found]})
+    return Answer({"deliveries": [wire.delivery(one) for one in found]})
 
 
 async def _fax(door: HostDoor, call: Call) -> StoredFax:
@@ -102,7 +102,7 @@ async def list_deliveries(door: HostDoor, call: Call) -> Response:
         state=parse_word(asked["state"], "state", STATES) if "state" in asked else None,
         limit=parse_number(asked.get("limit", "100"), "limit", low=1, high=call.options.max_rows),
     )
-    return JSONResponse({"deliveries": [wire.delivery(one) for one in found]})
+    return Answer({"deliveries": [wire.delivery(one) for one in found]})
 
 
 async def get_delivery_attempts(door: HostDoor, call: Call) -> Response:
@@ -110,7 +110,7 @@ async def get_delivery_attempts(door: HostDoor, call: Call) -> Response:
     call.query()
     number = parse_number(call.path("delivery"), "delivery", low=1, high=HIGHEST_ID)
     found = await door.delivery_attempts(number)
-    return JSONResponse({"attempts": [wire.delivery_attempt(one) for one in found]})
+    return Answer({"attempts": [wire.delivery_attempt(one) for one in found]})
 
 
 async def retry_delivery(door: HostDoor, call: Call) -> Response:
@@ -118,7 +118,7 @@ async def retry_delivery(door: HostDoor, call: Call) -> Response:
     call.query()
     number = parse_number(call.path("delivery"), "delivery", low=1, high=HIGHEST_ID)
     await call.json({})
-    return JSONResponse(wire.delivery(await door.retry_delivery(number)))
+    return Answer(wire.delivery(await door.retry_delivery(number)))
 
 
 async def get_history(door: HostDoor, call: Call) -> Response:
@@ -128,4 +128,4 @@ async def get_history(door: HostDoor, call: Call) -> Response:
         after=parse_number(asked.get("after", "0"), "after", high=HIGHEST_ID),
         limit=parse_number(asked.get("limit", "100"), "limit", low=1, high=call.options.max_rows),
     )
-    return JSONResponse({"events": [wire.stored_event(one) for one in found]})
+    return Answer({"events": [wire.stored_event(one) for one in found]})

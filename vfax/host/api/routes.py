@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from vfax.fsp.constants import AccessRight
 from vfax.host.api import jobs, resources, wire
-from vfax.host.api.calls import Call
+from vfax.host.api.calls import Answer, Call
 from vfax.host.api.registrations import Desk
 from vfax.host.door import HostDoor
 
@@ -31,7 +31,7 @@ class Row:
 async def get_server(door: HostDoor, desk: Desk, call: Call) -> Response:
     """GET /v1/server"""
     call.query()
-    return JSONResponse(wire.server(await door.server(), desk.hub, call.visitor))
+    return Answer(wire.server(await door.server(), desk.hub, call.visitor))
 
 
 def _door(answer: Callable[[HostDoor, Call], Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
