@@ -119,10 +119,10 @@ class Postgres:
         return psycopg.connect(host=str(self.folder), port=PORT, user=USER, dbname=database, autocommit=True)
 
     @contextmanager
-    def database(self, *, encoding: str = "UTF8") -> Iterator[str]:
-        """An empty database of one's own: its name."""
+    def database(self, *, encoding: str = "UTF8", template: str = "template0") -> Iterator[str]:
+        """A database of one's own, empty or like another that nobody is connected to: its name."""
         name = sql.Identifier(made := f"test_{next(self._numbers)}")
-        options = sql.SQL(f"TEMPLATE template0 ENCODING '{encoding}' STRATEGY file_copy")
+        options = sql.SQL(f"TEMPLATE {template} ENCODING '{encoding}' STRATEGY file_copy")
         with self.connect() as db:
             db.execute(sql.SQL("CREATE DATABASE {} {}").format(name, options))
         try:

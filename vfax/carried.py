@@ -20,11 +20,12 @@ from vfax import leg, verdict
 from vfax.capture import Capture, CaptureOptions
 from vfax.codecs import tiff
 from vfax.course import Course
+from vfax.disk import Disk
 from vfax.errors import DocumentError, LinkError, MisuseError, StoreError
 from vfax.journal import Journal, facts_of
 from vfax.leg import LegOptions, SipOrder
 from vfax.outcome import Cause, Outcome, Phase
-from vfax.pages import Disk, PageFolder
+from vfax.pages import PageFolder
 from vfax.record import CallRecord, RecordOptions, Terms
 from vfax.runner import Runner
 from vfax.t30 import values as t30
@@ -251,7 +252,8 @@ class Carried:
         What cannot be joined stays page by page and is found at the next start.
         """
         try:
-            await trio.to_thread.run_sync(folder.assemble, tiff.join_pages)
+            join = partial(tiff.join_pages, open_file=self._carrier.disk.of("page").open_read)
+            await trio.to_thread.run_sync(folder.assemble, join)
         except (StoreError, DocumentError) as why:
             self._journal.note("storage", why=str(why))
             return self._explained(replace(outcome, cause=Cause.STORAGE), str(why))

@@ -19,9 +19,9 @@ from vfax import call
 from vfax.calls import IncomingFax, OutgoingFax
 from vfax.capture import CaptureOptions
 from vfax.carried import Carried
+from vfax.disk import Disk
 from vfax.errors import DecodeError, LinkError, MisuseError
 from vfax.leg import LegOptions
-from vfax.pages import Disk
 from vfax.record import RecordOptions
 from vfax.transports.parameters import TcpMedia
 from vfax.transports.sip import values as sip

@@ -1,88 +1,35 @@
 """Durable pages: a page that was kept survives a crash, and a file with a final name is whole.
 
 Owns      `PageFolder`: one file a page beside the target, then the whole document in its place; recovery after a crash.
-Not here  what a page looks like as TIFF (codecs/tiff.py), when it may be confirmed (t30/, runner.py).
+Not here  the system calls (disk.py), what a page looks like as TIFF (codecs/tiff.py), when it may be confirmed (t30/,
+          runner.py).
 
 Every write is write-new, sync, rename, sync the directory. All functions block: run them in a worker thread. An
 OSError becomes a StoreError whose sentence names the path and the system's words; nothing may be confirmed then.
 """
 
 import contextlib
-import errno
-import os
-import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from vfax.errors import MisuseError, StoreError
+from vfax.disk import Disk, DiskFile, synced, whole_or_gone
+from vfax.errors import DocumentError, MisuseError, StoreError
 
-if sys.platform == "darwin":
-    import fcntl
+__all__ = ["DONE", "UNFINISHED", "Disk", "Join", "KeptPage", "PageFolder", "pages_folder", "recover"]
 
-Join = Callable[[Sequence[Path], Path], None]
-"""Write one-page TIFF files, in this order, as one TIFF to the given path (overwriting it).
+Join = Callable[[Sequence[Path], DiskFile], None]
+"""Write one-page TIFF files, in this order, as one TIFF to the given file, which is empty.
 
-An OSError it raises becomes a StoreError, anything else passes; the target is untouched either way.
+An OSError it raises, or that is the cause of its DocumentError, becomes a StoreError; anything else passes. The target
+is untouched either way.
 """
 
 UNFINISHED: Final = ".part"
 """Ending of a file that is being written; one left behind by a crash is worth nothing."""
 DONE: Final = ".done"
 """Ending of a pages folder whose document is in its place; it only waits to be removed."""
-_WRITE_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-
-
-class Disk:
-    """Every system call that a page depends on, one small method each, so that a test can make any of them fail."""
-
-    def mkdir(self, path: Path) -> None:
-        """Create a directory; FileExistsError when it is there."""
-        path.mkdir()
-
-    def open_new(self, path: Path) -> int:
-        """Open for writing from nothing; readable by the owner alone."""
-        return os.open(path, _WRITE_NEW, 0o600)
-
-    def write(self, fd: int, octets: memoryview) -> int:
-        """Write some of `octets` and tell how many."""
-        return os.write(fd, octets)
-
-    def fsync(self, fd: int) -> None:
-        """Return when the file's data are on the medium."""
-        if sys.platform == "darwin":  # fsync alone leaves the data in the drive's cache there
-            with contextlib.suppress(OSError):  # not every file system knows it
-                fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
-                return
-        os.fsync(fd)
-
-    def close(self, fd: int) -> None:
-        """Close; an error here is an error of the write."""
-        os.close(fd)
-
-    def rename(self, source: Path, target: Path) -> None:
-        """Replace `target` in one step."""
-        os.replace(source, target)
-
-    def fsync_dir(self, path: Path) -> None:
-        """Return when the directory's names are on the medium, where the platform can say so."""
-        if os.name == "nt":  # a directory cannot be opened there; NTFS journals its names by itself
-            return
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0))
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-    def unlink(self, path: Path) -> None:
-        """Remove a file."""
-        path.unlink()
-
-    def rmdir(self, path: Path) -> None:
-        """Remove an empty directory."""
-        path.rmdir()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +46,7 @@ def pages_folder(target: Path) -> Path:
     return target.with_name(f"{target.name}.pages")
 
 
-def recover(target: Path) -> list[KeptPage]:
+def recover(target: Path, disk: Disk | None = None) -> list[KeptPage]:
     """List the pages kept for `target`, in order; the complete one where a page is there twice.
 
     An empty list means that nothing is kept: no page came, or the document is whole already.
@@ -108,7 +55,7 @@ def recover(target: Path) -> list[KeptPage]:
     kept: dict[int, KeptPage] = {}
     folder = pages_folder(target)
     with _naming("cannot list the kept pages in", folder):
-        names = sorted(os.listdir(folder)) if folder.is_dir() else []
+        names = sorted((disk or Disk()).of("pages").listdir(folder)) if folder.is_dir() else []
     for name in names:
         page = _parse_name(folder / name)
         if page is not None and (page.complete or page.number not in kept):
@@ -161,12 +108,12 @@ class PageFolder:
         self._write(final, octets)
         if complete:  # a part kept earlier is superseded; recovery would prefer the whole page anyway
             with contextlib.suppress(OSError):
-                self._disk.unlink(self.folder / _file_name(number, complete=False))
+                self._disk.of("page").unlink(self.folder / _file_name(number, complete=False))
         return final
 
     def pages(self) -> list[KeptPage]:
         """List the pages kept so far, in order (see `recover`)."""
-        return recover(self.target)
+        return recover(self.target, self._disk)
 
     def assemble(self, join: Join) -> int:
         """Put all kept pages, partial ones included, into `target` as one file and return how many there are.
@@ -188,12 +135,13 @@ class PageFolder:
     def _open(self) -> None:
         if self._opened:
             return
+        disk = self._disk.of("pages")
         with _naming("cannot create the folder", self.folder):
             try:
-                self._disk.mkdir(self.folder)
+                disk.mkdir(self.folder)
             except FileExistsError:
                 self._refuse_strangers()
-            self._disk.fsync_dir(self.folder.parent)
+            disk.fsync_dir(self.folder.parent)
         self._opened = True
 
     def _refuse_strangers(self) -> None:
@@ -202,82 +150,54 @@ class PageFolder:
             raise StoreError(f"pages of an earlier call are waiting in {self.folder}: recover them first")
 
     def _write(self, final: Path, octets: bytes) -> None:
+        disk = self._disk.of("page")
         unfinished = final.with_name(final.name + UNFINISHED)
         with _naming("cannot keep the page", final):
-            with self._whole_or_gone(unfinished):
-                self._write_synced(unfinished, octets)
-                self._disk.rename(unfinished, final)
-            self._disk.fsync_dir(self.folder)
-
-    def _write_synced(self, path: Path, octets: bytes) -> None:
-        fd = self._disk.open_new(path)
-        try:
-            self._write_all(fd, octets)
-            self._disk.fsync(fd)
-        except OSError:
-            with contextlib.suppress(OSError):  # the first error is the one that counts
-                self._disk.close(fd)
-            raise
-        self._disk.close(fd)
-
-    def _write_all(self, fd: int, octets: bytes) -> None:
-        rest = memoryview(octets)
-        while rest:
-            written = self._disk.write(fd, rest)
-            if written <= 0:
-                raise OSError(errno.EIO, "the system wrote nothing")
-            rest = rest[written:]
+            with whole_or_gone(disk, unfinished):
+                with synced(disk, disk.open_new(unfinished)) as file:
+                    file.write(octets)
+                disk.rename(unfinished, final)
+            disk.fsync_dir(self.folder)
 
     def _join(self, paths: Sequence[Path], join: Join) -> None:
+        disk = self._disk.of("document")
         unfinished = self.target.with_name(self.target.name + UNFINISHED)
         with _naming("cannot write the document", self.target):
-            with self._whole_or_gone(unfinished):
-                self._make_private(unfinished)
-                join(paths, unfinished)
-                self._sync(unfinished)
-                self._disk.rename(unfinished, self.target)
-            self._disk.fsync_dir(self.target.parent)
-
-    def _make_private(self, unfinished: Path) -> None:
-        """Create the file with the rights of the one it will replace, before anything is in it."""
-        self._disk.close(self._disk.open_new(unfinished))
-        if self.target.exists():
-            shutil.copymode(self.target, unfinished)
-
-    def _sync(self, path: Path) -> None:
-        fd = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
-        try:
-            self._disk.fsync(fd)
-        finally:
-            self._disk.close(fd)
-
-    @contextlib.contextmanager
-    def _whole_or_gone(self, unfinished: Path) -> Iterator[None]:
-        """Remove the unfinished file unless the block gets to its end."""
-        renamed = False
-        try:
-            yield
-            renamed = True
-        finally:
-            if not renamed:
-                with contextlib.suppress(OSError):  # it is worth nothing, and the first error is the one that counts
-                    self._disk.unlink(unfinished)
+            with whole_or_gone(disk, unfinished):
+                with synced(disk, disk.open_new(unfinished)) as file:
+                    if self.target.exists():  # the rights of the one it will replace, before anything is in it
+                        disk.copy_mode(self.target, unfinished)
+                    _read_by(join, paths, file)
+                disk.rename(unfinished, self.target)
+            disk.fsync_dir(self.target.parent)
 
     def _remove_folder(self) -> None:
         """Take the pages away in one step, then remove them.
 
         Removed one by one, a crash in between would leave some of the pages, and recovery would make them the document.
         """
+        disk = self._disk.of("pages")
         done = self.folder.with_name(self.folder.name + DONE)
         if done.is_dir():  # left by a crash
-            self._remove_tree(done)
+            _remove_tree(disk, done)
         if self.folder.is_dir():
-            self._disk.rename(self.folder, done)
-            self._disk.fsync_dir(self.folder.parent)
-            self._remove_tree(done)
+            disk.rename(self.folder, done)
+            disk.fsync_dir(self.folder.parent)
+            _remove_tree(disk, done)
         self._opened = False
 
-    def _remove_tree(self, folder: Path) -> None:
-        for path in sorted(folder.iterdir()):
-            self._disk.unlink(path)
-        self._disk.rmdir(folder)
+
+def _read_by(join: Join, paths: Sequence[Path], file: DiskFile) -> None:
+    """Join; a page that the disk does not let us read is not a page that is none."""
+    try:
+        join(paths, file)
+    except DocumentError as why:
+        if isinstance(why.__cause__, OSError):
+            raise why.__cause__ from why
+        raise
+
+
+def _remove_tree(disk: Disk, folder: Path) -> None:
+    for name in sorted(disk.listdir(folder)):
+        disk.unlink(folder / name)
+    disk.rmdir(folder)

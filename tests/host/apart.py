@@ -128,6 +128,11 @@ class ApartProvider(ScriptedProvider):
                 (self.folder / "task").unlink()
                 raise Crash("a task of its own is broken")
 
+    async def FaxDevSend(self, handle: object, document: FaxSend, callback: FaxSendCallback | None, /) -> None:
+        if callback is not None:
+            self.script.note_now(f"callback {callback(handle, None, 0, 0)}")
+        await super().FaxDevSend(handle, document, callback)
+
     def VfaxDevSendHints(self, handle: object, hints: SendHints, /) -> None:
         self.script.note_now(f"hints {hints.first_page} {hints.max_rate_bps} {hints.ecm}")
 

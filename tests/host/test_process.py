@@ -15,7 +15,9 @@ import trio
 
 from tests.host.conftest import Ear
 from vfax.codecs import tiff
+from vfax.fsp.completion import CompletionPort, StatusKey
 from vfax.fsp.constants import FaxStatus, JobType, PortFlag, ProviderStatus
+from vfax.fsp.errors import InvalidHandle, OperationAborted
 from vfax.fsp.provider import RegistrationRecord
 from vfax.fsp.structures import FaxSend, SendHints
 from vfax.host.events import (
@@ -31,6 +33,7 @@ from vfax.host.jobs import JobOptions
 from vfax.host.process_link import ProcessOptions
 from vfax.host.service import FaxService, HostOptions
 from vfax.outcome import Cause
+from vfax.pages import KeptPage, recover
 
 pytestmark = pytest.mark.realtime
 
@@ -57,6 +60,10 @@ class Apart:
     def calls(self) -> list[str]:
         path = self.folder / "calls"
         return path.read_text().splitlines() if path.exists() else []
+
+    def kept(self) -> list[KeptPage]:
+        """The pages of the running fax that are on the disk."""
+        return [page for job in self.service.running for page in recover(self.service.spool.job_file(job))]
 
     @property
     def pid(self) -> int:
@@ -168,7 +175,7 @@ async def test_a_document_is_sent_with_its_hints_by_another_process(apart: Openi
         sent = await one.service.carry_out_send(job, order, SendHints(first_page=3, max_rate_bps=9600, ecm=False))
     assert sent.record.ok
     calls = one.calls()
-    assert calls.index("hints 3 9600 False") == calls.index("FaxDevSend") - 1
+    assert calls.index("hints 3 9600 False") < calls.index("FaxDevSend")
 
 
 async def test_a_failure_keeps_its_kind_its_status_and_its_pages(apart: Opening, ear: Ear) -> None:
@@ -191,6 +198,25 @@ async def test_an_abort_reaches_the_other_process_at_once(apart: Opening, ear: E
         ended = await ear.ended()
     assert (ended.record.cause, ended.document) == (Cause.ABORTED, None)
     assert "FaxDevAbortOperation" in one.calls()
+
+
+async def test_a_call_that_the_host_does_not_want_is_aborted(apart: Opening, tmp_path: Path) -> None:
+    async with apart(waits=True) as one:
+        exports, port, key = one.service.devices[1].exports, CompletionPort(), StatusKey()
+        handle = await exports.FaxDevStartJob(None, 1, port, key)
+        asked: list[object] = []
+
+        def refuse(about: object, *more: object) -> bool:
+            asked.append(about)
+            return False
+
+        with pytest.raises(OperationAborted, match="Aborted as asked"):
+            await exports.FaxDevSend(handle, FaxSend(str(tmp_path / "a.tif"), "1"), refuse)
+        assert asked == [handle]
+        assert exports.FaxDevReportStatus(handle).status_id == FaxStatus.FS_USER_ABORT
+        await exports.FaxDevEndJob(handle)
+        with pytest.raises(InvalidHandle):
+            exports.FaxDevAbortOperation(handle)
 
 
 async def test_switching_a_device_off_is_told_there(apart: Opening) -> None:
@@ -251,7 +277,7 @@ async def test_a_process_that_dies_fails_its_fax_keeps_the_pages_and_comes_back(
     async with apart(pages=2, assemble=False, waits=True) as one:
         first = one.pid
         one.ring()
-        await one.until(lambda: any(moved.page == 2 for moved in ear.of(JobMoved)))
+        await one.until(lambda: len(one.kept()) == 2)
         one.fault("FaxDevAbortOperation", fault)
         device = one.service.devices[1]
         one.service._jobs[one.service.running[0]]._send_abort()

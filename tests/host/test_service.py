@@ -1,6 +1,7 @@
 """The service over a provider that plays every part: good, failing, raising, hanging, lying."""
 
 import ast
+import errno
 import json
 from pathlib import Path
 
@@ -9,16 +10,19 @@ import trio
 from trio.testing import MockClock
 
 import vfax.host
+from tests.durability.points import Faults, WatchedDisk
 from tests.host.conftest import Ear, Hosting
-from tests.host.scripted import PAGE, Script
+from tests.host.scripted import PAGE, Script, keep
 from vfax.codecs import tiff
 from vfax.errors import MisuseError, StoreError
 from vfax.fsp.constants import FaxStatus, JobType, ProviderStatus
+from vfax.host import reception
 from vfax.host.events import (
     DeviceInService,
     DeviceOutOfService,
     FaxEnded,
     FaxRecovered,
+    HostFaulted,
     JobMoved,
     ProviderFaulted,
     ProviderRefused,
@@ -31,6 +35,7 @@ from vfax.host.jobs import JobOptions
 from vfax.host.service import FaxService, HostOptions
 from vfax.host.spool import Spool
 from vfax.outcome import Cause, T30Result
+from vfax.pages import PageFolder
 
 OPERATION = ["FaxDevStartJob", "FaxDevReceive", "FaxDevReportStatus", "FaxDevEndJob"]
 
@@ -146,6 +151,35 @@ async def test_pages_that_the_provider_never_joined_are_joined_by_the_host(
     assert ended.document is not None
     assert len(tiff.read_headers(ended.document)) == 2
     assert left_in_incoming(service) == []
+
+
+async def test_pages_of_a_complete_fax_that_were_never_joined_are_joined_and_not_thrown_away(
+    hosting: Hosting, script: Script, ear: Ear
+) -> None:
+    script.pages, script.assemble = 2, False
+    async with hosting(script) as service:
+        script.ring()
+        ended = await ear.ended()
+        assert ended.document is not None
+        assert len(tiff.read_headers(ended.document)) == 2
+        assert (ended.record.ok, ended.record.job_type) == (True, JobType.JT_RECEIVE)
+        assert left_in_incoming(service) == []
+
+
+async def test_a_document_that_is_none_is_put_aside_and_not_thrown_away(
+    hosting: Hosting, script: Script, ear: Ear
+) -> None:
+    script.pages, script.waits = 0, True
+    async with hosting(script) as service:
+        script.ring()
+        await script.running.wait()
+        (job,) = service.running
+        service.spool.job_file(job).write_bytes(b"what a provider calls a fax")
+        service.stop()
+        ended = await ear.ended()
+    aside = service.spool.unreadable / f"{job}.tif"
+    assert aside.read_bytes() == b"what a provider calls a fax"
+    assert str(aside) in ended.record.sentence
 
 
 async def test_a_call_without_a_page_leaves_a_record_in_failed(hosting: Hosting, script: Script, ear: Ear) -> None:
@@ -458,6 +492,18 @@ async def test_nothing_can_be_sent_after_the_end(hosting: Hosting, script: Scrip
 # --- crashes and disks -----------------------------------------------------------------------------
 
 
+def leave_pages(root: Path, count: int) -> str:
+    """What a crash in the middle of a call leaves; the job's number."""
+    spool = Spool(root)
+    spool.prepare()
+    job, path = spool.create_job_file()
+    folder = PageFolder(path)
+    for number in range(1, count + 1):
+        keep(folder, number)
+    spool.release()
+    return job
+
+
 async def test_pages_left_by_a_crash_are_delivered_marked_incomplete(
     hosting: Hosting, script: Script, ear: Ear, tmp_path: Path
 ) -> None:
@@ -520,6 +566,42 @@ async def test_a_delivery_interrupted_between_record_and_document_is_finished(
     assert recovered.document.read_bytes() == PAGE
     assert beside.read_text() == '{"was": "here"}'
     assert left_in_incoming(service) == []
+
+
+async def test_a_fax_in_the_spool_that_breaks_the_repair_does_not_keep_the_service_from_starting(
+    hosting: Hosting, script: Script, ear: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, well = leave_pages(tmp_path / "spool", 1), leave_pages(tmp_path / "spool", 2)
+    recover = reception.recover
+
+    def breaks(spool: Spool, job: str) -> tuple[Path, str]:
+        if job == broken:
+            raise RuntimeError("a bug")
+        return recover(spool, job)
+
+    monkeypatch.setattr(reception, "recover", breaks)
+    async with hosting(script):
+        assert [event.job for event in ear.of(FaxRecovered)] == [well]
+        assert [event.what for event in ear.of(HostFaulted)] == ["RuntimeError: a bug"]
+
+
+async def test_a_repair_that_the_disk_refused_is_tried_again_without_a_restart(
+    jumping_clock: MockClock,
+    hosting: Hosting,
+    script: Script,
+    ear: Ear,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leave_pages(tmp_path / "spool", 2)
+    with monkeypatch.context() as patched:
+        patched.setattr("vfax.host.spool.write_whole", no_room)
+        async with hosting(script) as service:
+            assert len(ear.of(StorageFailed)) == 1
+            patched.undo()
+            (late,) = await ear.wait_for(FaxRecovered)
+            assert late.sentence == "Recovered 2 pages of an interrupted fax:"
+            assert left_in_incoming(service) == []
 
 
 async def test_a_fax_that_cannot_be_delivered_waits_and_is_found_at_the_next_start(
@@ -605,18 +687,14 @@ async def test_a_fax_whose_last_sync_failed_is_not_called_lost(
     hosting: Hosting, script: Script, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with hosting(script) as service:
-        refused = service.spool.incoming
-
-        def fails(folder: Path) -> None:
-            if folder == refused and not list(folder.iterdir()):
-                raise OSError(5, "Input/output error")
-
+        faults = Faults("incoming.fsync_dir", errno.EIO)
         with monkeypatch.context() as patched:
-            patched.setattr("vfax.host.spool.sync_folder", fails)
+            patched.setattr(service.spool, "disk", WatchedDisk(faults))
             script.ring()
             assert (await ear.ended()).record.cause is Cause.STORAGE
     assert inbox(service) == [".json", ".tif"]
     assert list(service.spool.failed.iterdir()) == []
+    assert [late.document.parent for late in ear.of(FaxRecovered)] == [service.spool.inbox]
 
 
 def test_the_host_knows_no_device() -> None:

@@ -22,7 +22,7 @@ import trio
 import vfax
 from tests.interop import documents
 
-START_SECONDS: Final = 20
+START_SECONDS: Final = 60
 STOP_SECONDS: Final = 15
 
 

@@ -17,7 +17,7 @@ from vfax.leg import InternetAware, LegOptions
 from vfax.transports.t38 import T38Options
 
 PEER_ID = "+44 20 7946 0018"
-LIMIT = 90.0
+LIMIT = 180.0
 
 pytestmark = pytest.mark.realtime
 

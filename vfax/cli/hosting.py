@@ -5,9 +5,9 @@ Not here  the service (host/service.py).
 """
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import trio
 from rich.console import Console
@@ -16,13 +16,32 @@ from vfax.cli import exits
 from vfax.cli.common import watch_signals
 from vfax.cli.sockets import holder_of
 from vfax.errors import FaxError, LinkError, SettingsError
+from vfax.host.loading import HostedProvider
 from vfax.host.service import FaxService
 
 ABORT_INTERVAL: Final = 0.1
 
 
+class Host(Protocol):
+    """A service, or a server with one inside."""
+
+    @property
+    def providers(self) -> Sequence[HostedProvider]:
+        """What became of each registered provider."""
+        ...
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Serve until stopped."""
+
+    def stop(self) -> None:
+        """End it."""
+
+
+H = TypeVar("H", bound=Host)
+
+
 @asynccontextmanager
-async def running(service: FaxService, *, port: int = 0) -> AsyncIterator[FaxService]:
+async def running(service: H, *, port: int = 0) -> AsyncIterator[H]:
     """Run `service` for the block and stop it politely afterwards, also when the block fails or is cancelled.
 
     Raises LinkError when its provider cannot listen (naming who holds `port`), FaxError when it cannot start otherwise.
@@ -70,11 +89,11 @@ def only_one(group: BaseException) -> BaseException:
     return group
 
 
-async def _run(service: FaxService, *, task_status: trio.TaskStatus[None]) -> None:
+async def _run(service: "Host", *, task_status: trio.TaskStatus[None]) -> None:
     await service.run(task_status=task_status)
 
 
-def _refuse_unusable(service: FaxService, port: int) -> None:
+def _refuse_unusable(service: "Host", port: int) -> None:
     """One provider that can be used is enough; what became of the others was told when they were loaded."""
     if not service.providers:
         raise SettingsError("no provider is enabled: [provider] enabled = true enables the device")

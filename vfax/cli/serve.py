@@ -17,8 +17,9 @@ from vfax.cli.screen import Screen, choose, say
 from vfax.errors import FaxError
 from vfax.fsp.errors import FaxServiceError
 from vfax.host.events import HostEvent, ProviderFaulted, ProviderLost
+from vfax.host.server import FaxServer
 from vfax.host.service import FaxService
-from vfax.settings import Settings, is_loopback, parse_host_port, wiring
+from vfax.settings import Settings, is_loopback, parse_host_port, serving, wiring
 
 
 def serve(settings: Settings) -> int:
@@ -34,14 +35,15 @@ async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
 
     def hear(event: HostEvent) -> None:
         screen.show(event)
-        dead = bool(service.providers) and not any(one.usable or one.returning for one in service.providers)
+        dead = bool(server.providers) and not any(one.usable or one.returning for one in server.providers)
         if isinstance(event, ProviderFaulted | ProviderLost) and dead:
             ended.set()  # nobody is left who could take a call: better to end than to seem to serve
 
-    service = FaxService(wiring.host_options(settings), wiring.registrations(settings, network), observe=hear)
+    server = FaxServer(serving.server_options(settings), wiring.registrations(settings, network), observe=hear)
     await trio.to_thread.run_sync(make_journal_folder, wiring.journal_folder(settings))
     _, port = parse_host_port(settings.sip.listen)
-    async with interruptible(ended.set), running(service, port=port):
+    async with interruptible(ended.set), running(server, port=port):
+        service = server.service
         for line in (*refusals(service), *greeting(settings, address_of(service), service)):
             say(console, line)
         await ended.wait()

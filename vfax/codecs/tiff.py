@@ -20,7 +20,7 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ from vfax.codecs.tiff_file import (
     Directory,
     Field,
     FileLimits,
+    Sink,
     Tag,
     is_tiff,
     read_directories,
@@ -86,21 +87,17 @@ REFUSED_FORMATS: Final = frozenset({"EPS", "WMF"})
 
 # Everything Pillow's readers are known to raise for broken files.
 _PILLOW_FAULTS: Final = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    AssertionError,
-    RuntimeError,
-    MemoryError,
-    Warning,
-    struct.error,
-    zlib.error,
+    *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError),
+    *(AssertionError, RuntimeError, MemoryError, Warning, struct.error, zlib.error),
 )
+
+Opener = Callable[[Path], BinaryIO]
+"""How a file is opened for reading; an OSError it raises is the cause of the DocumentError that follows."""
+
+
+def open_binary(path: Path) -> BinaryIO:
+    """Open a file for reading."""
+    return path.open("rb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,27 +180,25 @@ def write_page(
     return file.getvalue()
 
 
-def join_pages(pages: Sequence[Path], target: BinaryIO | Path) -> None:
+def join_pages(pages: Sequence[Path], target: Sink | Path, *, open_file: Opener = open_binary) -> None:
     """Join TIFF files into one document in the given order; every page keeps its fields but gets its PageNumber.
 
-    Coded data is copied, one page at a time. `target` is created anew, or an empty file open for writing and reading.
+    Coded data is copied, one page at a time. `target` is created anew, or an empty open file whose OSError passes.
     """
-    total = 0
-    for path in pages:
-        total += len(_directories(path))
+    total = sum(len(_directories(path, open_file)) for path in pages)
     if not total:
         raise DocumentError("a document of no pages cannot be written; give at least one page")
     if isinstance(target, Path):
         with _tiff_faults(target), target.open("w+b") as file:
-            write_file(file, _numbered(pages, total))
+            write_file(file, _numbered(pages, total, open_file))
     else:
-        write_file(target, _numbered(pages, total))
+        write_file(target, _numbered(pages, total, open_file))
 
 
-def _numbered(pages: Iterable[Path], total: int) -> Iterator[tuple[Directory, list[bytes]]]:
+def _numbered(pages: Iterable[Path], total: int, open_file: Opener) -> Iterator[tuple[Directory, list[bytes]]]:
     index = 0
     for path in pages:
-        with _tiff_faults(path), path.open("rb") as file:
+        with _tiff_faults(path), open_file(path) as file:
             for directory in read_directories(file):
                 strips = read_strips(file, directory, DEFAULT_LIMITS.max_octets)
                 directory[Tag.PAGE_NUMBER] = Field.short(min(index, 0xFFFF), min(total, 0xFFFF))
@@ -214,9 +209,9 @@ def _numbered(pages: Iterable[Path], total: int) -> Iterator[tuple[Directory, li
 # --- reading ------------------------------------------------------------------------------------------
 
 
-def read_headers(path: Path) -> tuple[PageHeader, ...]:
+def read_headers(path: Path, *, open_file: Opener = open_binary) -> tuple[PageHeader, ...]:
     """The facts of every page of a TIFF file, in order."""
-    return tuple(header_of(directory) for directory in _directories(path))
+    return tuple(header_of(directory) for directory in _directories(path, open_file))
 
 
 def load_page(path: Path, index: int, limits: DocumentLimits = DEFAULT_LIMITS) -> PageImage:
@@ -269,8 +264,8 @@ def _bilevel_page(path: Path, index: int, header: PageHeader) -> PageImage:
         return PageImage(raster, image.width, image.height, header.x_dpi, header.y_dpi)
 
 
-def _directories(path: Path) -> list[dict[int, Field]]:
-    with _tiff_faults(path), path.open("rb") as file:
+def _directories(path: Path, open_file: Opener = open_binary) -> list[dict[int, Field]]:
+    with _tiff_faults(path), open_file(path) as file:
         if not file.read(1):
             raise DocumentError(f"{path}: the file is empty")
         directories = read_directories(file, FileLimits())
@@ -301,8 +296,7 @@ def prepare_document(
     """Turn files into one TIFF Class F document at `target`: all of them are one fax, in the given order.
 
     Pages of fax geometry are kept pixel for pixel; other images are scaled to `resolution`; see the module's docstring.
-    Returns the headers of the pages written. When a file cannot be used, nothing is left at
-    `target`.
+    Returns the headers of the pages written. When a file cannot be used, nothing is left at `target`.
     """
     parts = [part for source in sources for part in _parts(source)]
     if not parts:

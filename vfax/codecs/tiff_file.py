@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 from vfax.errors import DecodeError
 
@@ -255,7 +255,17 @@ def read_strips(file: BinaryIO, directory: Directory, max_octets: int) -> list[b
 # --- writing ------------------------------------------------------------------------------------------
 
 
-def write_file(file: BinaryIO, pages: Iterable[tuple[Directory, list[bytes]]]) -> int:
+class Sink(Protocol):
+    """What a document is written to: a file whose `write` takes all it is given."""
+
+    def write(self, octets: bytes, /) -> int:
+        """Write all octets and tell how many they are."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to `offset`; returns where that is from the start."""
+
+
+def write_file(file: Sink, pages: Iterable[tuple[Directory, list[bytes]]]) -> int:
     """Write a little-endian TIFF file page by page (one page is held at a time); return the number of pages.
 
     `file` must be empty and able to seek. Offsets and byte counts of strips are filled in; pointers to other
@@ -301,7 +311,7 @@ def _layout(fields: Directory, at: int) -> tuple[bytes, bytes]:
     return b"".join(table), bytes(values)
 
 
-def _write_even(file: BinaryIO, octets: bytes) -> int:
+def _write_even(file: Sink, octets: bytes) -> int:
     padded = octets + bytes(len(octets) & 1)
     file.write(padded)
     return len(padded)

@@ -43,6 +43,10 @@ from vfax.outcome import Cause, Retry
 
 T = TypeVar("T")
 
+MAX_LOST: Final = 3
+"""Limit: attempts of one job that may end with the host being killed."""
+SHORTEST_PAUSE: Final = 0.05
+
 _J = JobStatusEnum
 
 _STATUS_AFTER: Final = {
@@ -238,7 +242,9 @@ class Queue:
         due = await self._in_store(self._store.next_due)
         if due is None or not self._service.senders_free:
             return self._options.look
-        return max(0.01, min(self._options.look, (due - self._clock()).total_seconds()))
+        if due <= self._clock():  # claimed it was not: it is too old to be sent
+            await self._expire()
+        return max(SHORTEST_PAUSE, min(self._options.look, (due - self._clock()).total_seconds()))
 
     async def _put_back(self, job: StoredJob, *, no_line: bool) -> None:
         again = self._clock() + timedelta(seconds=self._options.no_line_delay) if no_line else None
@@ -277,11 +283,12 @@ class Queue:
     async def _attempt(self, running: _Running, device: Device) -> bool:
         """One attempt on one device. False: this device cannot, another one may."""
         job = running.job
+        lost = await self._lost_attempts(job)
         attempt = await self._in_store(
             partial(self._store.begin_attempt, device_id=device.device_id, now=self._clock()), job
         )
         try:
-            order, hints = await self._order(job, device)
+            order, hints = await self._order(job, device, lost)
         except (DocumentError, StoreError, FaxServiceError) as why:
             await self._write_end(running, attempt, self._unsent(job, why))
             self._tell_deleted(running)
@@ -296,8 +303,19 @@ class Queue:
         running.operation = None
         return await self._end(running, attempt, sent)
 
-    async def _order(self, job: StoredJob, device: Device) -> tuple[FaxSend, SendHints]:
-        """What the device is told. A provider without hints is given a document of the pages that are left."""
+    async def _lost_attempts(self, job: StoredJob) -> int:
+        """Attempts in which the host was killed: a job that does that must not do it for ever."""
+        if not job.uncertain:
+            return 0
+        return sum(attempt.interrupted for attempt in await self._in_store(self._store.attempts, job.id))
+
+    async def _order(self, job: StoredJob, device: Device, lost: int) -> tuple[FaxSend, SendHints]:
+        """What the device is told. A provider without hints is given a document of the pages that are left.
+
+        Raises DocumentError where the service itself did not survive it `lost` times.
+        """
+        if lost >= MAX_LOST:
+            raise DocumentError(f"{lost} attempts to send it ended with the service itself: it is not tried again")
         document = self.documents / job.document
         hints = SendHints(
             first_page=job.next_page,
@@ -447,11 +465,15 @@ class Queue:
         """Give up what has become too old, take over what a host that is gone had in hand."""
         while True:
             with self._storing(""):
-                for job in await self._in_store(self._store.expire, self._clock()):
-                    self._observe(JobDeleted(job.name))
+                await self._expire()
                 if await self._in_store(self._store.repair, None, self._clock()):
                     self.kick()
             await trio.sleep(self._options.expire_interval)
+
+    async def _expire(self) -> None:
+        while expired := await self._in_store(self._store.expire, self._clock()):
+            for job in expired:
+                self._observe(JobDeleted(job.name))
 
     def _abort(self, running: _Running, *, cancelled: bool) -> None:
         running.cancelled = running.cancelled or cancelled

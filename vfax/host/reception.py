@@ -7,11 +7,14 @@ Source    FaxDevReceive: after a failure the service tries to restore the pages 
 
 The rules, first match wins:
 
-    the provider said complete, and the file holds pages        inbox, JT_RECEIVE
-    it said complete, and the file holds none                   failed, as FS_FATAL_ERROR
     FS_USER_ABORT, and it was not this service stopping         failed, the pages discarded
+    the provider said complete, and there are pages             inbox, JT_RECEIVE
+    it said complete, and there are none                        failed, as FS_FATAL_ERROR
     anything else, with pages                                   inbox, JT_FAIL_RECEIVE, marked incomplete
     anything else, without                                      failed: a record and no document
+
+Pages are those of the job file or, where it has none, those that were kept one by one. What is there and is no page
+goes to unreadable; what the disk does not let us read now stays where it is, for nobody knows what it is.
 
 Deviation: a service that stops keeps the pages it has confirmed (JT_FAIL_RECEIVE) although the status is FS_USER_ABORT:
 no user asked for them to be thrown away.
@@ -21,10 +24,11 @@ Everything here blocks on the disk: call it from a worker thread.
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from vfax.codecs import tiff
-from vfax.errors import DocumentError
+from vfax.errors import DocumentError, StoreError
 from vfax.fsp.constants import FaxStatus, JobType
 from vfax.host.jobs import Ending
 from vfax.host.loading import Device
@@ -36,48 +40,70 @@ from vfax.pages import PageFolder
 EMPTY_DOCUMENT = "The provider called the fax complete, but left no page that can be read."
 
 
-def count_pages(path: Path) -> int:
-    """Pages of a fax document; 0 when it is empty, missing or cannot be read as one."""
+def count_pages(spool: Spool, path: Path) -> int:
+    """Pages of a fax document; 0 when it is empty, missing or no such document.
+
+    Raises StoreError when the disk does not let it be read: what cannot be seen now is not nothing.
+    """
     try:
         if path.stat().st_size == 0:
             return 0
-        return len(tiff.read_headers(path))
-    except (DocumentError, OSError):
+        return len(tiff.read_headers(path, open_file=spool.disk.of("document").open_read))
+    except FileNotFoundError:
+        return 0
+    except OSError as why:
+        raise StoreError(f"cannot look at {path}: {why.strerror or why}") from why
+    except DocumentError as why:
+        if isinstance(why.__cause__, OSError):
+            raise StoreError(f"cannot read the fax {why}") from why
         return 0
 
 
 def conclude(spool: Spool, record: FaxRecord, ending: Ending) -> tuple[FaxRecord, Kept]:
     """Put a finished reception where it belongs and complete its record. Raises StoreError when the disk refuses."""
-    document = spool.job_file(record.job)
-    pages = count_pages(document)
     if not ending.ok and ending.cause is Cause.ABORTED and not ending.stopped_by_host:
         return _without_document(spool, record)
-    if ending.ok and not pages:
-        fatal = replace(record, status_id=FaxStatus.FS_FATAL_ERROR, cause=Cause.INTERNAL, sentence=EMPTY_DOCUMENT)
-        return _without_document(spool, fatal)
-    if not pages:
-        try:
-            pages = _salvage(document)
-        except DocumentError as why:
-            aside = spool.put_aside(record.job)
-            record = replace(
-                record, sentence=f"{record.sentence} Its pages cannot be read ({why}); they are in {aside}."
-            )
-    if not pages:
-        return _without_document(spool, record)
-    job_type = JobType.JT_RECEIVE if ending.ok else JobType.JT_FAIL_RECEIVE
-    return _with_document(spool, replace(record, pages=pages, job_type=job_type))
+    pages, why = _gather(spool, record.job)
+    if pages:
+        job_type = JobType.JT_RECEIVE if ending.ok else JobType.JT_FAIL_RECEIVE
+        return _with_document(spool, replace(record, pages=pages, job_type=job_type))
+    if ending.ok:
+        record = replace(record, status_id=FaxStatus.FS_FATAL_ERROR, cause=Cause.INTERNAL, sentence=EMPTY_DOCUMENT)
+    if why:
+        aside = spool.put_aside(record.job)
+        record = replace(record, sentence=f"{record.sentence} Its pages cannot be read ({why}); they are in {aside}.")
+    return _without_document(spool, record)
 
 
 def conclude_late(spool: Spool, record: FaxRecord, ending: Ending) -> tuple[FaxRecord, Kept] | None:
-    """Do what the disk did not let `conclude` do; None when all had been moved but the last sync. Raises StoreError."""
-    return conclude(spool, record, ending) if spool.holds(record.job) else None
+    """Do what the disk did not let `conclude` do; None when nothing of the fax is left. Raises StoreError."""
+    if spool.holds(record.job):
+        return conclude(spool, record, ending)
+    kept = spool.confirm_moved(record.job)  # all but the last sync had been done
+    return None if kept is None else (record, kept)
 
 
-def _salvage(document: Path) -> int:
+def _gather(spool: Spool, job: str) -> tuple[int, str]:
+    """Pages in the job's document, which is made of the single pages if it has none, and why there are none.
+
+    The reason is empty where nothing was there that could have been a page.
+    """
+    document = spool.job_file(job)
+    pages = count_pages(spool, document)
+    if pages:
+        return pages, ""
+    try:
+        pages = _salvage(spool, document)
+    except DocumentError as why:
+        return 0, str(why)
+    return pages, "" if pages or not spool.has_content(job) else f"{document.name} is no fax document"
+
+
+def _salvage(spool: Spool, document: Path) -> int:
     """Join the pages that were kept one by one and never became a document."""
-    PageFolder(document).assemble(tiff.join_pages)
-    return count_pages(document)
+    join = partial(tiff.join_pages, open_file=spool.disk.of("page").open_read)
+    PageFolder(document, disk=spool.disk).assemble(join)
+    return count_pages(spool, document)
 
 
 def _with_document(spool: Spool, record: FaxRecord) -> tuple[FaxRecord, Kept]:
@@ -131,8 +157,12 @@ def recover(spool: Spool, job: str) -> tuple[Path, str]:
 
     Raises StoreError when the disk refuses; the job stays where it is and is found again at the next start.
     """
+    settled = spool.settled(job)
+    if settled is not None:
+        spool.discard(job)
+        return settled.document or settled.record, "What a fax that had ended before had left behind is removed:"
     name = spool.interrupted_delivery(job)
-    if name is not None and count_pages(spool.job_file(job)):
+    if name is not None and count_pages(spool, spool.job_file(job)):
         kept = spool.finish_delivery(job, name)
         return kept.document or kept.record, "A delivery that was interrupted is finished:"
     try:
@@ -143,8 +173,8 @@ def recover(spool: Spool, job: str) -> tuple[Path, str]:
 
 def _recover_pages(spool: Spool, job: str) -> tuple[Path, str]:
     document = spool.job_file(job)
-    pages = _salvage(document) if spool.pages_folder(job).exists() else count_pages(document)
-    if not pages and document.exists() and document.stat().st_size:
+    pages = _salvage(spool, document) if spool.pages_folder(job).exists() else count_pages(spool, document)
+    if not pages and spool.has_content(job):
         raise DocumentError(f"{document}: no page in it can be read")
     record = _crash_record(job, spool.changed_at(job), pages)
     if not pages:

@@ -4,7 +4,7 @@ Owns      one reception's course, what waits because the disk refused it, what a
 Not here  which ring is taken (service.py), the operation (jobs.py), what a reception's end means (reception.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -48,6 +48,9 @@ class Ledger(Protocol):
     async def end(self, record: FaxRecord, kept: Kept | None) -> None:
         """It is over; `kept` is where it is in the spool, None while the disk refuses it (it is told again then)."""
 
+    async def catch_up(self) -> object:
+        """The spool was repaired: it holds faxes that were not told."""
+
 
 class NoLedger:
     """Nobody keeps book."""
@@ -57,6 +60,10 @@ class NoLedger:
 
     async def end(self, record: FaxRecord, kept: Kept | None) -> None:
         """As of Ledger."""
+
+    async def catch_up(self) -> object:
+        """As of Ledger."""
+        return None
 
 
 class Desk(Protocol):
@@ -79,6 +86,9 @@ class Desk(Protocol):
     def drain_statuses(self) -> None:
         """Take what was posted so far."""
 
+    async def isolated(self, task: Callable[[str], Awaitable[None]], about: str, /) -> None:
+        """Run a task so that a fault of this host ends it and nothing else."""
+
 
 class Receptions:
     """The receptions of one service."""
@@ -87,17 +97,26 @@ class Receptions:
         self._desk = desk
         self._ledger = ledger if ledger is not None else NoLedger()
         self._undelivered: dict[str, tuple[FaxRecord, Ending]] = {}
+        self._unrecovered: set[str] = set()
         self._delivering = trio.Lock()
 
     async def recover(self) -> None:
         """Deliver what a crash left in the spool, before the first new fax."""
         for job in await trio.to_thread.run_sync(self._desk.spool.leftovers):
-            try:
-                where, words = await trio.to_thread.run_sync(reception.recover, self._desk.spool, job)
-            except StoreError as why:
+            await self._desk.isolated(self._recover_one, job)
+
+    async def _recover_one(self, job: str) -> None:
+        """Deliver what is left of one job; what the disk refuses is tried again later, as other faxes are."""
+        tried_before = job in self._unrecovered
+        self._unrecovered.add(job)
+        try:
+            where, words = await trio.to_thread.run_sync(reception.recover, self._desk.spool, job)
+        except StoreError as why:
+            if not tried_before:
                 self._desk.observe(StorageFailed(job, str(why)))
-            else:
-                self._desk.observe(FaxRecovered(job, where, words))
+            return
+        self._unrecovered.discard(job)
+        self._desk.observe(FaxRecovered(job, where, words))
 
     async def receive(self, device: Device) -> None:
         """Receive what rings on a device that has been taken."""
@@ -159,6 +178,11 @@ class Receptions:
     async def redeliver(self) -> None:
         """Try once more what the disk refused; what it refuses again waits on, in silence."""
         async with self._delivering:
+            waiting = sorted(self._unrecovered)
+            for job in waiting:
+                await self._desk.isolated(self._recover_one, job)
+            if len(self._unrecovered) < len(waiting):
+                await self._ledger.catch_up()
             for job, (record, ending) in list(self._undelivered.items()):
                 try:
                     late = await trio.to_thread.run_sync(reception.conclude_late, self._desk.spool, record, ending)

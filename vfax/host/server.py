@@ -30,6 +30,7 @@ from vfax.host.delivery import Delivery, DeliveryOptions, DeliveryPlan
 from vfax.host.doorway import Door, DoorOptions
 from vfax.host.events import HostEvent, Observer, ServiceStopped, StorageFailed
 from vfax.host.housekeeping import Housekeeper, KeepOptions
+from vfax.host.loading import HostedProvider
 from vfax.host.notify import Hub, HubOptions
 from vfax.host.queue import Queue, QueueOptions, host_name
 from vfax.host.routing import route
@@ -103,7 +104,7 @@ class FaxServer:
 
         Raises StoreError when store or spool cannot be used, LinkError when the door for clients cannot be opened.
         """
-        await trio.to_thread.run_sync(partial(self._spool.root.mkdir, mode=0o750, parents=True, exist_ok=True))
+        await trio.to_thread.run_sync(_make_folder, self._spool.root)
         store = await trio.to_thread.run_sync(self._open_store, self.options.store_url)
         try:
             parts = self._parts = _Parts(self, store)
@@ -131,6 +132,11 @@ class FaxServer:
     def stop(self) -> None:
         """End the server; `run` returns when all has ended."""
         self._stop.set()
+
+    @property
+    def providers(self) -> Sequence[HostedProvider]:
+        """What became of each registered provider; none before `run` has loaded them."""
+        return self._parts.service.providers if self._parts is not None else ()
 
     @property
     def service(self) -> FaxService:
@@ -195,6 +201,13 @@ class FaxServer:
 
     def _filetime(self) -> int:
         return FILETIME_1970 + int(self._clock().timestamp() * 10_000_000)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as why:
+        raise StoreError(f"cannot make the spool folder {folder}: {why.strerror or why}") from why
 
 
 class _Parts:

@@ -98,7 +98,7 @@ class FaxService:
         self.options = options
         self.spool = spool if spool is not None else Spool(options.spool)
         self.counters = Counters()
-        self.providers: list[HostedProvider] = []
+        self.providers: Sequence[HostedProvider] = []
         self.devices: dict[int, Device] = {}
         self._registrations = tuple(registrations)
         self.observer: Observer | None = observe
@@ -244,7 +244,7 @@ class FaxService:
             self._drop_ring(number, f"the device is in use by job {device.job}")
         else:
             device.job = "receive"  # taken before anything waits: two rings must not both see it free
-            self._nursery.start_soon(self._isolated, self._receptions.receive, device)
+            self._nursery.start_soon(self.isolated, self._receptions.receive, device)
 
     def _drop_ring(self, number: int, why: str) -> None:
         self.counters.rings_dropped += 1
@@ -264,7 +264,7 @@ class FaxService:
         order, no_line = self._order(document, destination, receiver_name), self._no_line(destination)
         sending = _Sending(no_line.job, order, no_line)
         self.observe(JobQueued(sending.job_id))
-        self._nursery.start_soon(self._isolated, self._send, sending)
+        self._nursery.start_soon(self.isolated, self._send, sending)
         try:
             await sending.done.wait()
         finally:
@@ -367,7 +367,7 @@ class FaxService:
             job.abort()
         return job is not None
 
-    async def _isolated(self, task: Callable[[T], Awaitable[None]], about: T) -> None:
+    async def isolated(self, task: Callable[[T], Awaitable[None]], about: T) -> None:
         """Run the task of one job so that a fault of this host ends that job and no other."""
         try:
             await task(about)

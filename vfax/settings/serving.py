@@ -13,14 +13,17 @@ from vfax.host.deliver_mail import MailServer, Security
 from vfax.host.deliver_webhook import WebhookOptions
 from vfax.host.delivery import DeliveryOptions, DeliveryPlan
 from vfax.host.document import Format
+from vfax.host.doorway import DoorOptions
 from vfax.host.housekeeping import KeepOptions
 from vfax.host.queue import QueueOptions
 from vfax.host.recipients import DialPlan
 from vfax.host.retry import RetryPolicy
 from vfax.host.routing import Body, CommandTarget, FolderTarget, MailTarget, Rule, Target, WebhookTarget
+from vfax.host.server import ServerOptions
+from vfax.settings.doors import client_options
 from vfax.settings.model import Settings
 from vfax.settings.routes import RouteSettings
-from vfax.settings.wiring import same_names
+from vfax.settings.wiring import host_options, journal_folder, same_names
 
 
 def store_url(settings: Settings) -> str:
@@ -58,6 +61,27 @@ def queue_options(settings: Settings) -> QueueOptions:
 def keep_options(settings: Settings) -> KeepOptions:
     """Housekeeping."""
     return KeepOptions(**settings.keep.model_dump())
+
+
+def server_options(settings: Settings) -> ServerOptions:
+    """A whole server. Raises SettingsError for what cannot work."""
+    queue = settings.queue
+    return ServerOptions(
+        host=host_options(settings),
+        store_url=store_url(settings),
+        queue=queue_options(settings),
+        door=DoorOptions(
+            dial_plan=dial_plan(settings),
+            convert=convert_limits(settings),
+            policy=queue_options(settings).policy,
+            dirty_days=queue.dirty_days,
+        ),
+        delivery=delivery_options(settings),
+        plan=delivery_plan(settings),
+        keep=keep_options(settings),
+        clients=client_options(settings),
+        journals=journal_folder(settings),
+    )
 
 
 def convert_limits(settings: Settings) -> ConvertLimits:

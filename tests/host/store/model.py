@@ -177,7 +177,7 @@ class Model:
             sentence=end.sentence,
             pages_confirmed=end.pages_confirmed,
         )
-        failed = end.counts and end.status not in (JobStatusEnum.fjsCOMPLETED, CANCELED)
+        failed = end.counts and end.status not in (JobStatusEnum.fjsCOMPLETED, CANCELED, RUNNING)
         self.change(
             job.id,
             status_id=end.status_id,
@@ -190,6 +190,8 @@ class Model:
             uncertain=found.uncertain or end.uncertain,
             failures=found.failures + failed,
         )
+        if end.status is RUNNING:
+            return self.jobs[job.id]
         if end.status in (PENDING, RETRYING) and not found.cancel_asked:
             return self.back(job.id, end.status, end.no_line, end.next_attempt_at)
         return self.over(job.id, CANCELED if end.status in (PENDING, RETRYING) else end.status, now)

@@ -195,6 +195,14 @@ def test_delivery_is_in_one_hand_and_changes_it_with_the_lease(store: Store) -> 
     assert len(store.faxes(delivered=True)) == 1
 
 
+def test_delivery_that_nobody_claimed_cannot_be_ended(store: Store) -> None:
+    received(store, 5, FOLDER)
+    (waiting,) = store.deliveries(5)
+    with pytest.raises(LeaseLost):
+        store.end_delivery(waiting, ok=True, sentence="", retry_at=None, started_at=NOON, now=NOON)
+    assert store.deliveries(5) == [waiting]
+
+
 def test_late_deliveries_are_told_once(store: Store) -> None:
     received(store, 5, FOLDER, MAIL)
     received(store, 6, FOLDER, at=NOON + HOUR)

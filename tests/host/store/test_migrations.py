@@ -45,7 +45,7 @@ def test_migrations_make_the_tables_of_the_schema(store: Store) -> None:
     assert look(store, differences) == []
 
 
-def test_indexes_and_their_conditions_are_those_of_the_schema(store: Store, store_url: str, tmp_path: Path) -> None:
+def test_indexes_and_their_conditions_are_those_of_the_schema(store: Store) -> None:
     made = look(store, indexes)
 
     def again(db: Connection) -> dict[str, str]:
@@ -74,49 +74,49 @@ def test_store_of_a_newer_version_is_refused(store: Store, store_url: str) -> No
     assert store.job(job.id) == job
 
 
-def test_tables_of_another_program_are_left_alone(store_url: str) -> None:
-    database = Database(store_url, StoreLimits())
+def test_tables_of_another_program_are_left_alone(blank_url: str) -> None:
+    database = Database(blank_url, StoreLimits())
     database.write(lambda db: db.execute(text("CREATE TABLE jobs (mine INTEGER)")))
     with pytest.raises(StoreError, match="tables of another program: give vfax a database of its own"):
-        Store.open(store_url)
+        Store.open(blank_url)
     tables = database.read(lambda db: inspect(db).get_table_names())
     database.close()
     assert tables == ["jobs"]
 
 
-def test_migration_that_fails_half_way_leaves_nothing(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migration_that_fails_half_way_leaves_nothing(blank_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     real = command.upgrade
 
     def break_off(*arguments: Any) -> None:
         real(*arguments)
         raise OSError("the power went")
 
-    database = Database(store_url, StoreLimits())
+    database = Database(blank_url, StoreLimits())
     monkeypatch.setattr(command, "upgrade", break_off)
     with pytest.raises(OSError, match="the power went"):
-        Store.open(store_url)
+        Store.open(blank_url)
     assert database.read(lambda db: inspect(db).get_table_names()) == []
     monkeypatch.undo()
-    Store.open(store_url).close()
+    Store.open(blank_url).close()
     assert "jobs" in database.read(lambda db: inspect(db).get_table_names())
     database.close()
 
 
-def test_threads_that_open_at_once_wait_for_each_other(store_url: str) -> None:
+def test_threads_that_open_at_once_wait_for_each_other(blank_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        stores = list(pool.map(lambda _: Store.open(store_url), range(4)))
+        stores = list(pool.map(lambda _: Store.open(blank_url), range(4)))
     job = submit(stores[0])
     assert all(store.jobs() == [job] for store in stores)
     for store in stores:
         store.close()
 
 
-def test_processes_that_open_at_once_wait_for_each_other(store_url: str) -> None:
+def test_processes_that_open_at_once_wait_for_each_other(blank_url: str) -> None:
     code = (
         "import sys; from vfax.host.store.store import Store; print('ready', flush=True); sys.stdin.readline();"
         " store = Store.open(sys.argv[1]); print(store.queue_paused()); store.close()"
     )
-    command = [sys.executable, "-c", code, store_url]
+    command = [sys.executable, "-c", code, blank_url]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     hosts = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(3)]  # type: ignore[call-overload]
     for host in hosts:

@@ -34,6 +34,7 @@ ENDS = (
     JobStatusEnum.fjsPENDING,
     JobStatusEnum.fjsRETRYING,
     JobStatusEnum.fjsRETRYING,
+    JobStatusEnum.fjsINPROGRESS,
 )
 
 
@@ -71,7 +72,7 @@ class Walk:
 
     def letter(self, count: int) -> Submission:
         return Submission(
-            document="a.tif",
+            document=f"{self.dice.randrange(10**6)}.tif",
             pages=3,
             recipients=tuple(Recipient(number=f"+49{number}") for number in range(count)),
             priority=self.dice.choice(list(Priority)),
@@ -223,7 +224,7 @@ class Walk:
             document=self.dice.choice((None, "a.tif")),
             octets=self.dice.randrange(1 << 33),
         )
-        targets = [FOLDER, MAIL, FOLDER][: self.dice.randrange(4)]
+        targets = [FOLDER, MAIL, FOLDER][: self.dice.randrange(3)]
         end = self.end(self.dice.choice(ENDS[:3]))
         self.same(
             lambda: self.store.end_receive(job, end, fax, targets, self.now),
@@ -293,6 +294,13 @@ class Walk:
         for delivery in model.deliveries:
             assert store.delivery_attempts(delivery) == model.tries.get(delivery, [])
         statuses = [job.status for job in model.jobs.values()]
+        needed = [
+            job.document
+            for job in model.jobs.values()
+            if job.job_type is JobType.JT_SEND
+            and job.status not in (JobStatusEnum.fjsCOMPLETED, JobStatusEnum.fjsCANCELED)
+        ]
+        assert store.documents() == set(needed)
         assert store.counts() == {status: statuses.count(status) for status in set(statuses)}
         kept = [fax.octets for fax in newest if fax.document and not fax.removed_at]
         assert store.octets_kept() == sum(kept)

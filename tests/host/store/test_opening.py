@@ -1,7 +1,10 @@
 """Opening a store, and what is said when its database fails: which one it is, and what to do."""
 
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +23,7 @@ from vfax.host.store.limits import StoreLimits
 from vfax.host.store.store import Store
 from vfax.host.store.values import StoredJob
 
+ROOT = Path(__file__).parents[3]
 IMPATIENT = StoreLimits(busy_timeout=0.2, tries=2, retry_pause=0.01, connect_timeout=2)
 
 
@@ -303,6 +307,19 @@ def test_errors_tell_no_values_and_no_statements(postgres_url: str) -> None:
     assert chain is not None
     assert "geheim" not in told
     assert "INSERT" not in told
+
+
+def test_host_that_is_killed_within_a_transaction_leaves_nothing_of_it(store: Store, store_url: str) -> None:
+    code = (
+        "import os, signal, sys; from sqlalchemy import text; from vfax.host.store.store import Store;"
+        " store = Store.open(sys.argv[1]); store._database.write(lambda db: (db.execute(text("
+        "\"UPDATE state SET value = 1 WHERE name = 'paused'\")), os.kill(os.getpid(), signal.SIGKILL)))"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, store_url], cwd=ROOT, check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not store.queue_paused()
+    submit(store)  # nothing is locked either
+    assert len(store.jobs()) == 1
 
 
 def test_readers_do_not_wait_for_writers(open_store: Callable[..., Store], tmp_path: Path) -> None:

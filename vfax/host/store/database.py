@@ -143,7 +143,7 @@ class Database:
         if self.is_sqlite:
             options["connect_args"] = {"timeout": limits.busy_timeout, "check_same_thread": False}
         else:
-            options |= {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+            options["isolation_level"] = "READ COMMITTED"
             options["connect_args"] = {
                 "connect_timeout": max(1, round(limits.connect_timeout)),
                 "client_encoding": "utf8",

@@ -4,6 +4,7 @@ Owns      claiming a delivery, each try and its result, the alarm about late one
 Not here  how deliveries come about (faxes.py), how a fax gets there (host/delivery.py).
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection, and_, insert, select, update
@@ -72,25 +73,15 @@ class Deliveries(StoreBase):
         again = None if ok else retry_at
         ended = DeliveryState.DONE if ok else DeliveryState.GIVEN_UP
 
+        changes = {
+            "state": ended if again is None else DeliveryState.WAITING,
+            "due_at": again,
+            "ended_at": now if again is None else None,
+            "sentence": said,
+        }
+
         def work(db: Connection) -> StoredDelivery:
-            held = (deliveries.c.lease_owner == delivery.lease_owner, deliveries.c.lease_term == delivery.lease_term)
-            end = update(deliveries).where(deliveries.c.id == delivery.id, *held)
-            end = end.where(deliveries.c.state == DeliveryState.RUNNING)
-            row = db.execute(
-                end.values(
-                    state=ended if again is None else DeliveryState.WAITING,
-                    due_at=again,
-                    ended_at=now if again is None else None,
-                    lease_owner="",
-                    sentence=said,
-                    attempts=deliveries.c.attempts + 1,
-                ).returning(deliveries)
-            ).one_or_none()
-            if row is None:
-                raise LeaseLost(
-                    f"delivery {delivery.id} is not {delivery.lease_owner}'s any more (term {delivery.lease_term})"
-                )
-            result = delivery_of(row)
+            result = _end(db, delivery, changes)
             tried = {"delivery": result.id, "number": result.attempts, "started_at": started_at, "ended_at": now}
             db.execute(insert(delivery_attempts), tried | {"ok": ok, "sentence": said})
             if ok:
@@ -159,6 +150,17 @@ class Deliveries(StoreBase):
             return None if row is None else delivery_of(row)
 
         return self._database.write(work)
+
+
+def _end(db: Connection, held: StoredDelivery, changes: Mapping[str, object]) -> StoredDelivery:
+    """Write how a try ended, provided that the claim by which `held` was read still stands."""
+    claim = (deliveries.c.lease_owner == held.lease_owner, deliveries.c.lease_term == held.lease_term)
+    end = update(deliveries).where(deliveries.c.id == held.id, deliveries.c.state == DeliveryState.RUNNING, *claim)
+    counted = deliveries.c.attempts + 1
+    row = db.execute(end.values(**changes, lease_owner="", attempts=counted).returning(deliveries)).one_or_none()
+    if row is None:
+        raise LeaseLost(f"delivery {held.id} is not {held.lease_owner}'s any more (term {held.lease_term})")
+    return delivery_of(row)
 
 
 def _done(db: Connection, job: int, now: datetime) -> None:

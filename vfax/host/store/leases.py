@@ -140,8 +140,8 @@ class Leases(StoreBase):
     def end_attempt(self, job: StoredJob, attempt: int, end: AttemptEnd, now: datetime) -> StoredJob:
         """Write how an attempt ended and what becomes of its job, and let go of the job.
 
-        A job that was to be cancelled ends as fjsCANCELED where `end` would have it wait. Raises LeaseLost, and
-        MisuseError for an attempt that does not run, or an end that is none.
+        A job that was to be cancelled ends as fjsCANCELED where `end` would have it wait; fjsINPROGRESS keeps the job
+        for another device. Raises LeaseLost, and MisuseError for an attempt that does not run, or an end that is none.
         """
         checks.instance("job", job, StoredJob)
         checks.attempt_end(end, self._limits, waiting=job.job_type is JobType.JT_SEND)

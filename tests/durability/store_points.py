@@ -1,0 +1,80 @@
+"""Points inside the transactions of a database: `watch_engine`, and the smallest host that has them.
+
+Owns      `store.begin`, `store.execute` and `store.commit` of any SQLAlchemy engine, for a killer.
+Not here  what a job store writes (vfax/host/store/), files (points.py).
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, create_engine, event, insert, select
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from tests.durability.killing import Killer
+
+ROWS: Final = 20
+COMMITTING: Final = "vfax tests: the commit is asked for"
+
+NUMBERS: Final = Table("numbers", MetaData(), Column("number", Integer, primary_key=True))
+
+
+def watch_engine(engine: Engine, killer: Killer) -> None:
+    """Let the killer see every BEGIN, statement and COMMIT of the engine.
+
+    "After the commit" is when the connection goes back to the pool: nobody else has heard of the commit by then.
+    """
+
+    def begin(connection: Connection) -> None:
+        killer.reach("store.begin")
+        killer.leave("store.begin")
+
+    def execute(*_: Any) -> None:
+        killer.reach("store.execute")
+
+    def executed(*_: Any) -> None:
+        killer.leave("store.execute")
+
+    def commit(connection: Connection) -> None:
+        connection.info[COMMITTING] = True
+        killer.reach("store.commit")
+
+    def checked_in(_connection: object, entry: ConnectionPoolEntry) -> None:
+        if entry.info.pop(COMMITTING, False):
+            killer.leave("store.commit")
+
+    event.listen(engine, "begin", begin)
+    event.listen(engine, "before_cursor_execute", execute)
+    event.listen(engine, "after_cursor_execute", executed)
+    event.listen(engine, "commit", commit)
+    event.listen(engine.pool, "checkin", checked_in)
+
+
+def open_numbers(root: Path) -> Engine:
+    """A table of numbers in an SQLite file."""
+    engine = create_engine(f"sqlite:///{root / 'numbers.db'}")
+    NUMBERS.metadata.create_all(engine)
+    return engine
+
+
+def read_numbers(root: Path) -> list[int]:
+    """What is in the table."""
+    engine = open_numbers(root)
+    with engine.connect() as connection:
+        found = list(connection.scalars(select(NUMBERS.c.number).order_by(NUMBERS.c.number)))
+    engine.dispose()
+    return found
+
+
+async def counting(root: Path, killer: Killer, tell: Callable[[Any], None], stop: trio.Event) -> None:
+    """Write numbers, two a transaction, and tell the second of each once it is committed."""
+    engine = open_numbers(root)
+    watch_engine(engine, killer)
+    for number in range(0, ROWS, 2):
+        with engine.begin() as connection:
+            connection.execute(insert(NUMBERS).values(number=number))
+            connection.execute(insert(NUMBERS).values(number=number + 1))
+        tell(number + 1)
+        await trio.lowlevel.checkpoint()
+    engine.dispose()
