@@ -505,7 +505,7 @@ def _service_address(address: str, config: Path | None) -> str | Path:
 
     socket = client_socket(read_settings(config, {}))
     if socket is None:
-        raise SettingsError('[clients] socket = "" leaves no socket to connect to: say an address')
+        raise SettingsError("the settings ([clients] socket) have no socket to connect to: say an address")
     return socket
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from vfax.host.api.calls import ApiOptions
 from vfax.host.api.identity import Token, rights_of
-from vfax.host.api.listening import ListenOptions, own_desktop
+from vfax.host.api.listening import ListenOptions, can_name_peers, is_reachable, own_desktop
 from vfax.host.notify import Account, HubOptions, Profile
 from vfax.host.server import ClientOptions
 from vfax.settings.model import Settings
@@ -21,10 +21,14 @@ UPLOADS: Final = "uploads"
 
 
 def client_socket(settings: Settings) -> Path | None:
-    """Where the Unix socket is; None when there is none."""
+    """Where the Unix socket is; None when there is none.
+
+    "auto" is none where it cannot be had: on other systems than Linux, and in a spool whose path is too long for one.
+    """
     named = settings.clients.socket
     if named == AUTO:
-        return settings.host.spool.absolute() / SOCKET_NAME
+        path = settings.host.spool.absolute() / SOCKET_NAME
+        return path if can_name_peers() and is_reachable(path) else None
     return Path(named).absolute() if named else None
 
 

@@ -316,10 +316,20 @@ def user_name(uid: int) -> str:
         return f"uid:{uid}"
 
 
+def can_name_peers() -> bool:
+    """Whether the kernel says who is at the other end of a Unix socket. Limit: Linux."""
+    return CAN_WATCH and hasattr(socket, "SO_PEERCRED")
+
+
+def is_reachable(path: Path) -> bool:
+    """Whether a socket of that path can be connected to."""
+    return len(os.fsencode(path)) <= LONGEST_PATH
+
+
 def _bind_unix(path: Path, mode: int) -> socket.socket:
-    if not CAN_WATCH or not hasattr(socket, "SO_PEERCRED"):
+    if not can_name_peers():
         raise LinkError(f'[clients] socket {path}: peers can be named on Linux alone; say socket = "" elsewhere')
-    if len(os.fsencode(path)) > LONGEST_PATH:
+    if not is_reachable(path):
         raise LinkError(f"[clients] socket {path}: cannot be reached: a path has at most {LONGEST_PATH} octets")
     _clear_stale(path)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
