@@ -15,7 +15,7 @@ from tests.client.test_client import until
 from vfax.errors import LinkError
 from vfax.host.api.listening import _bind_unix
 from vfax.host.events import DeviceIdle, JobQueued
-from vfax.host.notify import TOO_SLOW, HubOptions
+from vfax.host.notify import TOO_SLOW, HubOptions, Profile
 
 
 def raw(host: Host) -> socket.socket:
@@ -231,6 +231,29 @@ def test_the_newest_reader_of_a_registration_is_the_only_one(host: Host) -> None
         assert second.next()["name"] == "FEI_IDLE"
         first.close()
         second.close()
+
+
+def test_what_happens_after_the_end_of_a_registration_is_not_for_it(host: Host) -> None:
+    with host.local() as http:
+        made = http.post("/v1/registrations", json={"completion_port": True}, headers=connected(http)).json()
+        path = f"/v1/registrations/{made['registration']}"
+        host.hear(DeviceIdle(1))
+        assert http.delete(path).status_code == 204
+        host.hear(DeviceIdle(2))
+        lines = Lines(http, f"{path}/events")
+        lines.next()
+        assert (lines.next()["device"], "asked" in str(lines.next()["end"])) == (1, True)
+        lines.close()
+
+
+def test_ended_registrations_are_remembered_within_a_limit(folder: Path) -> None:
+    options = HubOptions(profile=Profile.XP, max_registrations=3)
+    with hosting(folder, hub=options, tls=False) as host, host.local() as http:
+        handle = connected(http)
+        for _ in range(10):
+            made = http.post("/v1/registrations", json={"completion_port": True}, headers=handle).json()
+            assert http.delete(f"/v1/registrations/{made['registration']}").status_code == 204
+        assert len(host.listeners._api.desk._held) <= 4
 
 
 def test_a_registration_of_another_client_cannot_be_read_or_ended(host: Host) -> None:

@@ -67,7 +67,7 @@ class Registration:
         self._address = address
         self._port = port
         self.sink = sink
-        self._sequence = int(str(answer["after"]))
+        self._after = int(str(answer["after"]))
         self._over = threading.Event()
         self._reading = threading.Event()  # the stream has begun, or failed to
         self._handing = threading.RLock()  # held while an event is handed over; a sink may log itself off
@@ -100,7 +100,7 @@ class Registration:
             self._lose(ServiceUnavailable(f"the events of {self._address} cannot be read: {why}"))
 
     def _read(self) -> None:
-        path = f"/v1/registrations/{self.id}/events?after={self._sequence}&session={self.session}"
+        path = f"/v1/registrations/{self.id}/events?after={self._after}&session={self.session}"
         with (
             self._address.open(read_timeout=SILENCE) as http,
             reaching(self._address),
@@ -122,10 +122,6 @@ class Registration:
             self._finish(str(line["end"]))
             return False
         if "event" in line or "message" in line:
-            sequence = int(str(line["sequence"]))
-            if sequence <= self._sequence:
-                return True
-            self._sequence = sequence
             with self._handing:
                 why = "" if self._over.is_set() else self._deliver(line)
             if why:

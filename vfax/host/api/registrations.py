@@ -90,7 +90,6 @@ class Desk:
         for held in list(self._held.values()):
             if held.reader is None and now - held.since > self._options.reader_grace:
                 self.hub.end(held.registration, NOBODY_READS)
-            if held.registration.ended and held.reader is None:
                 del self._held[held.registration.id]
         open_ones = {connection.id: connection for connection in self.hub.connections}
         for connection_id, used in list(self._used.items()):
@@ -161,6 +160,7 @@ class Desk:
         )
         if made is None:
             return Answer({"registration": None, "logged_off": True})
+        self._forget_ended()
         self._held[made.id] = _Held(made, trio.current_time())
         answer = {
             "registration": made.id,
@@ -171,6 +171,12 @@ class Desk:
             "warnings": list(made.warnings),
         }
         return Answer(answer, status_code=201)
+
+    def _forget_ended(self) -> None:
+        """Limit: ended registrations can be asked for their reason until others need the room."""
+        ended = [held for held in self._held.values() if held.registration.ended and held.reader is None]
+        for held in ended[: max(0, len(self._held) - self.hub.options.max_registrations)]:
+            del self._held[held.registration.id]
 
     async def end(self, call: Call) -> Response:
         """DELETE /v1/registrations/{registration}"""
