@@ -478,7 +478,7 @@ class Queue:
     def _abort(self, running: _Running, *, cancelled: bool) -> None:
         running.cancelled = running.cancelled or cancelled
         if running.operation is not None:
-            running.operation.abort()
+            self._service.abort(running.operation.id)
 
     # --- the store -----------------------------------------------------------------------------------
 
