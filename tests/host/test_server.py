@@ -298,3 +298,37 @@ def removed(server: FaxServer, fax: StoredFax) -> StoredFax:
     found = server.store.fax(fax.job)
     assert found is not None
     return found
+
+
+async def test_two_hosts_on_one_database_send_every_job_once(postgres_url: str, tmp_path: Path) -> None:
+    """Each has a spool of its own; the folder of documents is that of both."""
+    scripts = [Script(), Script()]
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    servers = []
+    for at, script in enumerate(scripts):
+        record = RegistrationRecord(
+            guid=GUIDS[at],
+            friendly_name=f"provider {at}",
+            image_name="tests.host.scripted:create",
+            configuration={"script": script},
+        )
+        given = ServerOptions(
+            host=HostOptions(spool=tmp_path / str(at)),
+            store_url=postgres_url,
+            queue=QueueOptions(look=0.1, documents=documents),
+            door=DoorOptions(dial_plan=DialPlan(region="DE")),
+        )
+        servers.append(FaxServer(given, [record]))
+    numbers = [f"+4930{number:06d}" for number in range(100_000, 100_030)]
+    async with trio.open_nursery() as nursery:
+        for server in servers:
+            await nursery.start(lambda task_status, one=server: one.run(task_status=task_status))
+        await servers[0].door.submit(order(tmp_path, *numbers))
+        await until(lambda: all(job.ended_at is not None for job in servers[1].store.jobs()))
+        statuses = {job.status for job in servers[1].store.jobs()}
+        for server in servers:
+            server.stop()
+    assert statuses == {JobStatusEnum.fjsCOMPLETED}
+    assert sorted(sent.receiver_number for script in scripts for sent in script.sent) == numbers
+    assert all(script.sent for script in scripts), "one host had nothing to do"
