@@ -16,7 +16,7 @@ import trio
 
 from tests.durability.points import HastyDisk
 from vfax import call
-from vfax.cli.hosting import running
+from vfax.cli.hosting import only_one, running
 from vfax.codecs import tiff
 from vfax.disk import Disk
 from vfax.endpoint import Endpoint, EndpointOptions
@@ -164,9 +164,12 @@ async def start_and_stop(root: Path, disk: Disk, heard: list[HostEvent]) -> None
     host = settings.host.model_copy(update={"spool": root / "spool"})
     options = wiring.host_options(settings.model_copy(update={"host": host}))
     service = FaxService(options, [], observe=heard.append, spool=Spool(root / "spool", disk=disk))
-    async with trio.open_nursery() as nursery:
-        await nursery.start(lambda task_status=trio.TASK_STATUS_IGNORED: service.run(task_status=task_status))
-        service.stop()
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(lambda task_status=trio.TASK_STATUS_IGNORED: service.run(task_status=task_status))
+            service.stop()
+    except ExceptionGroup as group:
+        raise only_one(group) from None
 
 
 def start_again(root: Path, disk: Disk | None = None) -> list[HostEvent]:

@@ -5,7 +5,7 @@ Owns      one sentence for each client event, the lines of both commands. Not he
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -60,6 +60,12 @@ SENTENCES: Final[dict[EventId, str]] = {
 
 def watch(address: str | Path, *, token_file: Path | None, certificate: Path | None, as_json: bool) -> int:
     """Print each event until the service ends or Ctrl-C; returns the exit code."""
+    with suppress(KeyboardInterrupt):  # the way out of it, at whatever moment
+        _watch(address, token_file=token_file, certificate=certificate, as_json=as_json)
+    return exits.OK
+
+
+def _watch(address: str | Path, *, token_file: Path | None, certificate: Path | None, as_json: bool) -> None:
     console, port = out(), CompletionPort(100_000)
     with refusals(as_json):
         with client.connect(address, token=token_of(token_file), certificate=certificate) as fax:
@@ -67,18 +73,14 @@ def watch(address: str | Path, *, token_file: Path | None, certificate: Path | N
         assert registration is not None  # a port does not log off
         if not as_json:
             say(console, f"Watching the fax service at {address}; Ctrl-C ends it.")
-        try:
-            while not (registration.over and not len(port)):
-                packet = port.get(LOOK)
-                if packet is not None and isinstance(packet.message, FaxEvent):
-                    show(console, packet.message, as_json=as_json)
-        except KeyboardInterrupt:
-            return exits.OK
+        while not (registration.over and not len(port)):
+            packet = port.get(LOOK)
+            if packet is not None and isinstance(packet.message, FaxEvent):
+                show(console, packet.message, as_json=as_json)
         if registration.lost is not None:
             raise registration.lost
     if not as_json:
         say(console, registration.ended)
-    return exits.OK
 
 
 def show(console: Console, event: FaxEvent, *, as_json: bool) -> None:

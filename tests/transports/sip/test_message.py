@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -293,12 +294,28 @@ SLOW: Final = {
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_no_64_kib_take_longer_than_5_ms(name: str) -> None:
+def test_64_kib_cost_no_more_than_25_times_a_plain_loop(name: str) -> None:
+    """The dearest takes 4 ms where the loop takes 0.8: a scan that goes back once per octet costs hundreds of loops, on any machine."""
     data = SLOW[name][:LONGEST]
-    best = 1.0
-    for _ in range(7):
-        begin = time.thread_time()
+
+    def read() -> None:
         with suppress(DecodeError):
             everything(data)
-        best = min(best, time.thread_time() - begin)
-    assert best < 0.005
+
+    assert best_of(7, read) < 25 * best_of(7, plain_loop)
+
+
+def plain_loop() -> None:
+    counts: dict[int, int] = {}
+    for number in range(5000):
+        counts[number % 97] = counts.get(number % 97, 0) + len(str(number))
+
+
+def best_of(runs: int, work: Callable[[], None]) -> float:
+    """Seconds of this thread's own time."""
+    times = []
+    for _ in range(runs):
+        begin = time.thread_time()
+        work()
+        times.append(time.thread_time() - begin)
+    return min(times)
