@@ -46,7 +46,8 @@ def volume(tmp_path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        # lazily: a look at the file system by any other process at this moment would make it busy
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 class Calls:
