@@ -102,6 +102,8 @@ def restore(source: Path, spool: Path, url: str) -> Contents:
             unpacked = Path(room) / "spool"
             unpacked.mkdir(mode=0o750)
             contents = _unpack(source, unpacked)
+            for folder, _, _ in os.walk(unpacked):
+                sync_folder(Path(folder))
             if spool.exists():
                 spool.rmdir()
             os.rename(unpacked, spool)

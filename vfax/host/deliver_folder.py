@@ -19,11 +19,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from vfax.disk import Disk, synced, whole_or_gone
 from vfax.errors import DocumentError
 from vfax.host.document import write_document
 from vfax.host.parcel import Parcel, Result
 from vfax.host.routing import FolderTarget
-from vfax.pages import Disk
 
 MAX_NAMES: Final = 100
 """Limit: names tried for one fax where others have taken them."""
@@ -110,34 +110,21 @@ class _Placing:
                 return new
         return self._write(suffix, lambda write: self._write_document(document, write))
 
-    def _write_document(self, document: Path, write: Callable[[bytes], None]) -> None:
+    def _write_document(self, document: Path, write: Callable[[bytes], object]) -> None:
         parcel = self._parcel
         write_document(document, self._target.form, write, title=parcel.title, created=parcel.created)
 
-    def _write_record(self, write: Callable[[bytes], None]) -> None:
+    def _write_record(self, write: Callable[[bytes], object]) -> None:
         record = json.dumps(self._parcel.payload(self._target.form), indent=2, ensure_ascii=False) + "\n"
         write(record.encode("utf-8", "backslashreplace"))
 
-    def _write(self, suffix: str, content: Callable[[Callable[[bytes], None]], None]) -> Path:
+    def _write(self, suffix: str, content: Callable[[Callable[[bytes], object]], None]) -> Path:
         """A new file with this content, on the medium."""
         new = self._folder / f"{self._try}{suffix}"
         fd = self._disk.open_new(new)
-        try:
-            try:
-                content(lambda octets: self._write_all(fd, octets))
-                self._disk.fsync(fd)
-            finally:
-                self._disk.close(fd)
-        except BaseException:
-            with suppress(OSError):
-                new.unlink(missing_ok=True)
-            raise
+        with whole_or_gone(self._disk, new), synced(self._disk, fd) as file:
+            content(file.write)
         return new
-
-    def _write_all(self, fd: int, octets: bytes) -> None:
-        view = memoryview(octets)
-        while view:
-            view = view[self._disk.write(fd, view) :]
 
     def _take_names(self, files: list[tuple[Path, str]]) -> str:
         """Link the new files to the first name that none of them finds taken; returns that name and a suffix."""

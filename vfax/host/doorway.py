@@ -214,7 +214,7 @@ class Door:
         with tempfile.TemporaryDirectory(prefix="vfax-", dir=root) as folder:
             target = Path(folder) / "document.tif"
             pages = await convert(files, target, resolution=resolution, limits=self._options.convert)
-            document = await trio.to_thread.run_sync(keep_document, root, target)
+            document = await trio.to_thread.run_sync(keep_document, root, target, self._service.spool.disk)
         if await trio.to_thread.run_sync(count_pages, root / document) != pages:
             raise DocumentError("the document changed while it was being stored")
         return document, pages

@@ -9,54 +9,49 @@ Not here  jobs (queue.py), turning files into fax pages (codecs/tiff.py).
 Everything here blocks on the disk: call it from a worker thread.
 """
 
-import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from vfax.codecs import tiff
 from vfax.codecs.tiff_file import Field, Tag, read_directories, read_strips, write_file
+from vfax.disk import Disk, DiskFile, synced, whole_or_gone
 from vfax.errors import DocumentError, StoreError
-from vfax.host.spool import sync_file, sync_folder
 
 FOLDER: Final = "outgoing"
 NEW: Final = ".new-"
 MAX_PAGE_OCTETS: Final = 2**31
 
 
-def keep_document(root: Path, document: Path) -> str:
+def keep_document(root: Path, document: Path, disk: Disk | None = None) -> str:
     """Copy a TIFF Class F document into the spool at `root`; returns its path relative to that. Raises StoreError."""
-    folder = root / FOLDER
+    folder, disk = root / FOLDER, (disk or Disk()).of("outgoing")
     name = f"{secrets.token_hex(8)}.tif"
-    new = folder / f"{NEW}{name}"
     try:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        with (
-            document.open("rb") as source,
-            os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640), "wb") as to,
-        ):
+        if not folder.is_dir():
+            with suppress(FileExistsError):
+                disk.mkdir(folder, 0o750)
+        disk.fsync_dir(root)  # another submission may have made it a moment ago
+        with disk.open_read(document) as source, _whole(disk, folder / name) as to:
             while piece := source.read(1 << 20):
                 to.write(piece)
-        sync_file(new)
-        os.rename(new, folder / name)
-        sync_folder(folder)
     except OSError as why:
-        new.unlink(missing_ok=True)
         raise StoreError(f"cannot keep the document in {folder}: {why.strerror or why}") from why
     return f"{FOLDER}/{name}"
 
 
-def rest_of(document: Path, first_page: int) -> Path:
+def rest_of(document: Path, first_page: int, disk: Disk | None = None) -> Path:
     """The pages of a document from `first_page` (from 1) on, as a document beside it. Raises DocumentError, StoreError.
 
-    It can be made anew at any time, so it is not synced.
+    It can be made anew at any time, and is synced all the same: one that is there counts as whole.
     """
-    target = document.with_name(f"{document.stem}.from-{first_page}.tif")
+    target, disk = document.with_name(f"{document.stem}.from-{first_page}.tif"), (disk or Disk()).of("outgoing")
     if target.exists():
         return target
-    new = target.with_name(f"{NEW}{target.name}")
     try:
-        with document.open("rb") as file, new.open("w+b") as to:
+        with disk.open_read(document) as file:
             left = read_directories(file)[first_page - 1 :]
             if not left:
                 raise DocumentError(f"{document} has no page {first_page}")
@@ -64,13 +59,22 @@ def rest_of(document: Path, first_page: int) -> Path:
             for index, directory in enumerate(left):
                 directory[Tag.PAGE_NUMBER] = Field.short(min(index, 0xFFFF), min(len(left), 0xFFFF))
                 pages.append((directory, read_strips(file, directory, MAX_PAGE_OCTETS)))
+        with _whole(disk, target) as to:
             write_file(to, pages)
-        os.rename(new, target)
     except OSError as why:
         raise StoreError(f"cannot write the rest of {document}: {why.strerror or why}") from why
-    finally:
-        new.unlink(missing_ok=True)
     return target
+
+
+@contextmanager
+def _whole(disk: Disk, target: Path) -> Iterator[DiskFile]:
+    """Write a new file within the block; after it `target` is there, whole and on the medium. Or OSError."""
+    new = target.with_name(f"{NEW}{secrets.token_hex(4)}-{target.name}")
+    with whole_or_gone(disk, new):
+        with synced(disk, disk.create(new)) as file:
+            yield file
+        disk.rename(new, target)
+    disk.fsync_dir(target.parent)
 
 
 def count_pages(document: Path) -> int:
@@ -84,7 +88,7 @@ def remove_documents(root: Path, kept: set[str], *, before: float) -> int:
     removed = 0
     folder = root / FOLDER
     for path in folder.iterdir() if folder.is_dir() else ():
-        whole = path.name.split(".", 1)[0].removeprefix(NEW)
+        whole = path.name.split(".", 1)[0]  # nothing for what was not finished
         if f"{FOLDER}/{whole}.tif" not in kept and path.stat().st_mtime < before:
             path.unlink(missing_ok=True)
             removed += 1

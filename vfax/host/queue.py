@@ -325,7 +325,7 @@ class Queue:
             sender_password=job.sender_password,
         )
         if device.exports.VfaxDevSendHints is None and job.next_page > 1:
-            document = await trio.to_thread.run_sync(rest_of, document, job.next_page)
+            document = await trio.to_thread.run_sync(rest_of, document, job.next_page, self._service.spool.disk)
         options = self._service.options
         order = FaxSend(
             str(document),
