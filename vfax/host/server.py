@@ -272,6 +272,7 @@ class Recorder:
         self._written = 0
         self._bell = trio.Event()
         self._complained = False
+        self._writing = trio.Lock()  # two at once would write the same events
         hub.wake(self._ring)
 
     def _ring(self) -> None:
@@ -286,18 +287,21 @@ class Recorder:
 
     async def flush(self) -> None:
         """Write what is there."""
-        while found := self._next():
-            events = [event for _, event in found]
-            try:
-                with trio.CancelScope(shield=True):
-                    await trio.to_thread.run_sync(self._store.add_events, events, self._hub.session)
-            except StoreError as why:
-                if not self._complained:
-                    self._observe(StorageFailed("", f"{why}; events are told to clients and not written down"))
-                self._complained = True
-            else:
-                self._complained = False
-            self._written = found[-1][0]
+        async with self._writing:
+            while found := self._next():
+                await self._write([event for _, event in found])
+                self._written = found[-1][0]
+
+    async def _write(self, events: Sequence[FaxEvent]) -> None:
+        try:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._store.add_events, events, self._hub.session)
+        except StoreError as why:
+            if not self._complained:
+                self._observe(StorageFailed("", f"{why}; events are told to clients and not written down"))
+            self._complained = True
+        else:
+            self._complained = False
 
     def _next(self) -> list[tuple[int, FaxEvent]]:
         try:
