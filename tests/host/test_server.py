@@ -1,6 +1,7 @@
 """The whole server over a scripted provider: what is kept, what is told, and in which order it starts and ends."""
 
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from vfax.fsp.provider import RegistrationRecord
 from vfax.host.delivery import DeliveryPlan
 from vfax.host.door import Addressee, JobCommand, Order, Upload
 from vfax.host.doorway import DoorOptions
-from vfax.host.events import FaxEnded, JobDeleted, StorageFailed
+from vfax.host.events import FaxEnded, JobDeleted, ServiceStopped, StorageFailed
 from vfax.host.housekeeping import KeepOptions
 from vfax.host.queue import QueueOptions
 from vfax.host.recipients import DialPlan
@@ -118,6 +119,35 @@ async def test_a_fax_is_received_while_the_store_is_away_and_taken_in_later(
         (fax,) = server.store.faxes()
         await until(lambda: server.store.deliveries(state=DeliveryState.DONE))
     assert fax.document is not None
+
+
+@pytest.mark.parametrize("refused", ["receive", "end_receive"])
+async def test_a_fax_is_taken_in_and_delivered_as_soon_as_the_store_is_back(
+    refused: str, serving: Serving, script: Script, ear: Ear, options: ServerOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def refusing(name: str) -> Callable[..., Any]:
+        def refuse(*about: Any, **more: Any) -> Any:
+            asked.append(name)
+            raise StoreError("the database is away")
+
+        return refuse
+
+    soon = replace(options, host=replace(options.host, redeliver_interval=0.2))
+    async with serving(script, soon) as server:
+        with monkeypatch.context() as patch:
+            for name in (refused, "job", "known_faxes"):
+                patch.setattr(server.store, name, refusing(name))
+            script.ring()
+            await ear.ended()
+            await until(lambda: asked.count("known_faxes") > 2)  # vain attempts, which say nothing new
+            assert server.store.faxes() == []
+        await until(lambda: server.store.deliveries(state=DeliveryState.DONE))
+        (fax,) = server.store.faxes()
+        (job,) = server.store.jobs()
+    assert (job.id, job.job_type, job.status) == (fax.job, JobType.JT_RECEIVE, JobStatusEnum.fjsCOMPLETED)
+    assert {event.job for event in ear.of(StorageFailed)} == {f"{job.id:08x}"}
 
 
 async def test_a_fax_in_the_inbox_that_no_store_knows_is_taken_in_at_the_start(
@@ -242,6 +272,31 @@ async def test_events_of_a_session_are_written_down_from_started_to_ended(
         EventId.FEI_ROUTING,
     ]
     assert [event for event in events if event in walk] == walk
+
+
+async def test_an_event_that_is_being_written_when_the_server_stops_is_written_once(
+    serving: Serving, script: Script, ear: Ear, options: ServerOptions
+) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    class Slow(Store):
+        def add_events(self, *about: Any, **more: Any) -> Any:
+            began.set()
+            assert go_on.wait(20)
+            return super().add_events(*about, **more)
+
+    async with serving(script, open_store=Slow.open) as server, trio.open_nursery() as nursery:
+        await until(began.is_set)
+        script.ring()
+        await ear.ended()
+        server.stop()
+        await until(lambda: ear.of(ServiceStopped))  # it is about to write what is left
+        nursery.start_soon(trio.to_thread.run_sync, go_on.set)
+    store = Store.open(options.store_url)
+    events = [EventId(event.event_id) for event in store.events()]
+    store.close()
+    for once in (EventId.FEI_FAXSVC_STARTED, EventId.FEI_RINGING, EventId.FEI_ROUTING, EventId.FEI_FAXSVC_ENDED):
+        assert events.count(once) == 1
 
 
 async def test_a_fax_that_is_being_sent_when_the_server_stops_waits_for_the_next_start(

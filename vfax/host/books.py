@@ -9,6 +9,7 @@ The store may be out of reach while a call comes: the fax is received all the sa
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,7 +23,7 @@ from vfax.fsp.constants import JobStatusEnum
 from vfax.host.events import HostEvent, StorageFailed
 from vfax.host.records import FaxRecord, record_of
 from vfax.host.spool import JOB_PATTERN, Kept, Spool
-from vfax.host.store.store import Store
+from vfax.host.store.store import LeaseLost, Store
 from vfax.host.store.values import AttemptEnd, NewDelivery, StoredFax
 
 Route = Callable[[FaxRecord], Sequence[NewDelivery]]
@@ -55,6 +56,12 @@ class Books:
         self._observe = observe
         self._on_delivery = on_delivery
         self._clock = clock
+        self._behind = False
+
+    @property
+    def behind(self) -> bool:
+        """The store has refused something since the last `catch_up` that went through."""
+        return self._behind
 
     # --- as faxes come -------------------------------------------------------------------------------
 
@@ -74,17 +81,22 @@ class Books:
     async def catch_up(self) -> int:
         """Take in what the store has missed: faxes of a time when it was out of reach, or that a crash kept from it."""
         found: list[int] = []
-        await self._guarded("", partial(self._catch_up, found))
+        await self._guarded("", partial(self._catch_up, found), again=self._behind)
         if found:
             self._on_delivery()
         return len(found)
 
-    async def _guarded(self, job: str, call: Callable[[], object]) -> None:
+    async def _guarded(self, job: str, call: Callable[[], object], *, again: bool = False) -> None:
+        """Ask the store; what it refuses is said, and taken in later. `again`: it has been said."""
         with trio.CancelScope(shield=True):
             try:
                 await trio.to_thread.run_sync(call)
             except StoreError as why:
-                self._observe(StorageFailed(job, f"{why}; the fax is in the spool and will be found there"))
+                self._behind = True
+                if not again:
+                    self._observe(StorageFailed(job, f"{why}; the fax is in the spool and will be found there"))
+            else:
+                self._behind = self._behind and bool(job)
 
     # --- in a thread ---------------------------------------------------------------------------------
 
@@ -102,10 +114,12 @@ class Books:
             record=plain,
         )
         deliveries = self._route(record) if kept.document is not None else ()
-        if self._store.job(int(record.job, 16)) is None:  # it was out of reach when the call came
-            self._store.add_fax(fax, deliveries, now, job_type=record.job_type)
-        else:
-            self._store.end_receive(int(record.job, 16), end, fax, deliveries, now)
+        number = int(record.job, 16)
+        if self._store.job(number) is not None:  # None: the store was out of reach when the call came
+            with suppress(LeaseLost):  # taken in from the inbox a moment ago, or repaired
+                self._store.end_receive(number, end, fax, deliveries, now)
+                return
+        self._store.add_fax(fax, deliveries, now, job_type=record.job_type)
 
     def _catch_up(self, found: list[int]) -> None:
         records = self._records()

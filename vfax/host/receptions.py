@@ -40,7 +40,11 @@ MAX_UNDELIVERED: Final = 1_000
 
 
 class Ledger(Protocol):
-    """Who keeps book of receptions beside the spool; neither method raises for what its book cannot take."""
+    """Who keeps book of receptions beside the spool; no method raises for what its book cannot take."""
+
+    @property
+    def behind(self) -> bool:
+        """Its book has refused something: `catch_up` is wanted now and then."""
 
     async def begin(self, job: str, device_id: int) -> None:
         """A call rings on the device and has a job."""
@@ -49,11 +53,13 @@ class Ledger(Protocol):
         """It is over; `kept` is where it is in the spool, None while the disk refuses it (it is told again then)."""
 
     async def catch_up(self) -> object:
-        """The spool was repaired: it holds faxes that were not told."""
+        """The spool holds faxes that were not told, or not written down."""
 
 
 class NoLedger:
     """Nobody keeps book."""
+
+    behind = False
 
     async def begin(self, job: str, device_id: int) -> None:
         """As of Ledger."""
@@ -181,7 +187,7 @@ class Receptions:
             waiting = sorted(self._unrecovered)
             for job in waiting:
                 await self._desk.isolated(self._recover_one, job)
-            if len(self._unrecovered) < len(waiting):
+            if len(self._unrecovered) < len(waiting) or self._ledger.behind:
                 await self._ledger.catch_up()
             for job, (record, ending) in list(self._undelivered.items()):
                 try:
