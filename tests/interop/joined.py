@@ -64,6 +64,7 @@ class JoinedResult:
     heard_by_peer: dict[str, str] = field(default_factory=dict)
     agreements: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    lost_together: int = 0  # the most datagrams that one direction lost one after the other
 
     @property
     def ok(self) -> bool:
@@ -133,6 +134,7 @@ class JoinedFax:
                 self._step()
             self._result.verdict = self._terminal.verdict()
             self._result.heard_by_peer = self._terminal.said()
+            self._result.lost_together = max(self._to_us.lost_together, self._to_peer.lost_together)
         finally:
             self._terminal.close()  # it writes the last directory of its TIFF
         return self._result

@@ -71,13 +71,18 @@ class BadLine:
         self._count = 0
         self._under_way: list[tuple[float, int, bytes]] = []
         self.lost = 0
+        self.lost_together = 0  # the most that were lost one after the other
+        self._run = 0
 
     def send(self, datagram: bytes, now: float) -> None:
         """Give a datagram to the line at `now`."""
         leaves = self._squeeze(len(datagram) + HEADERS, now)
         if leaves == math.inf or self._loses():
             self.lost += 1
+            self._run += 1
+            self.lost_together = max(self.lost_together, self._run)
             return
+        self._run = 0
         for _ in range(2 if self._happens(self._duplicate) else 1):
             self._carry(self._damage(datagram), leaves)
 
