@@ -141,7 +141,7 @@ def test_claim_on_postgresql_passes_by_what_another_is_taking(postgres_url: str)
     jobs = anne.submit(letter("1", "2", "3"), NOON)
 
     def half_way(db: Connection) -> list[int]:
-        assert len(db.execute(leases.ready(NOON, 2)).all()) == 2
+        assert len(leases.ready(db, NOON, 2)) == 2
         return [job.id for job in bert.claim(BERT, NOON, lease=60, limit=9)]  # does not wait
 
     assert anne._database.write(half_way) == [jobs[2].id]

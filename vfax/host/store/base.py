@@ -6,9 +6,9 @@ Not here  opening and closing (store.py), the parts themselves.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from vfax.errors import LeaseLost
 from vfax.host.store import checks
@@ -22,6 +22,10 @@ from vfax.host.store.values import StoredJob
 T = TypeVar("T")
 CHUNK = 500
 """Values in one IN list: well under what both databases take."""
+
+# Statements of every step of a job are made once: making one takes longer than the database takes to carry it out.
+_LOCKED: Final = select(jobs).where(jobs.c.id == bindparam("which")).with_for_update()
+_CHANGED: Final = update(jobs).where(jobs.c.id == bindparam("which")).returning(jobs)
 
 
 class StoreBase:
@@ -48,7 +52,7 @@ class StoreBase:
 
 def locked_job(db: Connection, job: int) -> StoredJob | None:
     """The job, unchanged by others until the transaction ends."""
-    row = db.execute(select(jobs).where(jobs.c.id == job).with_for_update()).one_or_none()
+    row = db.execute(_LOCKED, {"which": job}).one_or_none()
     return None if row is None else job_of(row)
 
 
@@ -74,7 +78,7 @@ def apply(db: Connection, job: StoredJob, changes: Changes) -> StoredJob:
     """Write what changes and return the job as it is then."""
     if not changes:
         return job
-    return job_of(db.execute(update(jobs).where(jobs.c.id == job.id).values(**changes).returning(jobs)).one())
+    return job_of(db.execute(_CHANGED, {"which": job.id, **changes}).one())
 
 
 def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -5,8 +5,9 @@ Not here  which event is due when (host/notify.py), who is told (the service for
 """
 
 from collections.abc import Sequence
+from typing import Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from vfax.fsp.structures import FaxEvent
 from vfax.host.store import checks
@@ -32,10 +33,9 @@ class Events(StoreBase):
         if not events:
             return []
         count = len(events)
-        last = update(state).where(state.c.name == "events").values(value=state.c.value + count)
 
         def work(db: Connection) -> list[StoredEvent]:
-            first = db.execute(last.returning(state.c.value)).scalar_one() - count + 1
+            first = db.execute(_LAST, {"count": count}).scalar_one() - count + 1
             made = [
                 StoredEvent(
                     sequence=first + at,
@@ -47,7 +47,7 @@ class Events(StoreBase):
                 )
                 for at, event in enumerate(events)
             ]
-            db.execute(insert(event_rows), [{name: getattr(event, name) for name in _FIELDS} for event in made])
+            db.execute(_KEPT, [{name: getattr(event, name) for name in _FIELDS} for event in made])
             return made
 
         return self._database.write(work)
@@ -60,4 +60,12 @@ class Events(StoreBase):
         return [event_of(row) for row in self._database.read(lambda db: db.execute(query).all())]
 
 
-_FIELDS = ("sequence", "session", "time_stamp", "event_id", "device_id", "job_id")
+# Made once, as events come by the dozen a second.
+_LAST: Final = (
+    update(state)
+    .where(state.c.name == "events")
+    .values(value=state.c.value + bindparam("count"))
+    .returning(state.c.value)
+)
+_KEPT: Final = insert(event_rows)
+_FIELDS: Final = ("sequence", "session", "time_stamp", "event_id", "device_id", "job_id")

@@ -7,7 +7,7 @@ Not here  claiming and ending them (leases.py), what people do with them (people
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from vfax.errors import StoreError
 from vfax.fsp.constants import JobStatusEnum, JobType
@@ -19,6 +19,10 @@ from vfax.host.store.schema import attempts, jobs
 from vfax.host.store.values import StoredAttempt, StoredJob, Submission
 
 FIRST_TERM: Final = 1
+
+_JOB: Final = select(jobs).where(jobs.c.id == bindparam("which"))
+_SUBMITTED: Final = insert(jobs).returning(jobs, sort_by_parameter_order=True)
+_TAKEN: Final = select(jobs.c.id).where(jobs.c.id.in_(bindparam("drawn", expanding=True)))
 
 
 class Jobs(StoreBase):
@@ -38,7 +42,7 @@ class Jobs(StoreBase):
                 submitted_job(submission, recipient, job, drawn[0], now)
                 for recipient, job in zip(submission.recipients, drawn, strict=True)
             ]
-            made = db.execute(insert(jobs).returning(jobs, sort_by_parameter_order=True), rows)
+            made = db.execute(_SUBMITTED, rows)
             return [job_of(row) for row in made]
 
         return self._database.write(work, redraw=True)
@@ -73,7 +77,7 @@ class Jobs(StoreBase):
     def job(self, job: int) -> StoredJob | None:
         """The job, or None."""
         checks.job_number(job)
-        row = self._database.read(lambda db: db.execute(select(jobs).where(jobs.c.id == job)).one_or_none())
+        row = self._database.read(lambda db: db.execute(_JOB, {"which": job}).one_or_none())
         return None if row is None else job_of(row)
 
     def jobs(
@@ -147,5 +151,5 @@ def first_attempt(
 def _taken(db: Connection, drawn: list[int]) -> set[int]:
     found: set[int] = set()
     for part in chunks(drawn):
-        found.update(db.execute(select(jobs.c.id).where(jobs.c.id.in_(part))).scalars())
+        found.update(db.execute(_TAKEN, {"drawn": part}).scalars())
     return found

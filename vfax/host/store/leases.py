@@ -10,11 +10,11 @@ less. It may not begin an attempt then. Limit: hosts that share a database need 
 lease.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Select, Update, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Integer, Select, Update, bindparam, func, insert, or_, select, tuple_, update
 
 from vfax.errors import MisuseError
 from vfax.fsp.constants import JobStatusEnum, JobType
@@ -26,6 +26,51 @@ from vfax.host.store.schema import CLAIMABLE, WAITING, attempts, deliveries, job
 from vfax.host.store.values import AttemptEnd, DeliveryState, StoredAttempt, StoredJob
 
 R = TypeVar("R", bound=tuple[Any, ...])
+
+
+def _turn(query: Select[R]) -> Select[R]:
+    return query.where(CLAIMABLE, jobs.c.wake_at.is_(None)).order_by(jobs.c.priority.desc(), jobs.c.ordinal)
+
+
+# Made once: making a statement takes longer than the database takes to carry it out.
+_PAUSED: Final = select(state.c.value).where(state.c.name == "paused")
+_PAUSED_AND_STAYS: Final = _PAUSED.with_for_update(read=True)
+_ASLEEP: Final = CLAIMABLE & jobs.c.wake_at.is_not(None)
+_TO_WAKE: Final = (
+    select(jobs.c.ordinal)
+    .where(_ASLEEP, jobs.c.wake_at <= bindparam("now"))
+    .order_by(jobs.c.wake_at)
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+_WAKE: Final = update(jobs).where(jobs.c.ordinal.in_(_TO_WAKE)).values(wake_at=None)
+"""Each job is touched once when its time has come, so that no claim has to pass by those that wait."""
+_READY: Final = (
+    _turn(select(jobs.c.ordinal))
+    .where(or_(jobs.c.expires_at.is_(None), jobs.c.expires_at > bindparam("now")))
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+_HOLD: Final = (
+    update(jobs)
+    .where(jobs.c.ordinal.in_(bindparam("turn", expanding=True)))
+    .values(
+        status=JobStatusEnum.fjsINPROGRESS,
+        lease_owner=bindparam("holder"),
+        lease_until=bindparam("until"),
+        lease_term=jobs.c.lease_term + 1,
+        no_line=False,
+        next_attempt_at=None,
+    )
+    .returning(jobs)
+)
+_FIRST_DUE: Final = _turn(select(jobs.c.created_at)).limit(1)
+_FIRST_TO_WAKE: Final = select(func.min(jobs.c.wake_at)).where(_ASLEEP)
+_RUNNING: Final = select(attempts.c.number).where(attempts.c.job == bindparam("which"), attempts.c.ended_at.is_(None))
+_BEGUN: Final = insert(attempts).returning(attempts)
+_TOLD: Final = update(attempts).where(
+    attempts.c.job == bindparam("which"), attempts.c.number == bindparam("attempt"), attempts.c.ended_at.is_(None)
+)
 
 
 class Leases(StoreBase):
@@ -47,12 +92,12 @@ class Leases(StoreBase):
         def work(db: Connection) -> list[StoredJob]:
             if paused(db, until_committed=True):
                 return []
-            db.execute(wake(now, self._limits.max_rows))
-            turn = db.execute(ready(now, limit)).scalars().all()
+            db.execute(_WAKE, {"now": now, "most": self._limits.max_rows})
+            turn = ready(db, now, limit)
             held = {
                 row._mapping["ordinal"]: job_of(row)
                 for part in chunks(turn)
-                for row in db.execute(_hold(host, until).where(jobs.c.ordinal.in_(part)))
+                for row in db.execute(_HOLD, {"holder": host, "until": until, "turn": part})
             }
             return [held[ordinal] for ordinal in turn]
 
@@ -67,8 +112,8 @@ class Leases(StoreBase):
         def work(db: Connection) -> datetime | None:
             if paused(db):
                 return None
-            due = db.execute(_turn(select(jobs.c.created_at)).limit(1)).scalar_one_or_none()
-            asleep: datetime | None = db.execute(select(func.min(jobs.c.wake_at)).where(ASLEEP)).scalar_one()
+            due = db.execute(_FIRST_DUE).scalar_one_or_none()
+            asleep: datetime | None = db.execute(_FIRST_TO_WAKE).scalar_one()
             return due or asleep
 
         return self._database.read(work)
@@ -105,7 +150,7 @@ class Leases(StoreBase):
 
         def work(db: Connection) -> StoredAttempt:
             found = held_job(db, job, now)
-            if db.execute(_running(found.id)).first() is not None:
+            if _attempt_runs(db, found):
                 raise MisuseError(f"an attempt of job {found.name} is running: end it before the next one")
             number = found.attempts + 1
             apply(db, found, {"attempts": number, "device_id": device_id})
@@ -117,7 +162,7 @@ class Leases(StoreBase):
                 number=number,
                 first_page=found.next_page,
             )
-            return attempt_of(db.execute(insert(attempts).returning(attempts), row).one())
+            return attempt_of(db.execute(_BEGUN, row).one())
 
         return self._database.write(work)
 
@@ -165,7 +210,7 @@ class Leases(StoreBase):
 
         def work(db: Connection) -> StoredJob:
             found = held_job(db, job)
-            if found.job_type is not JobType.JT_SEND or db.execute(_running(found.id)).first() is not None:
+            if found.job_type is not JobType.JT_SEND or _attempt_runs(db, found):
                 raise MisuseError(f"job {found.name} is under way: end its attempt, it cannot be put back")
             return apply(db, found, transitions.put_back(found, now, no_line=no_line, next_attempt_at=next_attempt_at))
 
@@ -217,25 +262,14 @@ class Leases(StoreBase):
         return changes
 
 
-ASLEEP = CLAIMABLE & jobs.c.wake_at.is_not(None)
-
-
-def wake(now: datetime, limit: int) -> Update:
-    """Let jobs whose time has come fall due: each is touched once, so that no claim has to pass by those that wait."""
-    due = select(jobs.c.ordinal).where(ASLEEP, jobs.c.wake_at <= now).order_by(jobs.c.wake_at).limit(limit)
-    return update(jobs).where(jobs.c.ordinal.in_(due.with_for_update(skip_locked=True))).values(wake_at=None)
-
-
-def ready(now: datetime, limit: int) -> Select[tuple[int]]:
+def ready(db: Connection, now: datetime, limit: int) -> Sequence[int]:
     """The next jobs, by ordinal; on PostgreSQL nobody waits for those that another host is taking."""
-    query = _turn(select(jobs.c.ordinal)).where(or_(jobs.c.expires_at.is_(None), jobs.c.expires_at > now))
-    return query.limit(limit).with_for_update(skip_locked=True)
+    return db.execute(_READY, {"now": now, "most": limit}).scalars().all()
 
 
 def paused(db: Connection, *, until_committed: bool = False) -> bool:
     """Whether the queue is paused; `until_committed`: nobody may pause it before this transaction ends."""
-    query = select(state.c.value).where(state.c.name == "paused")
-    return bool(db.execute(query.with_for_update(read=True) if until_committed else query).scalar_one())
+    return bool(db.execute(_PAUSED_AND_STAYS if until_committed else _PAUSED).scalar_one())
 
 
 def attempt_ended(end: AttemptEnd, sentence: str, now: datetime) -> dict[str, object]:
@@ -250,33 +284,13 @@ def attempt_ended(end: AttemptEnd, sentence: str, now: datetime) -> dict[str, ob
     }
 
 
-def _turn(query: Select[R]) -> Select[R]:
-    return query.where(CLAIMABLE, jobs.c.wake_at.is_(None)).order_by(jobs.c.priority.desc(), jobs.c.ordinal)
-
-
-def _hold(host: str, until: datetime) -> Update:
-    return (
-        update(jobs)
-        .values(
-            status=JobStatusEnum.fjsINPROGRESS,
-            lease_owner=host,
-            lease_until=until,
-            lease_term=jobs.c.lease_term + 1,
-            no_line=False,
-            next_attempt_at=None,
-        )
-        .returning(jobs)
-    )
-
-
-def _running(job: int) -> Select[tuple[int]]:
-    return select(attempts.c.number).where(attempts.c.job == job, attempts.c.ended_at.is_(None))
+def _attempt_runs(db: Connection, job: StoredJob) -> bool:
+    return db.execute(_RUNNING, {"which": job.id}).first() is not None
 
 
 def _write_attempt(db: Connection, job: StoredJob, attempt: int, values: Mapping[str, object]) -> None:
     checks.whole("number of the attempt", attempt)
-    running = (attempts.c.job == job.id, attempts.c.number == attempt, attempts.c.ended_at.is_(None))
-    if not db.execute(update(attempts).where(*running).values(**values)).rowcount:
+    if not db.execute(_TOLD, {"which": job.id, "attempt": attempt, **values}).rowcount:
         raise MisuseError(f"attempt {attempt} of job {job.name} does not run: it was never begun, or has ended")
 
 
