@@ -1,11 +1,12 @@
-"""Fixtures for the host: a spool of its own, a provider with a script, and what the host said."""
+"""Fixtures for the host: a spool of its own, a provider with a script, what the host said, and a store of each kind."""
 
+import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 import trio
@@ -23,6 +24,10 @@ from vfax.host.events import FaxEnded, HostEvent, Observer  # noqa: E402
 from vfax.host.guard import CallTimeouts  # noqa: E402
 from vfax.host.jobs import JobOptions  # noqa: E402
 from vfax.host.service import FaxService, HostOptions  # noqa: E402
+from vfax.host.store.store import Store  # noqa: E402
+
+if TYPE_CHECKING:
+    from tests.postgres import Postgres  # it knows POSIX
 
 E = TypeVar("E")
 
@@ -116,3 +121,44 @@ def hosting(tmp_path: Path, ear: Ear) -> Hosting:
             beside.cancel_scope.cancel()
 
     return host
+
+
+# --- an empty store, on SQLite and on PostgreSQL --------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def made_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store on SQLite, made once: copied it is there sooner."""
+    path = tmp_path_factory.mktemp("made") / "vfax.db"
+    Store.open(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def made_database(postgres: "Postgres") -> Iterator[str]:
+    """The same on PostgreSQL."""
+    with postgres.database() as name:
+        Store.open(postgres.url(name)).close()
+        yield name
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty store."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("made_file"), tmp_path / "vfax.db")
+        yield f"sqlite:///{tmp_path}/vfax.db"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    with server.database(template=request.getfixturevalue("made_database")) as name:
+        yield server.url(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def blank_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database that is not there yet, or has no tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/vfax.db"
+    url = request.getfixturevalue("postgres_url")
+    assert isinstance(url, str)
+    return url

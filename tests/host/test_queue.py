@@ -1,4 +1,4 @@
-"""The queue: jobs of a real store on the devices of a scripted provider, in virtual time."""
+"""The queue: jobs of a real store, SQLite and PostgreSQL, on the devices of a scripted provider, in virtual time."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -79,7 +79,7 @@ Opening = Callable[..., AbstractAsyncContextManager[Desk]]
 
 
 @pytest.fixture
-def opening(hosting: Hosting, ear: Ear, tmp_path: Path) -> Opening:
+def opening(hosting: Hosting, ear: Ear, tmp_path: Path, store_url: str) -> Opening:
     """`async with opening(script) as desk`: a service, a store in the spool, and the queue between them."""
 
     @asynccontextmanager
@@ -94,7 +94,7 @@ def opening(hosting: Hosting, ear: Ear, tmp_path: Path) -> Opening:
             page.write_bytes(PAGE)
         tiff.join_pages(pages, made)
         document = keep_document(spool, made)
-        opened = store or Store.open(f"sqlite:///{spool / 'vfax.db'}")
+        opened = store or Store.open(store_url)
         began = trio.current_time()
         clock = lambda: BEGIN + timedelta(seconds=trio.current_time() - began)  # noqa: E731
         try:
@@ -400,10 +400,9 @@ async def test_a_job_that_runs_when_the_service_stops_waits_for_the_next_start(
 
 
 async def test_a_job_whose_host_was_killed_goes_on_and_is_marked_uncertain(
-    jumping_clock: MockClock, opening: Opening, script: Script, tmp_path: Path
+    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
 ) -> None:
-    (tmp_path / "spool").mkdir()
-    store = Store.open(f"sqlite:///{tmp_path / 'spool' / 'vfax.db'}")
+    store = Store.open(store_url)
     async with opening(script, store=store) as desk:
         await desk.queue.pause_queue(paused=True)
         dead = await desk.submit()
@@ -420,10 +419,9 @@ async def test_a_job_whose_host_was_killed_goes_on_and_is_marked_uncertain(
 
 
 async def test_a_job_of_a_host_that_is_gone_is_taken_over_when_its_lease_has_run_out(
-    jumping_clock: MockClock, opening: Opening, script: Script, tmp_path: Path
+    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
 ) -> None:
-    (tmp_path / "spool").mkdir()
-    store = Store.open(f"sqlite:///{tmp_path / 'spool' / 'vfax.db'}")
+    store = Store.open(store_url)
     async with opening(script, store=store) as desk:
         await trio.sleep(1.0)  # the queue has looked and found nothing
         job = (await trio.to_thread.run_sync(store.submit, desk.order(), desk.now()))[0]
@@ -435,10 +433,9 @@ async def test_a_job_of_a_host_that_is_gone_is_taken_over_when_its_lease_has_run
 
 
 async def test_a_job_that_another_host_took_is_aborted_and_not_written(
-    jumping_clock: MockClock, opening: Opening, script: Script, tmp_path: Path
+    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
 ) -> None:
-    (tmp_path / "spool").mkdir()
-    store = Store.open(f"sqlite:///{tmp_path / 'spool' / 'vfax.db'}")
+    store = Store.open(store_url)
     script.waits = True
     async with opening(script, store=store) as desk:
         job = await desk.submit()
@@ -470,10 +467,9 @@ class Flaky(Store):
 
 
 async def test_an_end_is_written_down_when_the_store_is_back_and_the_fax_not_sent_twice(
-    jumping_clock: MockClock, opening: Opening, script: Script, tmp_path: Path
+    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
 ) -> None:
-    (tmp_path / "spool").mkdir()
-    store = Flaky.open(f"sqlite:///{tmp_path / 'spool' / 'vfax.db'}")
+    store = Flaky.open(store_url)
     store.broken = {"end"}
     async with opening(script, store=store) as desk:
         job = await desk.submit()

@@ -1,4 +1,4 @@
-"""The whole server over a scripted provider: what is kept, what is told, and in which order it starts and ends."""
+"""The whole server over a scripted provider, on SQLite and PostgreSQL: what is kept, what is told, in which order."""
 
 import shutil
 import threading
@@ -15,7 +15,7 @@ from tests.host.conftest import GUIDS, Ear
 from tests.host.scripted import Script
 from tests.interop.documents import draw_page
 from vfax.errors import DocumentError, StoreError
-from vfax.fsp.constants import DeviceState, EventId, JobStatusEnum, JobType, PortFlag
+from vfax.fsp.constants import DeviceState, EventId, FaxStatus, JobStatusEnum, JobType, PortFlag
 from vfax.fsp.errors import InvalidParameter
 from vfax.fsp.provider import RegistrationRecord
 from vfax.host.delivery import DeliveryPlan
@@ -25,6 +25,7 @@ from vfax.host.events import FaxEnded, JobDeleted, ServiceStopped, StorageFailed
 from vfax.host.housekeeping import KeepOptions
 from vfax.host.queue import QueueOptions
 from vfax.host.recipients import DialPlan
+from vfax.host.retry import RetryPolicy
 from vfax.host.routing import FolderTarget, Rule
 from vfax.host.server import FaxServer, ServerOptions
 from vfax.host.service import HostOptions
@@ -35,13 +36,13 @@ Serving = Callable[..., AbstractAsyncContextManager[FaxServer]]
 
 
 @pytest.fixture
-def options(tmp_path: Path) -> ServerOptions:
+def options(tmp_path: Path, store_url: str) -> ServerOptions:
     spool = tmp_path / "spool"
     rule = Rule(name="copies", target=FolderTarget(folder=str(tmp_path / "copies")))
     (tmp_path / "copies").mkdir()
     return ServerOptions(
         host=HostOptions(spool=spool, local_id="+49 30 1", call_timeout=2.0),
-        store_url=f"sqlite:///{spool / 'vfax.db'}",
+        store_url=store_url,
         queue=QueueOptions(look=0.2),
         door=DoorOptions(dial_plan=DialPlan(region="DE")),
         plan=DeliveryPlan(rules=(rule,)),
@@ -151,13 +152,12 @@ async def test_a_fax_is_taken_in_and_delivered_as_soon_as_the_store_is_back(
 
 
 async def test_a_fax_in_the_inbox_that_no_store_knows_is_taken_in_at_the_start(
-    serving: Serving, script: Script, ear: Ear, options: ServerOptions
+    serving: Serving, script: Script, ear: Ear, options: ServerOptions, tmp_path: Path
 ) -> None:
     async with serving(script):
         script.ring()
         await ear.ended()
-    (options.host.spool / "vfax.db").unlink()
-    async with serving(script) as server:
+    async with serving(script, replace(options, store_url=f"sqlite:///{tmp_path / 'another.db'}")) as server:
         (fax,) = server.store.faxes()
         stored = server.store.job(fax.job)
     assert stored is not None
@@ -274,6 +274,28 @@ async def test_events_of_a_session_are_written_down_from_started_to_ended(
     assert [event for event in events if event in walk] == walk
 
 
+async def test_events_of_a_job_that_is_tried_again_and_of_one_that_is_cancelled(
+    serving: Serving, script: Script, options: ServerOptions, tmp_path: Path
+) -> None:
+    script.endings = [FaxStatus.FS_BUSY]
+    quick = replace(options, queue=replace(options.queue, policy=RetryPolicy(max_retries=1, delay=0.1)))
+    async with serving(script, replace(quick, door=replace(quick.door, policy=quick.queue.policy))) as server:
+        (again,) = await server.door.submit(order(tmp_path))
+        await until(lambda: server.store.job(again.id).ended_at is not None)  # type: ignore[union-attr]
+        script.waits, script.running = True, trio.Event()
+        (dropped,) = await server.door.submit(order(tmp_path))
+        await script.running.wait()
+        await server.queue.cancel(dropped.id)
+        await until(lambda: server.store.job(dropped.id).ended_at is not None)  # type: ignore[union-attr]
+    store = Store.open(options.store_url)
+    told = store.events()
+    store.close()
+    walks = {job.id: [EventId(one.event_id).name for one in told if one.job_id == job.id] for job in (again, dropped)}
+    tried = "FEI_DIALING FEI_SENDING"
+    assert walks[again.id] == f"FEI_JOB_QUEUED {tried} FEI_BUSY {tried} FEI_COMPLETED FEI_DELETED".split()
+    assert walks[dropped.id] == f"FEI_JOB_QUEUED {tried} FEI_ABORTING FEI_DELETED".split()
+
+
 async def test_an_event_that_is_being_written_when_the_server_stops_is_written_once(
     serving: Serving, script: Script, ear: Ear, options: ServerOptions
 ) -> None:
@@ -314,16 +336,16 @@ async def test_a_fax_that_is_being_sent_when_the_server_stops_waits_for_the_next
 
 
 async def test_a_store_that_cannot_be_opened_stops_the_start(
-    serving: Serving, script: Script, options: ServerOptions
+    serving: Serving, script: Script, options: ServerOptions, tmp_path: Path
 ) -> None:
-    options.host.spool.mkdir()
-    (options.host.spool / "vfax.db").write_bytes(b"this is no database, and it is long enough to be seen as none")
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(b"this is no database, and it is long enough to be seen as none")
     with pytest.raises(ExceptionGroup) as failed:
-        async with serving(script):
+        async with serving(script, replace(options, store_url=f"sqlite:///{broken}")):
             pass
     (why,) = failed.value.exceptions
     assert isinstance(why, StoreError)
-    assert "vfax.db" in str(why)
+    assert "broken.db" in str(why)
 
 
 async def test_old_faxes_are_removed_and_undelivered_ones_are_not(
