@@ -175,9 +175,8 @@ class Client:
         self, job: int | Job, *, command: str = "", priority: str = "", schedule: datetime | str | None = ""
     ) -> Job:
         """FaxSetJob: one of command (pause, resume, cancel, retry), priority, schedule (None: as soon as may be)."""
-        changes: dict[str, object] = {
-            name: word for name, word in (("command", command), ("priority", priority)) if word
-        }
+        words = (("command", command), ("priority", priority))
+        changes: dict[str, object] = {name: _field(name, word) for name, word in words if word}
         if schedule != "":
             changes["schedule"] = None if schedule is None else _field("schedule", schedule)
         return Job.read(self._ask("PATCH", f"/v1/jobs/{job_number(job):08x}", Body(json=changes)))

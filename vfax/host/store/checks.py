@@ -4,8 +4,10 @@ Owns      types, ranges and lengths of arguments; MisuseError with a sentence fo
 Not here  what a column takes (columns.py), which step a job may take (transitions.py).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
 
 from vfax.errors import MisuseError
 from vfax.fsp.constants import NO_JOB, JobStatusEnum
@@ -13,6 +15,8 @@ from vfax.host.store.columns import in_utc, json_text
 from vfax.host.store.limits import StoreLimits
 from vfax.host.store.transitions import ENDED, RECEIVED, WAITING
 from vfax.host.store.values import AttemptEnd, NewDelivery, Recipient, StoredFax, Submission
+
+T = TypeVar("T")
 
 
 def job_number(job: int) -> int:
@@ -54,6 +58,20 @@ def instance(what: str, value: object, kind: type) -> None:
     """A value of the kind that is expected."""
     if not isinstance(value, kind):
         raise MisuseError(f"the {what} is {value!r}: give a {kind.__name__}")
+
+
+def each(what: str, values: Collection[T]) -> Collection[T]:
+    """Several, in a list or whatever else can be counted and gone through again."""
+    if not isinstance(values, Collection) or isinstance(values, str | bytes | bytearray | memoryview):
+        raise MisuseError(f"the {what} are {values!r:.80}: give a list")
+    return values
+
+
+def file(what: str, value: Path) -> None:
+    """A path that a file can have."""
+    instance(what, value, Path)
+    if "\0" in str(value):
+        raise MisuseError(f"the {what} is {str(value)!r:.80}: no file can be called so")
 
 
 def name(what: str, value: str, limits: StoreLimits, *, empty: bool = False) -> str:
@@ -103,6 +121,12 @@ def submission(given: Submission, limits: StoreLimits) -> None:
             text(f"recipient's {what}", getattr(recipient, what), limits)
 
 
+def moment(at: datetime) -> None:
+    """A time with a zone."""
+    instance("time", at, datetime)
+    in_utc(at)
+
+
 def times(*given: datetime | None) -> None:
     """Times with a zone, or none at all."""
     for at in given:
@@ -139,9 +163,9 @@ def fax(given: StoredFax, job: int | None, limits: StoreLimits) -> None:
         text(what, value, limits)
 
 
-def new_deliveries(given: Iterable[NewDelivery], limits: StoreLimits) -> None:
+def new_deliveries(given: Sequence[NewDelivery], limits: StoreLimits) -> None:
     """Targets of a received fax."""
-    for delivery in given:
+    for delivery in each("deliveries", given):
         instance("delivery", delivery, NewDelivery)
         text("rule", delivery.rule, limits)
         text("kind", delivery.kind, limits)

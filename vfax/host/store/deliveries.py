@@ -68,7 +68,9 @@ class Deliveries(StoreBase):
         """
         checks.instance("delivery", delivery, StoredDelivery)
         checks.instance("result", ok, bool)
-        checks.times(now, retry_at, started_at)
+        checks.moment(now)
+        checks.moment(started_at)
+        checks.times(retry_at)
         said = checks.cut(sentence, self._limits)
         again = None if ok else retry_at
         ended = DeliveryState.DONE if ok else DeliveryState.GIVEN_UP
@@ -114,7 +116,7 @@ class Deliveries(StoreBase):
 
         At most `batch` of them; the others when it is called again.
         """
-        checks.times(now)
+        checks.moment(now)
         made_by = checks.earlier(now, older_than)
         late = select(deliveries.c.id).where(UNALARMED, deliveries.c.created_at <= made_by)
         late = late.order_by(deliveries.c.created_at, deliveries.c.id).limit(self._limits.batch)
@@ -134,7 +136,7 @@ class Deliveries(StoreBase):
         None for a delivery that nobody knows.
         """
         checks.whole("number of the delivery", delivery)
-        checks.times(now)
+        checks.moment(now)
         idle = deliveries.c.state.in_([DeliveryState.WAITING, DeliveryState.GIVEN_UP])
         again = (
             update(deliveries)

@@ -28,7 +28,7 @@ class Events(StoreBase):
         to a number never misses a smaller one that came later.
         """
         checks.name("session", session, self._limits, empty=True)
-        for event in events:
+        for event in checks.each("events", events):
             checks.instance("event", event, FaxEvent)
         if not events:
             return []

@@ -37,7 +37,7 @@ class Faxes(StoreBase):
         checks.attempt_end(attempt_end, self._limits, waiting=False)
         checks.fax(fax, job, self._limits)
         checks.new_deliveries(deliveries, self._limits)
-        checks.times(now)
+        checks.moment(now)
         sentence = checks.cut(attempt_end.sentence, self._limits)
 
         def work(db: Connection) -> list[StoredDelivery]:
@@ -72,7 +72,7 @@ class Faxes(StoreBase):
         """
         checks.fax(fax, None, self._limits)
         checks.new_deliveries(deliveries, self._limits)
-        checks.times(now)
+        checks.moment(now)
         if job_type not in (JobType.JT_RECEIVE, JobType.JT_FAIL_RECEIVE):
             raise MisuseError(f"a received fax is of a job of type {job_type!r}: give JT_RECEIVE or JT_FAIL_RECEIVE")
         changes = recovered(fax, JobType(job_type), self._limits)
@@ -108,7 +108,7 @@ class Faxes(StoreBase):
 
     def known_faxes(self, jobs: Collection[int]) -> set[int]:
         """Those of the jobs of which the store has the fax."""
-        asked = [checks.job_number(job) for job in jobs]
+        asked = [checks.job_number(job) for job in checks.each("jobs", jobs)]
 
         def work(db: Connection) -> set[int]:
             found: set[int] = set()

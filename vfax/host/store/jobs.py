@@ -34,7 +34,7 @@ class Jobs(StoreBase):
         The number of the submission is that of its first job. Raises MisuseError for what is no submission.
         """
         checks.submission(submission, self._limits)
-        checks.times(now)
+        checks.moment(now)
 
         def work(db: Connection) -> list[StoredJob]:
             drawn = self._draw(db, len(submission.recipients))
@@ -56,7 +56,7 @@ class Jobs(StoreBase):
         checks.job_number(job)
         checks.whole("device id", device_id)
         checks.name("host", host, self._limits)
-        checks.times(now)
+        checks.moment(now)
         row = new_job(job, job_type=JobType.JT_RECEIVE, status=JobStatusEnum.fjsINPROGRESS, created_at=now)
         row |= {"device_id": device_id, "attempts": 1}
         row |= {

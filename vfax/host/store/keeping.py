@@ -31,7 +31,7 @@ class Keeping(StoreBase):
 
     def removable(self, *, before: datetime, limit: int = 100) -> list[StoredFax]:
         """Faxes received before that time whose document is there, with nothing left to deliver; oldest first."""
-        checks.times(before)
+        checks.moment(before)
         return self._faxes(_delivered(self._rows(limit)).where(faxes.c.received_at < before))
 
     def oldest_delivered(self, limit: int = 100) -> list[StoredFax]:
@@ -52,7 +52,7 @@ class Keeping(StoreBase):
     def mark_removed(self, job: int, now: datetime) -> None:
         """Note that the document of the job's fax is gone; nothing changes when that is known."""
         checks.job_number(job)
-        checks.times(now)
+        checks.moment(now)
         gone = update(faxes).where(faxes.c.job == job, faxes.c.removed_at.is_(None)).values(removed_at=now)
         self._database.write(lambda db: db.execute(gone))
 
@@ -62,7 +62,7 @@ class Keeping(StoreBase):
         A job stays while its fax has a document or a delivery that is not done. At most `batch` jobs and `max_rows`
         events go at once: call it again until it returns 0.
         """
-        checks.times(jobs_before)
+        checks.moment(jobs_before)
         checks.whole("number of events to keep", keep_events, high=(1 << 63) - 1)
         old = select(jobs.c.id).where(jobs.c.ended_at < jobs_before, _forgettable()).order_by(jobs.c.ended_at)
         old = old.limit(self._limits.batch).with_for_update(skip_locked=True)
@@ -82,7 +82,7 @@ class Keeping(StoreBase):
         """
         if not self._database.is_sqlite:
             raise StoreError(f"{self._database.name} is not copied by vfax: use pg_dump, and pg_restore to get it back")
-        checks.instance("target", target, Path)
+        checks.file("target", target)
         new = target.with_name(f"{target.name}{NEW_SUFFIX}")
         try:
             if target.exists():

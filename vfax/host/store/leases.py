@@ -146,7 +146,7 @@ class Leases(StoreBase):
         """
         checks.instance("job", job, StoredJob)
         checks.whole("device id", device_id)
-        checks.times(now)
+        checks.moment(now)
 
         def work(db: Connection) -> StoredAttempt:
             found = held_job(db, job, now)
@@ -190,7 +190,7 @@ class Leases(StoreBase):
         """
         checks.instance("job", job, StoredJob)
         checks.attempt_end(end, self._limits, waiting=job.job_type is JobType.JT_SEND)
-        checks.times(now)
+        checks.moment(now)
         sentence = checks.cut(end.sentence, self._limits)
 
         def work(db: Connection) -> StoredJob:
@@ -206,7 +206,8 @@ class Leases(StoreBase):
         Raises LeaseLost, and MisuseError while an attempt of it runs.
         """
         checks.instance("job", job, StoredJob)
-        checks.times(now, next_attempt_at)
+        checks.moment(now)
+        checks.times(next_attempt_at)
 
         def work(db: Connection) -> StoredJob:
             found = held_job(db, job)
@@ -225,7 +226,7 @@ class Leases(StoreBase):
         """
         if host is not None:
             checks.name("host", host, self._limits)
-        checks.times(now)
+        checks.moment(now)
         whose = jobs.c.lease_until <= now if host is None else jobs.c.lease_owner == host
         held = select(jobs).where(jobs.c.status == JobStatusEnum.fjsINPROGRESS, whose).order_by(jobs.c.ordinal)
 
@@ -242,7 +243,7 @@ class Leases(StoreBase):
 
         At most `batch` of them; the others when it is called again.
         """
-        checks.times(now)
+        checks.moment(now)
         late = (
             select(jobs)
             .where(WAITING, jobs.c.expires_at <= now)

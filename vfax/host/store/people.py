@@ -23,17 +23,17 @@ class People(StoreBase):
 
     def cancel(self, job: int, now: datetime) -> StoredJob | None:
         """End a waiting job as fjsCANCELED; ask for the end of a running one (`cancel_asked`)."""
-        checks.times(now)
+        checks.moment(now)
         return self._change(job, lambda found: transitions.canceled(found, now))
 
     def pause(self, job: int, now: datetime) -> StoredJob | None:
         """Hold a waiting job back."""
-        checks.times(now)
+        checks.moment(now)
         return self._change(job, lambda found: transitions.paused(found, paused=True))
 
     def resume(self, job: int, now: datetime) -> StoredJob | None:
         """Let go of a paused job."""
-        checks.times(now)
+        checks.moment(now)
         return self._change(job, lambda found: transitions.paused(found, paused=False))
 
     def set_priority(self, job: int, priority: Priority) -> StoredJob | None:
@@ -54,7 +54,7 @@ class People(StoreBase):
 
         The latter gets all its retries anew, and loses an expiry that is past.
         """
-        checks.times(now)
+        checks.moment(now)
         return self._change(job, lambda found: transitions.retried(found, now))
 
     def pause_queue(self, paused: bool) -> None:
