@@ -124,6 +124,7 @@ WEATHERS: Final = (
     Weather(name="duplicates", duplicate=0.1),
     Weather(name="reordered", reorder=0.05),
 )
+INVERTED: Final = bytes(octet ^ 0xFF for octet in range(256))
 HARMLESS: Final = frozenset({"clean", "jitter-100ms", "duplicates"})
 
 
@@ -204,12 +205,23 @@ def draw(width_px: int, rows: int, number: int) -> Image.Image:
     return page
 
 
-def draw_pages(cell: Cell) -> list[Image.Image]:
-    """The pages of one cell, about 4 cm high each."""
+def geometry(cell: Cell) -> tuple[int, int]:
+    """Width and rows of the pages of one cell, which are about 4 cm high."""
     resolution = cell.resolution
     across = max(1, round(resolution.x_dpi / 204 * 8)) / 8
     width_px = int(cell.paper.width_px * {1.0: 1.0, 1.5: 1.5, 2.0: 2.0, 3.0: 3.0}[round(across * 2) / 2])
-    return [draw(width_px, int(resolution.y_dpi * 1.6), number) for number in range(1, cell.pages + 1)]
+    return width_px, int(resolution.y_dpi * 1.6)
+
+
+def draw_pages(cell: Cell) -> list[Image.Image]:
+    """The pages of one cell."""
+    return [draw(*geometry(cell), number) for number in range(1, cell.pages + 1)]
+
+
+@lru_cache(maxsize=8)
+def written(width_px: int, rows: int, pages: int, dpi: tuple[int, int]) -> bytes:
+    """The document of such pages: all weathers of a cell send the same."""
+    return documents.class_f([draw(width_px, rows, number) for number in range(1, pages + 1)], dpi=dpi)
 
 
 def play(cell: Cell, folder: Path, *, seed: int = 0) -> JoinedResult:
@@ -217,7 +229,8 @@ def play(cell: Cell, folder: Path, *, seed: int = 0) -> JoinedResult:
     pages = draw_pages(cell)
     document = folder / "fax.tif"
     if cell.sender is Sender.PEER:
-        document.write_bytes(documents.class_f(pages, dpi=(cell.resolution.x_dpi, cell.resolution.y_dpi)))
+        dpi = (cell.resolution.x_dpi, cell.resolution.y_dpi)
+        document.write_bytes(written(*geometry(cell), cell.pages, dpi))
     result = _fax(cell, document, pages, seed).run()
     said = f"{cell}: {result.outcome} {result.verdict} {result.agreements}"
     assert result.outcome is not None, f"{said}: our end never ended"
@@ -266,8 +279,7 @@ def _fax(cell: Cell, document: Path, pages: list[Image.Image], seed: int) -> Joi
 
 def simulated(page: Image.Image, resolution: dis.Resolution) -> SimulatedPage:
     """A page as our engine takes it: 1 is black."""
-    raster = bytes(octet ^ 0xFF for octet in page.tobytes())
-    return SimulatedPage(page.width, page.height, resolution, raster)
+    return SimulatedPage(page.width, page.height, resolution, page.tobytes().translate(INVERTED))
 
 
 def _judge_pages(cell: Cell, document: Path, pages: list[Image.Image], result: JoinedResult, said: str) -> None:

@@ -6,7 +6,6 @@ Source    T.38 UDPTL as every deployed stack writes it.
 """
 
 from enum import StrEnum
-from itertools import zip_longest
 from typing import Final
 
 HISTORY: Final = 16
@@ -33,10 +32,10 @@ def open_type(octets: bytes) -> bytes:
 
 def parity(rows: list[bytes]) -> bytes:
     """Exclusive or of octet strings, the shorter ones padded with zeros."""
-    total = b""
+    total, length = 0, max(map(len, rows), default=0)
     for row in rows:
-        total = bytes(a ^ b for a, b in zip_longest(total, row, fillvalue=0))
-    return total
+        total ^= int.from_bytes(row.ljust(length, b"\0"), "big")
+    return total.to_bytes(length, "big")
 
 
 def is_image(ifp: bytes) -> bool:
