@@ -39,24 +39,25 @@ class Tried:
     wrong: str = ""
 
 
-def try_cell(cells: list[Cell], seed: int, number: int) -> Tried:
+def try_cell(seed: int, numbered: tuple[int, Cell]) -> Tried:
     """Play one cell of the list."""
+    number, cell = numbered
     with tempfile.TemporaryDirectory(prefix="vfax-grid-") as folder:
         try:
-            result = play(cells[number], Path(folder), seed=seed + number)
+            result = play(cell, Path(folder), seed=seed + number)
         except AssertionError as why:
             return Tried(number, arrived=False, owed=True, wrong=str(why))
-    return Tried(number, arrived=result.ok, owed=cells[number].must_succeed(result.lost_together))
+    return Tried(number, arrived=result.ok, owed=cell.must_succeed(result.lost_together))
 
 
 def run(cells: list[Cell], *, seed: int, jobs: int) -> Iterator[Tried]:
     """Play all of them, in any order."""
-    work = partial(try_cell, cells, seed)
+    work = partial(try_cell, seed)
     if jobs <= 1:
-        yield from map(work, range(len(cells)))
+        yield from map(work, enumerate(cells))
         return
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap_unordered(work, range(len(cells)), chunksize=8)
+        yield from pool.imap_unordered(work, enumerate(cells), chunksize=24)
 
 
 # --- tables --------------------------------------------------------------------------------------
