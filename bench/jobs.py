@@ -1,39 +1,53 @@
 """The queue under load: jobs on many lines, none lost, none sent twice, and what each step of the store takes.
 
-    python bench/jobs.py [--jobs N] [--lines N] [--seconds S] [--url URL]
+    python bench/jobs.py [--jobs N] [--lines N] [--seconds S | --real] [--url URL]
 
 Each device takes some seconds for a fax, half as long to one and a half times as long as said, by seeded dice, and does
 nothing (tests/host/scripted.py); so what is measured is the host: claims, attempts, ends, events. All jobs are queued
 before the first is sent. Wall milliseconds of the calls into the store, with all lines at work and in turn with each
 other. Figures are printed, never asserted; a job that is lost or sent twice ends it with 1.
+
+With --real the devices are vfax's own and call a `vfax serve` of another process over loopback, SIP, T.38 and all; what
+counts as sent is what lies in its inbox, told apart by the number that was dialled.
 """
 
 import argparse
+import json
 import random
+import socket
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import trio
+from sqlalchemy import func, select
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.host.scripted import PAGE, HintedProvider, Operation, Script
+from tests.interop.documents import standard_page, write_fax
 from vfax.fsp.constants import JobStatusEnum
 from vfax.fsp.provider import RegistrationRecord
 from vfax.host.outgoing import keep_document
 from vfax.host.queue import QueueOptions
 from vfax.host.server import FaxServer, ServerOptions
 from vfax.host.service import HostOptions
+from vfax.host.store.schema import attempts
 from vfax.host.store.store import Store
 from vfax.host.store.values import Recipient, Submission
+from vfax.settings import Settings, wiring
 
+ROOT = Path(__file__).resolve().parent.parent
 TIMED = ("submit", "claim", "next_due", "begin_attempt", "end_attempt", "job", "jobs", "add_events")
 SEED = 1
+LIMIT = 5400.0  # seconds; what has not been sent by then is lost
+AGAIN = 10.0  # seconds until a fax that failed is tried again
 BROADCAST = 100
 """Recipients of one submission."""
 
@@ -79,42 +93,111 @@ def create(configuration: Mapping[str, object]) -> Patient:
     return provider
 
 
-async def load(
-    spool: Path, url: str, jobs: int, lines: int, seconds: float
-) -> tuple[float, Counter[str], Counter[str]]:
-    """Queue, send, and tell the seconds it took, what was sent to whom, and how the jobs ended."""
-    script = Script(count=lines)
-    record = RegistrationRecord(
-        guid="{11111111-1111-4111-8111-111111111111}",
-        friendly_name="load",
-        image_name="bench.jobs:create",
-        configuration={"script": script, "seconds": seconds},
-    )
+class Scripted:
+    """Devices that only take time."""
+
+    def __init__(self, lines: int, seconds: float) -> None:
+        self.script = Script(count=lines)
+        self.record = RegistrationRecord(
+            guid="{11111111-1111-4111-8111-111111111111}",
+            friendly_name="load",
+            image_name="bench.jobs:create",
+            configuration={"script": self.script, "seconds": seconds},
+        )
+
+    def page(self, path: Path) -> None:
+        """Write the document."""
+        path.write_bytes(PAGE)
+
+    def number(self, at: int) -> str:
+        """Whom job `at` goes to."""
+        return f"+49{at:09d}"
+
+    def sent(self) -> Counter[str]:
+        """How often each was sent to."""
+        return Counter(order.receiver_number for order in self.script.sent)
+
+
+class Real:
+    """vfax's own devices, which call another vfax."""
+
+    def __init__(self, lines: int, port: int, inbox: Path) -> None:
+        given = Settings()
+        sip = given.sip.model_copy(update={"listen": "127.0.0.1:0"})
+        host = given.host.model_copy(update={"lines": lines})
+        settings = given.model_copy(update={"host": host, "sip": sip})
+        self.record = wiring.registration(settings, wiring.network(settings))
+        self._port, self._inbox = port, inbox
+
+    def page(self, path: Path) -> None:
+        """Write the document."""
+        write_fax(path, [standard_page()])
+
+    def number(self, at: int) -> str:
+        """Whom job `at` goes to."""
+        return f"sip:{at}@127.0.0.1:{self._port}"
+
+    def sent(self) -> Counter[str]:
+        """How often each was received, of whole faxes."""
+        records = [json.loads(path.read_bytes()) for path in self._inbox.glob("*.json")]
+        return Counter(
+            self.number(int(one["dialled"])) for one in records if one["outcome"]["ok"] and one["pages"] == 1
+        )
+
+
+@contextmanager
+def receiver(folder: Path, lines: int) -> Iterator[Real]:
+    """A `vfax serve` that answers the calls, in a process of its own."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    at = ["--listen", f"127.0.0.1:{port}", "--spool", str(folder / "spool"), "--lines", str(lines + 10)]
+    with (folder / "log").open("wb") as log:
+        serving = subprocess.Popen([sys.executable, "-m", "vfax", "serve", *at], stdout=log, stderr=log, cwd=ROOT)
+    try:
+        while b"is listening" not in (folder / "log").read_bytes():
+            if serving.poll() is not None:
+                raise SystemExit((folder / "log").read_text("utf-8"))
+            time.sleep(0.1)
+        yield Real(lines, port, folder / "spool" / "inbox")
+    finally:
+        serving.terminate()
+        serving.wait(30)
+
+
+async def load(spool: Path, url: str, jobs: int, devices: Scripted | Real) -> tuple[float, Counter[str], Counter[str]]:
+    """Queue, send, and tell the seconds it took, how the jobs ended, and why attempts failed."""
     page = spool / "page.tif"
-    page.write_bytes(PAGE)
+    devices.page(page)
     document = keep_document(spool, page)
     options = ServerOptions(host=HostOptions(spool=spool), store_url=url, queue=QueueOptions(look=1.0))
-    server = FaxServer(options, [record], open_store=Timed.open)
+    server = FaxServer(options, [devices.record], open_store=Timed.open)
     async with trio.open_nursery() as nursery:
         await nursery.start(lambda task_status=trio.TASK_STATUS_IGNORED: server.run(task_status=task_status))
         await server.queue.pause_queue(paused=True)
         for first in range(0, jobs, BROADCAST):
-            to = tuple(Recipient(number=f"+49{number:09d}") for number in range(first, min(first + BROADCAST, jobs)))
-            await server.queue.submit(Submission(document=document, pages=1, recipients=to))
+            to = tuple(Recipient(number=devices.number(at)) for at in range(first, min(first + BROADCAST, jobs)))
+            await server.queue.submit(Submission(document=document, pages=1, recipients=to, retry_delay=AGAIN))
         await server.queue.pause_queue(paused=False)
         began = time.perf_counter()
         while True:
             counts = await trio.to_thread.run_sync(server.store.counts)
-            done = sum(number for status, number in counts.items() if status is JobStatusEnum.fjsCOMPLETED)
+            done = counts.get(JobStatusEnum.fjsCOMPLETED, 0)
             print(f"\r{done} of {jobs} sent", end="", file=sys.stderr, flush=True)
-            if done >= jobs or time.perf_counter() - began > 3600:
+            if done >= jobs or time.perf_counter() - began > LIMIT:
                 break
             await trio.sleep(1.0)
         took = time.perf_counter() - began
+        causes = await trio.to_thread.run_sync(failures, server.store)
         server.stop()
     print(file=sys.stderr)
-    ended = Counter({str(status.name): number for status, number in counts.items()})
-    return took, Counter(sent.receiver_number for sent in script.sent), ended
+    return took, Counter({str(status.name): number for status, number in counts.items()}), causes
+
+
+def failures(store: Store) -> Counter[str]:
+    """Why attempts failed, and how many of them."""
+    query = select(attempts.c.cause, func.count()).where(attempts.c.cause != "complete").group_by(attempts.c.cause)
+    return Counter(dict(store._database.read(lambda db: db.execute(query).all())))
 
 
 def main() -> int:
@@ -123,14 +206,21 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--lines", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=2.0, help="that a fax takes on its line")
+    parser.add_argument("--real", action="store_true", help="send real faxes, to a vfax of another process")
     parser.add_argument("--url", default="", help="of the store; SQLite in a temporary folder unless said")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="vfax-bench-") as name:
-        spool = Path(name)
+    with tempfile.TemporaryDirectory(prefix="vfax-bench-") as name, ExitStack() as beside:
+        spool, there = Path(name) / "here", Path(name) / "there"
+        spool.mkdir()
+        there.mkdir()
         url = given.url or f"sqlite:///{spool / 'vfax.db'}"
-        took, sent, ended = trio.run(load, spool, url, given.jobs, given.lines, given.seconds)
+        devices: Scripted | Real = Scripted(given.lines, given.seconds)
+        if given.real:
+            devices = beside.enter_context(receiver(there, given.lines))
+        took, ended, causes = trio.run(load, spool, url, given.jobs, devices)
+        sent = devices.sent()
     print(
-        f"{datetime.now(UTC):%Y-%m-%d} {given.jobs} jobs on {given.lines} lines: "
+        f"{datetime.now(UTC):%Y-%m-%d} {given.jobs} {'faxes' if given.real else 'jobs'} on {given.lines} lines: "
         f"{took:.1f} s, {given.jobs / took:.0f} a second"
     )
     print(f"{'':<16}{'calls':>8}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}")
@@ -141,7 +231,7 @@ def main() -> int:
             print(f"{what:<16}{len(times):>8}{p50:>9.2f}{p99:>9.2f}{times[-1]:>9.2f}")
     twice = [number for number, times_sent in sent.items() if times_sent > 1]
     lost = given.jobs - len(sent)
-    print(f"lost: {lost}, sent twice: {len(twice)}, ended: {dict(ended)}")
+    print(f"lost: {lost}, sent twice: {len(twice)}, ended: {dict(ended)}, attempts that failed: {dict(causes)}")
     return 1 if lost or twice or ended["fjsCOMPLETED"] != given.jobs else 0
 
 
