@@ -18,12 +18,21 @@ from typing import Final, TypeVar
 
 import trio
 
-from tests.durability.house import make_service, start_and_stop
 from tests.durability.killing import Killer, Order
 from tests.durability.points import WatchedDisk
-from tests.durability.store_points import counting
+from tests.durability.serving import Errands, make_server, serve_and_stop
+from tests.durability.store_points import counting, watched_store
 from vfax.cli.hosting import running
-from vfax.host.events import FaxEnded, HostEvent, HostFaulted, JobMoved, RingReceived, StorageFailed
+from vfax.host.events import (
+    DeliveriesStalled,
+    DeliveryFailed,
+    FaxEnded,
+    HostEvent,
+    HostFaulted,
+    JobMoved,
+    RingReceived,
+    StorageFailed,
+)
 from vfax.leg import LegOptions
 from vfax.t30.options import T30Options, Timers
 
@@ -97,23 +106,24 @@ async def receiving(
     starve: Starving | None = None,
     disk: type[WatchedDisk] = WatchedDisk,
 ) -> None:
-    """The fax service, receiving. With `abort_at`, the user aborts each fax when that page begins.
+    """The server, receiving and delivering. With `abort_at`, the user aborts each fax when that page begins.
 
     `starve` takes something from the process when the second page of the first fax begins, until that fax has ended.
     """
     told: set[str] = set()
-    hunger = ExitStack()
+    hunger, errands = ExitStack(), Errands()
 
     def moved(job: str, page: int) -> None:
         if abort_at and page >= abort_at and job not in told:
             told.add(job)
             tell(Discarded(job))
-            service.abort(job)
+            server.service.abort(job)
         if starve is not None and page >= 2 and not told:
             told.add(job)
             hunger.enter_context(starve())
 
     def observe(event: HostEvent) -> None:
+        errands.hear(event)
         match event:
             case RingReceived(job):
                 tell(Begun(job))
@@ -125,19 +135,22 @@ async def receiving(
                 tell(Ended(record.job, record.ok, kept, record.sentence))
             case HostFaulted(what):
                 tell(Complained(what))
-            case StorageFailed(_, sentence):
+            case StorageFailed(_, sentence) | DeliveryFailed(sentence=sentence) | DeliveriesStalled(sentence):
                 tell(Complained(sentence))
 
-    service, network = make_service(root, disk(killer), observe=observe, leg=QUICK, lines=LINES)
-    async with running(service):
+    server, network = make_server(
+        root, disk(killer), observe=observe, leg=QUICK, lines=LINES, open_store=watched_store(killer)
+    )
+    async with running(server):
         tell(Listening(*network.address))
         await stop.wait()
+        await errands.done()
 
 
 async def repairing(root: Path, killer: Killer, tell: Tell, stop: trio.Event) -> None:
     """A start on what a crash left, and the end."""
     heard: list[HostEvent] = []
-    await start_and_stop(root, WatchedDisk(killer), heard)
+    await serve_and_stop(root, WatchedDisk(killer), heard, open_store=watched_store(killer))
     for event in heard:
         if isinstance(event, HostFaulted | StorageFailed):
             tell(Complained(str(event)))

@@ -26,7 +26,7 @@ from typing import Final
 import trio
 
 from tests.durability.killing import Killer, Order, When
-from tests.durability.store_points import watch_engine
+from tests.durability.store_points import POINTS, watched_store
 from tests.host.scripted import PAGE, HintedProvider, Operation, Script
 from vfax.codecs import tiff
 from vfax.fsp.constants import FaxStatus, JobStatusEnum
@@ -43,7 +43,6 @@ NUMBERS: Final = ("+491", "+492", "+493")
 PAGES: Final = 3
 LOG: Final = "sent.log"
 LIMIT: Final = 120.0
-POINTS: Final = ("store.begin", "store.execute", "store.commit")
 
 
 def note(root: Path, *words: object) -> None:
@@ -101,13 +100,7 @@ async def serve(root: Path, killer: Killer) -> None:
         store_url=f"sqlite:///{spool / 'vfax.db'}",
         queue=QueueOptions(look=0.1, note_interval=0.02),
     )
-
-    def opened(url: str) -> Store:
-        store = Store.open(url)
-        watch_engine(store._database.engine, killer)
-        return store
-
-    server = FaxServer(options, [record], open_store=opened)
+    server = FaxServer(options, [record], open_store=watched_store(killer))
     async with trio.open_nursery() as nursery:
         await nursery.start(lambda task_status=trio.TASK_STATUS_IGNORED: server.run(task_status=task_status))
         if not server.store.jobs():
