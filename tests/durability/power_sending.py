@@ -89,7 +89,9 @@ async def sender(
         configuration={"script": script},
     )
     options = ServerOptions(
-        host=HostOptions(spool=spool), store_url=f"sqlite:///{spool / 'vfax.db'}", queue=QueueOptions(look=0.05)
+        host=HostOptions(spool=spool),
+        store_url=f"sqlite:///{spool / 'vfax.db'}",
+        queue=QueueOptions(look=0.05, no_line_delay=0.05),
     )
     server = FaxServer(options, [record], open_store=open_store, spool=Spool(spool, disk=disk or HastyDisk()))
     async with trio.open_nursery() as nursery:

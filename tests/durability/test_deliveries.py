@@ -5,24 +5,18 @@ The table is every point of a delivery by every kind of trouble, over a server w
 
 import errno
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import pytest
-import trio
 
-from tests.durability.faulty import Fault, errors_at, settle, words_of
+from tests.durability.faulty import Fault, errors_at, words_of
+from tests.durability.faulty_delivery import Served, done, failed
 from tests.durability.house import write_letter
-from tests.durability.judging import Claim, judge
-from tests.durability.judging_store import judge_store
-from tests.durability.points import Both, Faults, HastyDisk, Tally, WatchedDisk
-from tests.durability.serving import COPIES, Office, open_server, serve_and_stop
-from tests.virtual import hold_for_threads, virtual_clock
-from vfax.disk import Disk
+from tests.durability.points import Both, Faults, Tally, WatchedDisk
+from tests.durability.serving import COPIES
 from vfax.host.deliver_folder import deliver
-from vfax.host.events import DeliveriesStalled, DeliveryDone, DeliveryFailed, HostEvent, HostFaulted, StorageFailed
 from vfax.host.parcel import Parcel, Result
 from vfax.host.routing import FolderTarget
 from vfax.host.store.values import DeliveryState, StoredDelivery, StoredFax
@@ -38,65 +32,9 @@ NOON: Final = datetime(2025, 1, 31, 12, tzinfo=UTC)
 TARGET: Final = FolderTarget(folder=COPIES.folder)
 
 
-class Served:
-    """One fax that is received and delivered while something is wrong, another one when all is well again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.root = folder / "disk"
-        self.root.mkdir()
-        self.letters = [write_letter(folder / f"{number}.tif", 2, number) for number in (1, 2)]
-        self.events: list[HostEvent] = []
-        self.claims: list[Claim] = []
-
-    def run(self, disk: Disk, heal: Callable[[], object], *, until: type[HostEvent] = DeliveryFailed) -> None:
-        """Receive, wait for the first event of the kind, heal, receive again, wait for all deliveries."""
-        heard = trio.Event()
-
-        def observe(event: HostEvent) -> None:
-            self.events.append(event)
-            if isinstance(event, until):
-                heard.set()
-
-        async def live() -> None:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(hold_for_threads)
-                async with open_server(self.root, disk, observe=observe) as office:
-                    await self._call(office, 0)
-                    await heard.wait()
-                    heal()
-                    await self._call(office, 1)
-                    await office.errands.done()
-                nursery.cancel_scope.cancel()
-
-        trio.run(live, clock=virtual_clock())
-
-    async def _call(self, office: Office, number: int) -> None:
-        letter = self.letters[number]
-        phone = office.phone(letter)
-        await phone.send()
-        await settle(office)
-        ok = phone.outcome is not None and phone.outcome.ok
-        self.claims.append(
-            Claim(rasters=letter.rasters, confirmed=phone.confirmed, begun=True, ended=True, complete=ok)
-        )
-
-    def sentences(self) -> list[str]:
-        """What the host said of deliveries that failed."""
-        return [event.sentence for event in self.events if isinstance(event, DeliveryFailed)]
-
-    def wrong(self) -> list[str]:
-        """What does not hold, now and after the next start."""
-        faults = [e for e in self.events if isinstance(e, HostFaulted | StorageFailed | DeliveriesStalled)]
-        found = [f"the host says: {event}" for event in faults]
-        found += [f"call {at} did not end well" for at, claim in enumerate(self.claims) if not claim.complete]
-        found += judge(self.root / "spool", self.claims) + judge_store(self.root)
-        trio.run(serve_and_stop, self.root, HastyDisk(), [])
-        return found + judge_store(self.root)
-
-
 def test_the_table_has_every_point_of_a_delivery(scratch: Path) -> None:
     tally, served = Tally(), Served(scratch)
-    served.run(WatchedDisk(tally), lambda: None, until=DeliveryDone)
+    served.run(WatchedDisk(tally), lambda: None, until=done)
     assert served.wrong() == []
     assert {point for point in tally.order if point.startswith("target.")} == set(POINTS)
 
@@ -105,7 +43,7 @@ def test_the_table_has_every_point_of_a_delivery(scratch: Path) -> None:
 def test_a_fault_costs_time_and_no_delivery(fault: Fault, scratch: Path) -> None:
     faults, served = fault.watcher(), Served(scratch)
     passes = fault.error == "short" or fault.point in RESTS
-    served.run(WatchedDisk(faults), faults.heal, until=DeliveryDone if passes else DeliveryFailed)
+    served.run(WatchedDisk(faults), faults.heal, until=done if passes else failed)
     left = [sentence for sentence in served.wrong() if fault.point not in RESTS or " holds .new-" not in sentence]
     assert left == []
     if passes:
