@@ -191,12 +191,24 @@ class ForgetfulDisk(WatchedDisk):
             super().rename(source, target)
 
 
+class IdleDisk(WatchedDisk):
+    """Never puts a fax into the folder that it is delivered to, and says that it had."""
+
+    def of(self, purpose: str) -> WatchedDisk:
+        return IdleDisk(self._watcher, purpose, self._files)
+
+    def link(self, source: Path, target: Path) -> None:
+        if self._purpose != "target":
+            super().link(source, target)
+
+
 HOSTS: Final[dict[str, Host]] = {
     "receive": receiving,
     "abort": partial(receiving, abort_at=2),
     "short files": partial(receiving, starve=short_files),
     "no files": partial(receiving, starve=no_files),
     "forgetful": partial(receiving, disk=ForgetfulDisk),
+    "idle": partial(receiving, disk=IdleDisk),
     "repair": repairing,
     "counting": counting,
 }
