@@ -16,7 +16,7 @@ from tests.durability.power_sending import LIMIT, NUMBERS, Reads, all_over, orde
 from vfax.codecs import tiff
 from vfax.errors import StoreError
 from vfax.fsp.constants import FaxStatus, JobStatusEnum
-from vfax.host.outgoing import FOLDER, count_pages, keep_document, remove_documents, rest_of
+from vfax.host.outgoing import FOLDER, count_pages, keep_document, remove_documents, rest_of, workroom
 from vfax.host.store.values import Recipient, Submission
 
 WRITES = ("create", "write", "fsync", "close", "rename", "fsync_dir")
@@ -99,6 +99,13 @@ def test_what_a_killed_conversion_has_left_goes_and_one_that_runs_stays(spool: P
         os.utime(spool / name, (age, age))
     assert remove_documents(spool, set(), before=1000.0) == 1
     assert sorted(path.name for path in spool.iterdir()) == ["inbox", "vfax-busy", "vfax-new"]
+
+
+def test_where_nothing_can_be_converted_the_disk_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        StoreError, match=r"cannot make a folder to convert the document in .*: No such file or directory"
+    ):
+        workroom(tmp_path / "gone")
 
 
 # --- a server whose disk fails ---------------------------------------------------------------------------------------
