@@ -125,18 +125,11 @@ async def receiving(
     def observe(event: HostEvent) -> None:
         errands.hear(event)
         match event:
-            case RingReceived(job):
-                tell(Begun(job))
             case JobMoved(job=job, page=page):
                 moved(job, page)
-            case FaxEnded(record, document, beside):
+            case FaxEnded():
                 hunger.close()
-                kept = beside is not None or document is not None
-                tell(Ended(record.job, record.ok, kept, record.sentence))
-            case HostFaulted(what):
-                tell(Complained(what))
-            case StorageFailed(_, sentence) | DeliveryFailed(sentence=sentence) | DeliveriesStalled(sentence):
-                tell(Complained(sentence))
+        pass_on(event, tell)
 
     server, network = make_server(
         root, disk(killer), observe=observe, leg=QUICK, lines=LINES, open_store=watched_store(killer)
@@ -145,6 +138,20 @@ async def receiving(
         tell(Listening(*network.address))
         await stop.wait()
         await errands.done()
+
+
+def pass_on(event: HostEvent, tell: Tell) -> None:
+    """Tell what the host says of its faxes and of what went wrong."""
+    match event:
+        case RingReceived(job):
+            tell(Begun(job))
+        case FaxEnded(record, document, beside):
+            kept = beside is not None or document is not None
+            tell(Ended(record.job, record.ok, kept, record.sentence))
+        case HostFaulted(what):
+            tell(Complained(what))
+        case StorageFailed(_, sentence) | DeliveryFailed(sentence=sentence) | DeliveriesStalled(sentence):
+            tell(Complained(sentence))
 
 
 async def repairing(root: Path, killer: Killer, tell: Tell, stop: trio.Event) -> None:

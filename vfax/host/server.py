@@ -226,14 +226,7 @@ class _Parts:
         )
         self.queue = Queue(self.service, store, options.queue, observe=observe, host=host, clock=clock)
         self.delivery = Delivery(
-            store,
-            spool.root,
-            options.plan,
-            options.delivery,
-            host=host,
-            observe=observe,
-            clock=clock,
-            disk=spool.disk,
+            store, spool.root, options.plan, options.delivery, host=host, observe=observe, clock=clock, disk=spool.disk
         )
         self.door = Door(self.service, self.queue, store, options.door, on_delivery=self._kick_delivery, clock=clock)
         self.housekeeper = Housekeeper(
