@@ -110,30 +110,27 @@ async def receiving(
 
     `starve` takes something from the process when the second page of the first fax begins, until that fax has ended.
     """
-    told: set[str] = set()
-    hunger, errands = ExitStack(), Errands()
+    told, hunger, errands = set[str](), ExitStack(), Errands()
 
     def moved(job: str, page: int) -> None:
         if abort_at and page >= abort_at and job not in told:
-            told.add(job)
             tell(Discarded(job))
             server.service.abort(job)
         if starve is not None and page >= 2 and not told:
-            told.add(job)
             hunger.enter_context(starve())
+        if page >= max(abort_at, 2):
+            told.add(job)
 
     def observe(event: HostEvent) -> None:
         errands.hear(event)
-        match event:
-            case JobMoved(job=job, page=page):
-                moved(job, page)
-            case FaxEnded():
-                hunger.close()
+        if isinstance(event, JobMoved):
+            moved(event.job, event.page)
+        elif isinstance(event, FaxEnded):
+            hunger.close()
         pass_on(event, tell)
 
-    server, network = make_server(
-        root, disk(killer), observe=observe, leg=QUICK, lines=LINES, open_store=watched_store(killer)
-    )
+    opened = watched_store(killer)
+    server, network = make_server(root, disk(killer), observe=observe, leg=QUICK, lines=LINES, open_store=opened)
     async with running(server):
         tell(Listening(*network.address))
         await stop.wait()
