@@ -26,7 +26,7 @@ _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY
 
 
 class Disk:
-    """Every system call that a kept page depends on; paths are full ones. Any of them may raise OSError."""
+    """Every system call that a kept fax depends on; paths are full ones. Any of them may raise OSError."""
 
     def of(self, purpose: str) -> "Disk":
         """This disk, told what the calls to come are for."""
@@ -79,6 +79,10 @@ class Disk:
     def rename(self, source: Path, target: Path) -> None:
         """Replace `target` in one step."""
         os.replace(source, target)
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name; FileExistsError where that is taken."""
+        os.link(source, target)
 
     def fsync_dir(self, path: Path) -> None:
         """Return when the directory's names are on the medium, where the platform can say so."""

@@ -18,12 +18,21 @@ from typing import Final, TypeVar
 
 import trio
 
-from tests.durability.house import make_service, start_and_stop
 from tests.durability.killing import Killer, Order
 from tests.durability.points import WatchedDisk
-from tests.durability.store_points import counting
+from tests.durability.serving import Errands, make_server, serve_and_stop
+from tests.durability.store_points import counting, watched_store
 from vfax.cli.hosting import running
-from vfax.host.events import FaxEnded, HostEvent, HostFaulted, JobMoved, RingReceived, StorageFailed
+from vfax.host.events import (
+    DeliveriesStalled,
+    DeliveryFailed,
+    FaxEnded,
+    HostEvent,
+    HostFaulted,
+    JobMoved,
+    RingReceived,
+    StorageFailed,
+)
 from vfax.leg import LegOptions
 from vfax.t30.options import T30Options, Timers
 
@@ -97,47 +106,55 @@ async def receiving(
     starve: Starving | None = None,
     disk: type[WatchedDisk] = WatchedDisk,
 ) -> None:
-    """The fax service, receiving. With `abort_at`, the user aborts each fax when that page begins.
+    """The server, receiving and delivering. With `abort_at`, the user aborts each fax when that page begins.
 
     `starve` takes something from the process when the second page of the first fax begins, until that fax has ended.
     """
-    told: set[str] = set()
-    hunger = ExitStack()
+    told, hunger, errands = set[str](), ExitStack(), Errands()
 
     def moved(job: str, page: int) -> None:
         if abort_at and page >= abort_at and job not in told:
-            told.add(job)
             tell(Discarded(job))
-            service.abort(job)
+            server.service.abort(job)
         if starve is not None and page >= 2 and not told:
-            told.add(job)
             hunger.enter_context(starve())
+        if page >= max(abort_at, 2):
+            told.add(job)
 
     def observe(event: HostEvent) -> None:
-        match event:
-            case RingReceived(job):
-                tell(Begun(job))
-            case JobMoved(job=job, page=page):
-                moved(job, page)
-            case FaxEnded(record, document, beside):
-                hunger.close()
-                kept = beside is not None or document is not None
-                tell(Ended(record.job, record.ok, kept, record.sentence))
-            case HostFaulted(what):
-                tell(Complained(what))
-            case StorageFailed(_, sentence):
-                tell(Complained(sentence))
+        errands.hear(event)
+        if isinstance(event, JobMoved):
+            moved(event.job, event.page)
+        elif isinstance(event, FaxEnded):
+            hunger.close()
+        pass_on(event, tell)
 
-    service, network = make_service(root, disk(killer), observe=observe, leg=QUICK, lines=LINES)
-    async with running(service):
+    opened = watched_store(killer)
+    server, network = make_server(root, disk(killer), observe=observe, leg=QUICK, lines=LINES, open_store=opened)
+    async with running(server):
         tell(Listening(*network.address))
         await stop.wait()
+        await errands.done()
+
+
+def pass_on(event: HostEvent, tell: Tell) -> None:
+    """Tell what the host says of its faxes and of what went wrong."""
+    match event:
+        case RingReceived(job):
+            tell(Begun(job))
+        case FaxEnded(record, document, beside):
+            kept = beside is not None or document is not None
+            tell(Ended(record.job, record.ok, kept, record.sentence))
+        case HostFaulted(what):
+            tell(Complained(what))
+        case StorageFailed(_, sentence) | DeliveryFailed(sentence=sentence) | DeliveriesStalled(sentence):
+            tell(Complained(sentence))
 
 
 async def repairing(root: Path, killer: Killer, tell: Tell, stop: trio.Event) -> None:
     """A start on what a crash left, and the end."""
     heard: list[HostEvent] = []
-    await start_and_stop(root, WatchedDisk(killer), heard)
+    await serve_and_stop(root, WatchedDisk(killer), heard, open_store=watched_store(killer))
     for event in heard:
         if isinstance(event, HostFaulted | StorageFailed):
             tell(Complained(str(event)))
@@ -178,12 +195,24 @@ class ForgetfulDisk(WatchedDisk):
             super().rename(source, target)
 
 
+class IdleDisk(WatchedDisk):
+    """Never puts a fax into the folder that it is delivered to, and says that it had."""
+
+    def of(self, purpose: str) -> WatchedDisk:
+        return IdleDisk(self._watcher, purpose, self._files)
+
+    def link(self, source: Path, target: Path) -> None:
+        if self._purpose != "target":
+            super().link(source, target)
+
+
 HOSTS: Final[dict[str, Host]] = {
     "receive": receiving,
     "abort": partial(receiving, abort_at=2),
     "short files": partial(receiving, starve=short_files),
     "no files": partial(receiving, starve=no_files),
     "forgetful": partial(receiving, disk=ForgetfulDisk),
+    "idle": partial(receiving, disk=IdleDisk),
     "repair": repairing,
     "counting": counting,
 }

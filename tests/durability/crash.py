@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -26,11 +27,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tests.durability import callers, child
-from tests.durability.house import start_and_stop
 from tests.durability.judging import Claim, judge
+from tests.durability.judging_store import judge_store
 from tests.durability.killing import Order, When
 from tests.durability.points import HastyDisk
-from vfax.host.events import HostEvent, HostFaulted, StorageFailed
+from tests.durability.serving import serve_and_stop
+from tests.durability.store_points import POINTS as STORE_POINTS
+from vfax.host.events import DeliveryFailed, HostEvent, HostFaulted, StorageFailed
 
 DEFAULT_TRIALS: Final = 300
 HEARD: Final = 0.3
@@ -53,7 +56,13 @@ REPAIR_POINTS: Final = (
     *("document.write", "document.fsync", "document.rename", "document.fsync_dir", "copy.open_new", "copy.write"),
     *("copy.fsync", "copy.rename", "copy.fsync_dir", "record.create", "record.write", "record.fsync", "record.rename"),
     *("record.fsync_dir", "inbox.rename", "inbox.fsync_dir", "incoming.fsync_dir", "job.unlink"),
+    *("target.mkdir", "target.create", "target.write", "target.fsync", "target.link", "target.unlink"),
+    *("target.fsync_dir", *STORE_POINTS, *STORE_POINTS),
 )
+STORE_TURNS: Final = 6
+"""A store does many things at few points: so many more trials are theirs."""
+REPAIR_TRANSACTIONS: Final = 12
+"""Calls at the points of the store among which one is chosen where the repair dies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +156,7 @@ class Running:
 
     def stop(self) -> None:
         """Ask it to end in order."""
-        if not self.over.is_set():
+        with suppress(BrokenPipeError):  # it was killed a moment ago, while it delivered
             self._pipe.send(None)
 
     def close(self) -> None:
@@ -172,6 +181,7 @@ async def run_trial(trial: Trial, scratch: Path) -> Result:
             return result
         result.wrong += judge(root / "spool", claims)
         result.wrong += judge_said(root / "spool", said)
+        result.wrong += judge_store(root, [message.job for message in said if isinstance(message, child.Begun)])
     return result
 
 
@@ -222,8 +232,8 @@ async def _repair(trial: Trial, root: Path, result: Result) -> None:
         finally:
             again.close()
     heard: list[HostEvent] = []
-    await start_and_stop(root, HastyDisk(), heard)
-    faults = [event for event in heard if isinstance(event, HostFaulted | StorageFailed)]
+    await serve_and_stop(root, HastyDisk(), heard)
+    faults = [event for event in heard if isinstance(event, HostFaulted | StorageFailed | DeliveryFailed)]
     result.wrong += [f"the start after it says: {event}" for event in faults]
 
 
@@ -271,6 +281,7 @@ def plan(points: Points, count: int, seed: int, peer: str) -> list[Trial]:
         for scenario in SCENARIOS
         for point in sorted({point for (name, _), seen in points.items() if name == scenario for point in seen})
         for when in (When.BEFORE, When.AFTER, *((When.TORN,) if point.endswith(".write") else ()))
+        for _ in range(STORE_TURNS if point in STORE_POINTS else 1)
     ]
     dice.shuffle(every)
     trials = []
@@ -279,7 +290,9 @@ def plan(points: Points, count: int, seed: int, peer: str) -> list[Trial]:
         load = dice.choice([load for (name, load), seen in points.items() if name == scenario and seen[point]])
         kind = _peer(peer, number, scenario)
         most = points[scenario, load][point] if kind == "vfax" else 1  # these have another load of the same seed
-        repair = Order(dice.choice(REPAIR_POINTS), 1, dice.choice((When.BEFORE, When.AFTER)))
+        place = dice.choice(REPAIR_POINTS)
+        nth = dice.randint(1, REPAIR_TRANSACTIONS) if place in STORE_POINTS else 1
+        repair = Order(place, nth, dice.choice((When.BEFORE, When.AFTER)))
         killed_again = dice.random() < REPAIR_SHARE
         order = Order(point, dice.randint(1, most), when)
         trials.append(Trial(scenario, kind, load, order, repair if killed_again else None))

@@ -1,6 +1,7 @@
 """A reception over a disk that fails at one point, and what the caller, the host and the spool say of it.
 
-Owns      `Fault` (what fails, how), `suffer` (one call on the faulty disk, one on a healed one, a restart).
+Owns      `Fault` (what fails, how), `errors_at` (what may befall a point), `suffer` (one call on the faulty disk, one
+          on a healed one, a restart).
 Not here  which faults are tried (test_faults.py), what must hold in the spool (judging.py).
 """
 
@@ -8,6 +9,7 @@ import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import trio
 
@@ -20,6 +22,23 @@ from vfax.host.events import FaxEnded, FaxRecovered, HostEvent, HostFaulted, Sto
 PAGES = 3
 LATER = 130.0
 """Virtual seconds after which the host has tried again what the disk refused."""
+ERRORS: Final = {
+    "create": ("EMFILE", "EROFS", "ENOENT"),
+    "mkdir": ("ENOSPC", "EROFS"),
+    "open_new": ("EMFILE", "ENOENT"),
+    "open_again": ("EMFILE",),
+    "open_read": ("EMFILE", "EIO"),
+    "write": ("ENOSPC", "EIO", "EDQUOT", "short"),
+    "fsync": ("ENOSPC", "EIO"),
+    "rename": ("ENOSPC", "EROFS", "ENOENT"),
+    "link": ("ENOSPC", "EROFS", "ENOENT"),
+}
+"""What usually befalls an operation; EIO befalls all others."""
+
+
+def errors_at(point: str) -> tuple[str, ...]:
+    """The names of the errors that are tried at a point; "short" for writes of a few octets."""
+    return ERRORS.get(point.rpartition(".")[2], ("EIO",))
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,18 +125,23 @@ class House:
         return Phone(self.callers, f"sip:5551234@{format_address(self.network.address)}", letter, on_confirmed)
 
 
-def make_service(
-    root: Path, disk: Disk, *, observe: Observer, leg: LegOptions | None = None, lines: int = 2
-) -> tuple[FaxService, Endpoint]:
-    """A service with our device on a free port; its spool is `root`/spool and everything goes through `disk`."""
+def settings_for(root: Path, lines: int = 2) -> Settings:
+    """Those of a service in `root`/spool, on a free port, without journals."""
     given = Settings()
-    settings = given.model_copy(
+    return given.model_copy(
         update={
             "host": given.host.model_copy(update={"spool": root / "spool", "lines": lines}),
             "sip": given.sip.model_copy(update={"listen": "127.0.0.1:0"}),
             "journal": given.journal.model_copy(update={"enabled": False}),
         }
     )
+
+
+def make_service(
+    root: Path, disk: Disk, *, observe: Observer, leg: LegOptions | None = None, lines: int = 2
+) -> tuple[FaxService, Endpoint]:
+    """A service with our device on a free port; its spool is `root`/spool and everything goes through `disk`."""
+    settings = settings_for(root, lines)
     options = replace(wiring.endpoint_options(settings), disk=disk)
     network = Endpoint(options if leg is None else replace(options, leg=leg))
     spool = Spool(root / "spool", disk=disk)
@@ -160,10 +165,9 @@ async def open_house(
 
 async def start_and_stop(root: Path, disk: Disk, heard: list[HostEvent]) -> None:
     """Start a service without any device on the spool, which repairs it, and stop it again."""
-    settings = Settings()
-    host = settings.host.model_copy(update={"spool": root / "spool"})
-    options = wiring.host_options(settings.model_copy(update={"host": host}))
-    service = FaxService(options, [], observe=heard.append, spool=Spool(root / "spool", disk=disk))
+    service = FaxService(
+        wiring.host_options(settings_for(root)), [], observe=heard.append, spool=Spool(root / "spool", disk=disk)
+    )
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda task_status=trio.TASK_STATUS_IGNORED: service.run(task_status=task_status))

@@ -11,6 +11,7 @@ The model, about as strict as POSIX allows; docs/durability.md says where real f
 * A name (created, renamed, removed) is safe once its folder was synced. Until then each such change may have happened
   or not, whatever happened to later ones, except that changes of the same name keep their order. Syncing a file does
   not make its name safe, nor does syncing a folder make the folder's own name safe.
+* A link is a name of a file like its first one: created, and safe once its own folder was synced.
 * A rename is one step. One between two folders may leave the file under both names until both are synced.
 """
 
@@ -150,6 +151,11 @@ class Recorder(Watcher):
                 self._add(Written(node, call.offset, call.octets), call.point)
             case "fsync" | "fsync_dir":
                 self._add(Synced(self._node(call.path)), call.point)
+            case "link":
+                assert call.target is not None
+                node, to = self._node(call.path), self._place(call.target)
+                to[0].entries[to[1]] = node
+                self._add(Change(node, None, to), call.point)
             case "rename" | "unlink" | "rmdir":
                 self._change(call)
 

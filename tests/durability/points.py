@@ -24,7 +24,7 @@ READS: Final = ("listdir", "open_read")
 class Call:
     """One call of the disk: `purpose` is what it is for, `path` what it is about (by its open file where it has one).
 
-    `target` is the new name of a rename; `octets` are those of a write, from `offset` on.
+    `target` is the new name of a rename or a link; `octets` are those of a write, from `offset` on.
     """
 
     purpose: str
@@ -143,6 +143,10 @@ class WatchedDisk(HastyDisk):
     def rename(self, source: Path, target: Path) -> None:
         with self._pass("rename", source, target):
             super().rename(source, target)
+
+    def link(self, source: Path, target: Path) -> None:
+        with self._pass("link", source, target):
+            super().link(source, target)
 
     def fsync_dir(self, path: Path) -> None:
         with self._pass("fsync_dir", path):

@@ -1,7 +1,7 @@
-"""A host that sends is killed inside its store: no job is lost, none goes twice without being marked uncertain.
+"""A host that sends is killed at each write: no job is lost, none goes twice without being marked uncertain.
 
 Owns      the child (a server over a provider that writes down what it sends), the driver, the judgement.
-Not here  how a process is killed (killing.py), the points of a database (store_points.py).
+Not here  how a process is killed (killing.py), the points of disk (points.py) and database (store_points.py).
 
     script/crash sending [N] [--seed S] [--only ORDER]
 
@@ -10,6 +10,7 @@ side has seen. After the kill the child is started again, and must finish everyt
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -26,7 +27,8 @@ from typing import Final
 import trio
 
 from tests.durability.killing import Killer, Order, When
-from tests.durability.store_points import watch_engine
+from tests.durability.points import WatchedDisk
+from tests.durability.store_points import watched_store
 from tests.host.scripted import PAGE, HintedProvider, Operation, Script
 from vfax.codecs import tiff
 from vfax.fsp.constants import FaxStatus, JobStatusEnum
@@ -36,6 +38,7 @@ from vfax.host.outgoing import keep_document
 from vfax.host.queue import QueueOptions
 from vfax.host.server import FaxServer, ServerOptions
 from vfax.host.service import HostOptions
+from vfax.host.spool import Spool
 from vfax.host.store.store import Store
 from vfax.host.store.values import Recipient, Submission
 
@@ -43,7 +46,6 @@ NUMBERS: Final = ("+491", "+492", "+493")
 PAGES: Final = 3
 LOG: Final = "sent.log"
 LIMIT: Final = 120.0
-POINTS: Final = ("store.begin", "store.execute", "store.commit")
 
 
 def note(root: Path, *words: object) -> None:
@@ -101,18 +103,13 @@ async def serve(root: Path, killer: Killer) -> None:
         store_url=f"sqlite:///{spool / 'vfax.db'}",
         queue=QueueOptions(look=0.1, note_interval=0.02),
     )
-
-    def opened(url: str) -> Store:
-        store = Store.open(url)
-        watch_engine(store._database.engine, killer)
-        return store
-
-    server = FaxServer(options, [record], open_store=opened)
+    disk = WatchedDisk(killer)
+    server = FaxServer(options, [record], open_store=watched_store(killer), spool=Spool(spool, disk=disk))
     async with trio.open_nursery() as nursery:
         await nursery.start(lambda task_status=trio.TASK_STATUS_IGNORED: server.run(task_status=task_status))
         if not server.store.jobs():
             to = tuple(Recipient(number=number) for number in NUMBERS)
-            document = await trio.to_thread.run_sync(keep_document, spool, root / "document.tif")
+            document = await trio.to_thread.run_sync(keep_document, spool, root / "document.tif", disk)
             for job in await server.queue.submit(Submission(document=document, pages=PAGES, recipients=to)):
                 note(root, "submitted", job.name, job.recipient.number)
         while not all(job.ended_at is not None for job in server.store.jobs()):  # noqa: ASYNC110  # rows ring no bell
@@ -153,16 +150,17 @@ def survey(root: Path) -> Counter[str]:
 
 
 def orders(seen: Counter[str], count: int, seed: int) -> list[Order]:
-    """Moments to be killed at, spread over all points."""
+    """Moments to be killed at: each point in its turn, so that those of the store do not crowd out the others."""
     dice = random.Random(seed)
-    every = [
-        Order(point, nth, when)
-        for point in POINTS
-        for nth in range(1, seen[point] + 1)
-        for when in (When.BEFORE, When.AFTER)
-    ]
+    turns = [_moments(point, seen[point], dice) for point in sorted(seen)]
+    return [order for turn in itertools.zip_longest(*turns) for order in turn if order is not None][:count]
+
+
+def _moments(point: str, passed: int, dice: random.Random) -> list[Order]:
+    whens = (When.BEFORE, When.AFTER, *((When.TORN,) if point.endswith(".write") else ()))
+    every = [Order(point, nth, when) for nth in range(1, passed + 1) for when in whens]
     dice.shuffle(every)
-    return every[:count]
+    return every
 
 
 def trial(root: Path, order: Order) -> list[str]:

@@ -1,4 +1,4 @@
-"""Points inside the transactions of a database: `watch_engine`, and the smallest host that has them.
+"""Points inside the transactions of a database: `watch_engine`, `watched_store`, and the smallest host that has them.
 
 Owns      `store.begin`, `store.execute` and `store.commit` of any SQLAlchemy engine, for a killer.
 Not here  what a job store writes (vfax/host/store/), files (points.py).
@@ -10,18 +10,29 @@ from typing import Any, Final
 
 import trio
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, create_engine, event, insert, select
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from tests.durability.killing import Killer
+from vfax.host.store.store import Store
 
+POINTS: Final = ("store.begin", "store.execute", "store.commit")
 ROWS: Final = 20
 COMMITTING: Final = "vfax tests: the commit is asked for"
 
 NUMBERS: Final = Table("numbers", MetaData(), Column("number", Integer, primary_key=True))
 
 
-def watch_engine(engine: Engine, killer: Killer) -> None:
-    """Let the killer see every BEGIN, statement and COMMIT of the engine.
+def watched_store(killer: Killer) -> Callable[[str], Store]:
+    """What opens a job store of which the killer sees every transaction, those that make its tables, too.
+
+    For a process with one store: its engine is not there before it is opened, so all engines are watched.
+    """
+    watch_engine(Engine, killer)
+    return Store.open
+
+
+def watch_engine(engine: Engine | type[Engine], killer: Killer) -> None:
+    """Let the killer see every BEGIN, statement and COMMIT of the engine, or of all engines of the process.
 
     "After the commit" is when the connection goes back to the pool: nobody else has heard of the commit by then.
     """
@@ -48,7 +59,7 @@ def watch_engine(engine: Engine, killer: Killer) -> None:
     event.listen(engine, "before_cursor_execute", execute)
     event.listen(engine, "after_cursor_execute", executed)
     event.listen(engine, "commit", commit)
-    event.listen(engine.pool, "checkin", checked_in)
+    event.listen(engine.pool if isinstance(engine, Engine) else Pool, "checkin", checked_in)
 
 
 def open_numbers(root: Path) -> Engine:

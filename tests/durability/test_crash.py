@@ -11,7 +11,7 @@ import trio
 
 from tests.durability import crash
 from tests.durability.killing import Order, When
-from tests.durability.store_points import ROWS, read_numbers
+from tests.durability.store_points import POINTS, ROWS, read_numbers
 
 pytestmark = pytest.mark.realtime
 
@@ -41,6 +41,18 @@ def test_the_harness_notices_a_host_that_loses_pages(scratch: Path) -> None:
     lost = crash.Trial("forgetful", "vfax", SEED)
     wrong = [sentence for result in crash.collect([trial, lost], scratch, 2) for sentence in result.wrong]
     assert any("pages were confirmed and none is there" in sentence for sentence in wrong)
+
+
+def test_the_harness_notices_a_host_that_does_not_deliver(scratch: Path) -> None:
+    (result,) = crash.collect([crash.Trial("idle", "vfax", SEED)], scratch, 1)
+    assert any("misses a fax that is in the inbox" in sentence for sentence in result.wrong)
+
+
+@pytest.mark.parametrize("order", [Order(point, 1, When.BEFORE) for point in POINTS], ids=str)
+def test_a_host_that_dies_while_it_makes_its_store_is_well_at_the_next_start(order: Order, scratch: Path) -> None:
+    (result,) = crash.collect([crash.Trial("receive", "vfax", SEED, order)], scratch, 1)
+    assert result.reached
+    assert result.wrong == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.durability.faulty import Fault, points_of_a_reception, suffer, words_of
+from tests.durability.faulty import Fault, errors_at, points_of_a_reception, suffer, words_of
 from tests.durability.house import start_again, write_letter
 from tests.durability.judging import Claim, judge
 from tests.durability.points import Faults, Tally, WatchedDisk
@@ -41,22 +41,10 @@ DELIVERY: Final = (
 POINTS: Final = (*START, *FIRST, *PAGE, *DOCUMENT, *RESTS, *DELIVERY)
 """Every point of a reception, in order."""
 
-ERRORS: Final = {
-    "create": ("EMFILE", "EROFS"),
-    "mkdir": ("ENOSPC", "EROFS"),
-    "open_new": ("EMFILE", "ENOENT"),
-    "open_again": ("EMFILE",),
-    "open_read": ("EMFILE", "EIO"),
-    "write": ("ENOSPC", "EIO", "EDQUOT", "short"),
-    "fsync": ("ENOSPC", "EIO"),
-    "rename": ("ENOSPC", "EROFS", "ENOENT"),
-}
-"""What usually befalls an operation; EIO befalls all others."""
-
 
 def faults_at(point: str) -> list[Fault]:
     """The kinds of trouble at one point: for good and just once, and at a page also with the second one."""
-    errors = ERRORS.get(point.rpartition(".")[2], ("EIO",))
+    errors = errors_at(point)
     faults = [Fault(point, error) for error in errors]
     faults.append(Fault(point, errors[0], times=1))
     if point in PAGE:

@@ -9,6 +9,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,11 +19,17 @@ from trio.testing import MockClock
 
 from tests.durability import callers, child, crash
 from tests.durability.faulty import settle
-from tests.durability.house import House, Letter, open_house, start_again, start_and_stop, write_letter
+from tests.durability.faulty_delivery import Served
+from tests.durability.house import House, Letter, open_house, start_and_stop, write_letter
 from tests.durability.judging import Claim, judge
+from tests.durability.judging_store import judge_store
 from tests.durability.points import HastyDisk
+from tests.durability.power_sending import NUMBERS, Reads, all_over, order_of, rasters_of, sender
+from tests.durability.serving import COPIES, serve_and_stop
 from tests.virtual import hold_for_threads
-from vfax.host.events import FaxEnded, HostEvent, StorageFailed
+from vfax.disk import Disk
+from vfax.errors import StoreError
+from vfax.host.events import DeliveryDone, FaxEnded, HostEvent, StorageFailed
 
 ROWS: Final = 400
 """Rows of a page that takes some 8 KB as a TIFF file."""
@@ -32,6 +39,11 @@ SMALL: Final = "size=64k"
 def mount(*arguments: str) -> None:
     """Run mount, which has been seen to be permitted."""
     subprocess.run(["mount", *arguments], capture_output=True, check=True)
+
+
+def unmount(folder: Path) -> None:
+    """Lazily: a look at the file system by any other process at this moment would make it busy."""
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture
@@ -46,8 +58,7 @@ def volume(tmp_path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        # lazily: a look at the file system by any other process at this moment would make it busy
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        unmount(folder)
 
 
 class Calls:
@@ -143,8 +154,9 @@ def test_a_process_at_its_limits_confirms_nothing_it_cannot_keep(limit: str, scr
     said += [message.sentence for message in host.of(child.Ended)]
     assert any(words in sentence for sentence in said), said
     assert host.status == 0, "the host lives to its end"
-    start_again(scratch)
+    trio.run(serve_and_stop, scratch, HastyDisk(), [])
     assert judge(scratch / "spool", claim) == []
+    assert judge_store(scratch, [begun.job for begun in host.of(child.Begun)]) == []
 
 
 async def call_twice(limit: str, scratch: Path) -> tuple[list[Claim], crash.Running]:
@@ -165,3 +177,87 @@ async def call_twice(limit: str, scratch: Path) -> tuple[list[Claim], crash.Runn
         return claims, host
     finally:
         host.close()
+
+
+# --- documents to send, and deliveries -------------------------------------------------------------------------------
+
+
+@pytest.mark.realtime
+async def test_a_full_spool_refuses_a_submission_and_takes_the_next_one(volume: Path, scratch: Path) -> None:
+    letter, script = write_letter(scratch / "letter.tif", 3, 1, ROWS), Reads(takes_hints=False)
+    mount("-o", "remount,size=1m", str(volume))
+    async with sender(volume, script, Disk()) as server:
+        ballast = volume / "ballast"
+        ballast.write_bytes(b"")
+        fill(ballast)
+        with pytest.raises(StoreError, match="No space left on device"):
+            await server.door.submit(order_of(letter))
+        ballast.unlink()
+        assert server.store.jobs() == []
+        await server.door.submit(order_of(letter))
+        await all_over(server)
+    assert script.read == {number: [letter.rasters] for number in NUMBERS}
+
+
+@pytest.mark.realtime
+async def test_documents_to_send_that_may_only_be_read_or_are_gone(volume: Path, scratch: Path) -> None:
+    letter, script = write_letter(scratch / "letter.tif", 3, 1), Reads(takes_hints=False)
+    outgoing = volume / "spool" / "outgoing"
+    mount("-o", "remount,size=8m", str(volume))
+    async with sender(volume, script, Disk()) as server:
+        outgoing.mkdir()
+        mount("--bind", str(outgoing), str(outgoing))
+        mount("-o", "remount,bind,ro", str(outgoing))
+        with pytest.raises(StoreError, match="Read-only file system"):
+            await server.door.submit(order_of(letter))
+        unmount(outgoing)
+        assert server.store.jobs() == []
+        outgoing.rmdir()
+        await server.door.submit(order_of(letter))
+        await all_over(server)
+    assert script.read == {number: [letter.rasters] for number in NUMBERS}
+
+
+def fill(ballast: Path) -> None:
+    """Leave no room on its file system."""
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(1024)):
+            pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS], ids=["full", "read-only"])
+def test_a_folder_that_takes_no_delivery_gets_it_later(code: int, volume: Path, scratch: Path) -> None:
+    served, ballast = Served(scratch), volume / "ballast.json"
+    copies = served.root / "spool" / COPIES.folder
+    copies.mkdir(parents=True)
+    fill(ballast)
+    mount("--bind", str(volume), str(copies))
+    if code == errno.EROFS:
+        ballast.unlink()
+        mount("-o", "remount,bind,ro", str(copies))
+
+    def heal() -> None:
+        mount("-o", "remount,bind,rw", str(copies))
+        ballast.unlink(missing_ok=True)
+
+    try:
+        served.run(Disk(), heal)
+        assert served.sentences()
+        assert all(os.strerror(code) in sentence for sentence in served.sentences())
+        assert served.wrong() == []
+    finally:
+        unmount(copies)
+
+
+def test_a_folder_that_goes_away_between_two_deliveries_is_made_again(scratch: Path) -> None:
+    served = Served(scratch)
+    copies, moved = served.root / "spool" / COPIES.folder, scratch / "moved"
+
+    def copied(event: HostEvent) -> bool:
+        return isinstance(event, DeliveryDone) and event.rule == COPIES.name
+
+    served.run(Disk(), lambda: copies.parent.rename(moved), until=copied)
+    assert served.sentences() == []
+    for folder, letter in zip((moved, copies), served.letters, strict=True):
+        (document,) = folder.rglob("*.tif")
+        assert rasters_of(document) == letter.rasters

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.interop.documents import draw_page
 from vfax.codecs import tiff
-from vfax.errors import DocumentError
+from vfax.errors import DocumentError, StoreError
 from vfax.host.convert import ConvertLimits, convert
 
 FINE = {"resolution": "fine", "limits": ConvertLimits()}
@@ -68,7 +68,16 @@ async def test_a_small_file_of_many_pixels_is_refused(tmp_path: Path) -> None:
 
 async def test_memory_and_time_are_limited(tmp_path: Path) -> None:
     Image.effect_noise((6000, 6000), 80).save(tmp_path / "large.png", compress_level=0)
-    for limits in (ConvertLimits(memory=150 << 20), ConvertLimits(octets=20_000)):
-        with pytest.raises(DocumentError, match=r"limits|memory|write"):
+    for limits, why in (
+        (ConvertLimits(memory=150 << 20), "limits|memory"),
+        (ConvertLimits(octets=20_000), "has more than 20000 octets as a fax"),
+    ):
+        with pytest.raises(DocumentError, match=why):
             await convert([tmp_path / "large.png"], tmp_path / "out.tif", resolution="600x600", limits=limits)
         assert not (tmp_path / "out.tif").exists()
+
+
+async def test_a_disk_that_does_not_take_it_is_not_the_fault_of_the_document(tmp_path: Path) -> None:
+    draw_page(1).save(tmp_path / "one.png")
+    with pytest.raises(StoreError, match="No such file or directory"):
+        await convert([tmp_path / "one.png"], tmp_path / "gone" / "out.tif", **FINE)  # type: ignore[arg-type]

@@ -57,7 +57,7 @@ from vfax.codecs.tiff_page import (
     report_on,
     sealed_software,
 )
-from vfax.errors import DecodeError, DocumentError
+from vfax.errors import DecodeError, DocumentError, StoreError
 
 __all__ = [
     "DocumentLimits",
@@ -296,7 +296,8 @@ def prepare_document(
     """Turn files into one TIFF Class F document at `target`: all of them are one fax, in the given order.
 
     Pages of fax geometry are kept pixel for pixel; other images are scaled to `resolution`; see the module's docstring.
-    Returns the headers of the pages written. When a file cannot be used, nothing is left at `target`.
+    Returns the headers of the pages written. When a file cannot be used, or `target` cannot be written (StoreError),
+    nothing is left at `target`. It is not synced: what must survive a power cut is a copy (host/outgoing.py).
     """
     parts = [part for source in sources for part in _parts(source)]
     if not parts:
@@ -304,9 +305,9 @@ def prepare_document(
     if len(parts) > limits.max_pages:
         raise DocumentError(f"the document has {len(parts)} pages, at most {limits.max_pages} can be sent as one fax")
     try:
-        with _tiff_faults(target), target.open("w+b") as file:
+        with _tiff_faults(target, StoreError), target.open("w+b") as file:
             write_file(file, _coded_pages(parts, resolution, limits))
-    except DocumentError:
+    except (DocumentError, StoreError):
         target.unlink(missing_ok=True)
         raise
     return read_headers(target)
@@ -458,16 +459,16 @@ def inspect(path: Path, limits: DocumentLimits = DEFAULT_LIMITS) -> DocumentRepo
 
 
 @contextmanager
-def _system_faults(path: Path) -> Iterator[None]:
+def _system_faults(path: Path, kind: type[DocumentError | StoreError] = DocumentError) -> Iterator[None]:
     try:
         yield
     except OSError as why:
-        raise DocumentError(f"{path}: {why.strerror or why}") from why
+        raise kind(f"{path}: {why.strerror or why}") from why
 
 
 @contextmanager
-def _tiff_faults(path: Path) -> Iterator[None]:
-    with _system_faults(path):
+def _tiff_faults(path: Path, kind: type[DocumentError | StoreError] = DocumentError) -> Iterator[None]:
+    with _system_faults(path, kind):
         try:
             yield
         except DecodeError as why:

@@ -6,9 +6,10 @@ Not here  the conversion (codecs/tiff.py), which the child does; where the docum
     python -m vfax.host.convert <limits as JSON> <resolution> <target> <source>...
 
 The child limits itself before it looks at a file: CPU time, memory, size of what it writes. It answers with one JSON
-object on standard output.
+object on standard output: {"pages": n}, or {"error": sentence}, with "storage": true where the disk is to blame.
 """
 
+import errno
 import json
 import subprocess
 import sys
@@ -42,7 +43,8 @@ async def convert(sources: Sequence[Path], target: Path, *, resolution: str, lim
     """Write the files as one TIFF Class F document to `target`; returns its pages.
 
     `resolution` is the name of a fax resolution ("fine"). Raises DocumentError saying what is wrong with the files,
-    StoreError when no process can be had. Nothing is left at `target` then.
+    StoreError when no process can be had or the disk does not take what it writes. Nothing is left at `target` then.
+    What is there otherwise is not synced: nothing may depend on it after a power cut.
     """
     command = [sys.executable, "-m", __name__, json.dumps(asdict(limits)), resolution, str(target), *map(str, sources)]
     with trio.move_on_after(2 * limits.seconds) as patience:
@@ -58,7 +60,7 @@ async def convert(sources: Sequence[Path], target: Path, *, resolution: str, lim
     if isinstance(pages, int):
         return pages
     await trio.to_thread.run_sync(partial(target.unlink, missing_ok=True))
-    raise DocumentError(str(answer.get("error")))
+    raise (StoreError if answer.get("storage") else DocumentError)(str(answer.get("error")))
 
 
 def _answer(done: "subprocess.CompletedProcess[bytes]") -> dict[str, object]:
@@ -89,6 +91,13 @@ def _limit(limits: ConvertLimits) -> None:
         resource.setrlimit(what, (highest, hard))
 
 
+def _unwritten(why: StoreError, limits: ConvertLimits) -> dict[str, object]:
+    """The answer where the document could not be written: our own limit is the document's fault, a disk is not."""
+    if isinstance(why.__cause__, OSError) and why.__cause__.errno == errno.EFBIG:
+        return {"error": f"the document has more than {limits.octets} octets as a fax; send a simpler one"}
+    return {"error": str(why), "storage": True}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Be the child. `arguments` are those of the module's docstring."""
     limits = ConvertLimits(**json.loads(arguments[0]))
@@ -105,6 +114,9 @@ def main(arguments: Sequence[str]) -> int:
         pages = tiff.prepare_document([Path(name) for name in arguments[3:]], Path(arguments[2]), resolution=resolution)
     except DocumentError as why:
         print(json.dumps({"error": str(why)}))
+        return 1
+    except StoreError as why:
+        print(json.dumps(_unwritten(why, limits)))
         return 1
     except MemoryError:
         print(json.dumps({"error": f"the document needs more than {limits.memory >> 20} MiB of memory"}))

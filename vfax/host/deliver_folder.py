@@ -29,43 +29,44 @@ MAX_NAMES: Final = 100
 """Limit: names tried for one fax where others have taken them."""
 NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EXDEV})
 """What file systems without hard links (FAT, some network ones) answer; EXDEV: another file system."""
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-class TargetDisk(Disk):
-    """The system calls of a delivery, so that a test can make any of them fail."""
-
-    def open_new(self, path: Path) -> int:
-        """Create a file that is not there; FileExistsError where it is."""
-        return os.open(path, _NEW, 0o640)
-
-    def link(self, source: Path, target: Path) -> None:
-        """Give a file a second name; FileExistsError where that is taken."""
-        os.link(source, target)
-
-
-def deliver(parcel: Parcel, target: FolderTarget, *, disk: TargetDisk | None = None) -> Result:
+def deliver(parcel: Parcel, target: FolderTarget, *, disk: Disk | None = None) -> Result:
     """Put document and record into the target's folder. A relative folder is one in the spool and made where missing.
 
     An absolute one must be there: an empty mount point is not the share that should be mounted on it.
     """
-    folder = parcel.spool / target.folder
+    folder, disk = parcel.spool / target.folder, (disk or Disk()).of("target")
     try:
         if not Path(target.folder).is_absolute():
-            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            _make(disk, parcel.spool, folder)
         elif not folder.is_dir():
             return Result.failed(f"The folder {folder} is not there: make it, or mount what belongs there.")
-        return _Placing(parcel, target, folder, disk or TargetDisk()).place()
+        return _Placing(parcel, target, folder, disk).place()
     except DocumentError as why:
         return Result.failed(f"The document cannot be delivered: {why}.")
     except OSError as why:
         return Result.failed(f"The fax cannot be written to {folder}: {why.strerror or why}.")
 
 
+def _make(disk: Disk, spool: Path, folder: Path) -> None:
+    """Make a folder in the spool, its name durable: what is delivered into a folder that is gone is gone as well.
+
+    One that is there may be of a try that was killed before it had synced the name.
+    """
+    if folder == spool:
+        return
+    _make(disk, spool, folder.parent)
+    if not folder.is_dir():
+        with suppress(FileExistsError):  # another delivery was faster
+            disk.mkdir(folder, 0o750)
+    disk.fsync_dir(folder.parent)
+
+
 class _Placing:
     """One try to put one fax into one folder."""
 
-    def __init__(self, parcel: Parcel, target: FolderTarget, folder: Path, disk: TargetDisk) -> None:
+    def __init__(self, parcel: Parcel, target: FolderTarget, folder: Path, disk: Disk) -> None:
         self._parcel, self._target, self._folder, self._disk = parcel, target, folder, disk
         self._prefix = f".new-{parcel.event_id}-"
         self._try = f"{self._prefix}{parcel.delivery.lease_term}-{os.getpid()}"
@@ -82,7 +83,7 @@ class _Placing:
         finally:
             for new, _ in files:
                 with suppress(OSError):
-                    new.unlink(missing_ok=True)
+                    self._disk.unlink(new)
             self._remove_leftovers()
         self._disk.fsync_dir(self._folder)
         if not files:
@@ -94,7 +95,7 @@ class _Placing:
         for name in os.listdir(self._folder):
             if name.startswith(self._prefix):
                 with suppress(OSError):
-                    (self._folder / name).unlink(missing_ok=True)
+                    self._disk.unlink(self._folder / name)
 
     def _written_document(self) -> Path:
         document, suffix = self._parcel.document, self._target.form.suffix
@@ -121,7 +122,7 @@ class _Placing:
     def _write(self, suffix: str, content: Callable[[Callable[[bytes], object]], None]) -> Path:
         """A new file with this content, on the medium."""
         new = self._folder / f"{self._try}{suffix}"
-        fd = self._disk.open_new(new)
+        fd = self._disk.create(new)
         with whole_or_gone(self._disk, new), synced(self._disk, fd) as file:
             content(file.write)
         return new
@@ -148,12 +149,17 @@ class _Placing:
         return True
 
     def _take_without_links(self, new: Path, final: Path) -> bool:
-        """Where a name can only be taken by making the file: it is empty for a moment, and never another's."""
+        """Where a name can only be taken by making the file: it is empty for a moment, and never another's.
+
+        Limit: who is killed in that moment leaves it empty, and the next try takes the next name.
+        """
         try:
-            self._disk.close(self._disk.open_new(final))
+            fd = self._disk.create(final)
         except FileExistsError:
             return _same(new, final)
-        self._disk.rename(new, final)
+        with whole_or_gone(self._disk, final):
+            self._disk.close(fd)
+            self._disk.rename(new, final)
         return True
 
 

@@ -16,12 +16,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from traceback import format_exception
 from typing import Final, Protocol
 
 import trio
 
+from vfax.disk import Disk
 from vfax.errors import FaxError, LeaseLost, StoreError
 from vfax.host import deliver_command, deliver_folder, deliver_mail, deliver_webhook
 from vfax.host.deliver_command import CommandOptions
@@ -124,7 +126,7 @@ class DeliveryPlan:
 class Delivery:
     """Carries out the deliveries of one host. `run` works until it is cancelled; `kick` says that something may be due.
 
-    `dice` gives chances from 0 to 1.
+    `dice` gives chances from 0 to 1. `disk` is what is written through into folders.
     """
 
     def __init__(
@@ -138,6 +140,7 @@ class Delivery:
         observe: Observer = lambda event: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         dice: Callable[[], float] = random.random,
+        disk: Disk | None = None,
     ) -> None:
         self.options = options or DeliveryOptions()
         self._store = store
@@ -148,6 +151,7 @@ class Delivery:
         self._observer = observe
         self._clock = clock
         self._dice = dice
+        self._disk = disk or Disk()
         # Threads that hang on a dead file system are left behind; they must not use up those of the whole process.
         self._threads = trio.CapacityLimiter(self.options.concurrency)
         self._running = 0
@@ -248,9 +252,8 @@ class Delivery:
         threads = self._threads
         match rule.target:
             case FolderTarget() as target:
-                return await trio.to_thread.run_sync(
-                    deliver_folder.deliver, parcel, target, abandon_on_cancel=True, limiter=threads
-                )
+                deliver = partial(deliver_folder.deliver, parcel, target, disk=self._disk)
+                return await trio.to_thread.run_sync(deliver, abandon_on_cancel=True, limiter=threads)
             case MailTarget() as target:
                 return await deliver_mail.deliver(parcel, target, self._mail, threads)
             case WebhookTarget() as target:

@@ -4,7 +4,6 @@ Owns      `Door`, which fulfils door.HostDoor: submissions taken in, orders to j
 Not here  who may ask (clients and api), the queue itself (queue.py), rows (store/).
 """
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +21,7 @@ from vfax.host.convert import ConvertLimits, convert
 from vfax.host.door import DeviceInfo, JobChange, JobCommand, Order, Rescheduled, ServerInfo
 from vfax.host.events import HostEvent, JobMoved, StatusPosted
 from vfax.host.loading import Device
-from vfax.host.outgoing import count_pages, keep_document
+from vfax.host.outgoing import count_pages, keep_document, workroom
 from vfax.host.queue import Queue
 from vfax.host.recipients import DialPlan, recipients
 from vfax.host.retry import RetryPolicy
@@ -211,7 +210,7 @@ class Door:
         Raises DocumentError, StoreError.
         """
         root = self._queue.documents
-        with tempfile.TemporaryDirectory(prefix="vfax-", dir=root) as folder:
+        with workroom(root) as folder:
             target = Path(folder) / "document.tif"
             pages = await convert(files, target, resolution=resolution, limits=self._options.convert)
             document = await trio.to_thread.run_sync(keep_document, root, target, self._service.spool.disk)

@@ -1,15 +1,19 @@
 """Documents on their way out: kept in the spool until their jobs are over.
 
-Owns      the folder `outgoing`, storing a document there so that it survives a crash, the pages left of one.
-Not here  jobs (queue.py), turning files into fax pages (codecs/tiff.py).
+Owns      the folder `outgoing`, storing a document there so that it survives a crash, the pages left of one; where
+          files are converted, and what a crash leaves of that.
+Not here  jobs (queue.py), turning files into fax pages (codecs/tiff.py, convert.py).
 
     outgoing/<id>.tif             the document of a submission: whole and synced before its jobs exist
     outgoing/<id>.from-<n>.tif    its pages from the n-th on, for a provider that cannot begin in the middle
+    vfax-<random>/                where one submission is converted: nothing in it outlives that, or is synced
 
 Everything here blocks on the disk: call it from a worker thread.
 """
 
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +26,20 @@ from vfax.errors import DocumentError, StoreError
 
 FOLDER: Final = "outgoing"
 NEW: Final = ".new-"
+WORKROOM: Final = "vfax-"
+"""How the name of a folder begins in which a submission is converted."""
 MAX_PAGE_OCTETS: Final = 2**31
+
+
+def workroom(root: Path) -> "tempfile.TemporaryDirectory[str]":
+    """A folder in the spool at `root` to convert one submission in; it goes with its block. Raises StoreError.
+
+    What is written there may be lost at any moment: no job is made before `keep_document` has copied it.
+    """
+    try:
+        return tempfile.TemporaryDirectory(prefix=WORKROOM, dir=root, ignore_cleanup_errors=True)
+    except OSError as why:
+        raise StoreError(f"cannot make a folder to convert the document in {root}: {why.strerror or why}") from why
 
 
 def keep_document(root: Path, document: Path, disk: Disk | None = None) -> str:
@@ -84,12 +101,19 @@ def count_pages(document: Path) -> int:
 
 def remove_documents(root: Path, kept: set[str], *, before: float) -> int:
     """Remove documents that no job needs: all but `kept` (as `keep_document` named them) and those written since
-    `before` (seconds since 1970), whose jobs may be on their way. Returns how many."""
+    `before` (seconds since 1970), whose jobs may be on their way. Returns how many.
+
+    Workrooms as old go as well: their process was killed.
+    """
     removed = 0
     folder = root / FOLDER
     for path in folder.iterdir() if folder.is_dir() else ():
         whole = path.name.split(".", 1)[0]  # nothing for what was not finished
         if f"{FOLDER}/{whole}.tif" not in kept and path.stat().st_mtime < before:
             path.unlink(missing_ok=True)
+            removed += 1
+    for room in root.glob(f"{WORKROOM}*/"):
+        if max(path.stat().st_mtime for path in (room, *room.iterdir())) < before:  # it is not being written
+            shutil.rmtree(room)
             removed += 1
     return removed

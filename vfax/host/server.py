@@ -104,7 +104,7 @@ class FaxServer:
 
         Raises StoreError when store or spool cannot be used, LinkError when the door for clients cannot be opened.
         """
-        await trio.to_thread.run_sync(_make_folder, self._spool.root)
+        await trio.to_thread.run_sync(self._spool.make_root)
         store = await trio.to_thread.run_sync(self._open_store, self.options.store_url)
         try:
             parts = self._parts = _Parts(self, store)
@@ -203,13 +203,6 @@ class FaxServer:
         return FILETIME_1970 + int(self._clock().timestamp() * 10_000_000)
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    except OSError as why:
-        raise StoreError(f"cannot make the spool folder {folder}: {why.strerror or why}") from why
-
-
 class _Parts:
     """What a server is made of, once its store is open."""
 
@@ -233,7 +226,7 @@ class _Parts:
         )
         self.queue = Queue(self.service, store, options.queue, observe=observe, host=host, clock=clock)
         self.delivery = Delivery(
-            store, spool.root, options.plan, options.delivery, host=host, observe=observe, clock=clock
+            store, spool.root, options.plan, options.delivery, host=host, observe=observe, clock=clock, disk=spool.disk
         )
         self.door = Door(self.service, self.queue, store, options.door, on_delivery=self._kick_delivery, clock=clock)
         self.housekeeper = Housekeeper(

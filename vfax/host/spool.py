@@ -95,7 +95,7 @@ class Spool:
 
         Raises StoreError naming the folder that cannot be made or written, or the process that uses them.
         """
-        self._make(self.root)
+        self.make_root()
         with self._storing(self._lock.path, "lock the spool folder with"):
             self._lock.take()
         try:
@@ -112,6 +112,10 @@ class Spool:
     def release(self) -> None:
         """Leave the folders to the next service."""
         self._lock.release()
+
+    def make_root(self) -> None:
+        """Make the spool folder alone, for what else lies in it. Raises StoreError."""
+        self._make(self.root)
 
     def _make(self, folder: Path) -> None:
         with self._storing(folder, "make the spool folder"):

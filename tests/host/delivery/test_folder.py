@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.host.delivery.conftest import HOSTILE, Parcels
-from vfax.host.deliver_folder import TargetDisk, deliver
+from vfax.disk import Disk
+from vfax.host.deliver_folder import deliver
 from vfax.host.document import Format
 from vfax.host.parcel import Parcel, Result
 from vfax.host.routing import FolderTarget
@@ -95,7 +96,7 @@ def test_a_pdf_is_never_a_hard_link(parcel: Parcels, spool: Path) -> None:
     assert (spool / "copies" / f"{NAME}.pdf").read_bytes().startswith(b"%PDF-")
 
 
-class NoLinks(TargetDisk):
+class NoLinks(Disk):
     """A file system without hard links."""
 
     def link(self, source: Path, target: Path) -> None:
@@ -111,7 +112,7 @@ def test_a_file_system_without_hard_links_will_do(parcel: Parcels, target: Path,
     assert files(target) == [f"{NAME}-2.json", f"{NAME}-2.tif", f"{NAME}.json"]
 
 
-class Failing(TargetDisk):
+class Failing(Disk):
     """Fails the n-th time a call is made, as a full or broken disk does; a write leaves half of it there."""
 
     def __init__(self, call: str, times: int, number: int) -> None:
@@ -125,9 +126,9 @@ class Failing(TargetDisk):
             if self.left <= 0:
                 raise OSError(self.number, os.strerror(self.number))
 
-    def open_new(self, path: Path) -> int:
-        self._count("open_new")
-        return super().open_new(path)
+    def create(self, path: Path) -> int:
+        self._count("create")
+        return super().create(path)
 
     def write(self, fd: int, octets: memoryview) -> int:
         if self.call == "write" and self.left == 1:
@@ -154,7 +155,7 @@ class Failing(TargetDisk):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("call", ["open_new", "write", "fsync", "close", "link", "fsync_dir"])
+@pytest.mark.parametrize("call", ["create", "write", "fsync", "close", "link", "fsync_dir"])
 def test_a_disk_that_refuses_leaves_no_half_file_and_the_next_try_is_whole(
     call: str, times: int, number: int, parcel: Parcels, target: Path, two_pages: bytes
 ) -> None:
@@ -170,7 +171,7 @@ def test_a_disk_that_refuses_leaves_no_half_file_and_the_next_try_is_whole(
 
 
 def test_a_disk_that_writes_little_at_a_time_gets_it_all(parcel: Parcels, target: Path, two_pages: bytes) -> None:
-    class Slow(TargetDisk):
+    class Slow(Disk):
         def write(self, fd: int, octets: memoryview) -> int:
             return super().write(fd, octets[:1_000])
 

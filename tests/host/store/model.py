@@ -307,6 +307,7 @@ class Model:
         said: dict[str, object] = {
             "job_type": kind,
             "document": fax.document,
+            "pages": fax.record.get("pages", 0),
             "record": {},
             "sentence": "",
             "cause": "",

@@ -88,15 +88,23 @@ def test_reception_of_an_unknown_or_sent_job_cannot_end(store: Store, job: int |
 
 
 def test_fax_found_after_a_crash_gets_a_job(store: Store) -> None:
-    found = replace(fax(5), record={"outcome": {"sentence": "Three pages.", "cause": "complete"}})
+    found = replace(fax(5), record={"pages": 3, "outcome": {"sentence": "Three pages.", "cause": "complete"}})
     made = store.add_fax(found, [FOLDER], NOON + HOUR, job_type=JobType.JT_RECEIVE)
     assert [one.rule for one in made] == ["all"]
     job = store.job(5)
     assert job is not None
     assert (job.status, job.job_type, job.created_at) == (JobStatusEnum.fjsCOMPLETED, JobType.JT_RECEIVE, NOON)
-    assert (job.ended_at, job.sentence, job.cause) == (NOON + HOUR, "Three pages.", "complete")
+    assert (job.ended_at, job.pages, job.sentence, job.cause) == (NOON + HOUR, 3, "Three pages.", "complete")
     assert store.add_fax(found, [FOLDER, MAIL], NOON + HOUR, job_type=JobType.JT_FAIL_RECEIVE) == made
     assert store.job(5) == job
+
+
+@pytest.mark.parametrize("said", [None, True, -1, 1 << 32, "3"])
+def test_fax_found_with_a_record_that_tells_no_pages_has_none(said: object, store: Store) -> None:
+    store.add_fax(replace(fax(5), record={"pages": said}), [], NOON, job_type=JobType.JT_FAIL_RECEIVE)
+    job = store.job(5)
+    assert job is not None
+    assert job.pages == 0
 
 
 def test_fax_of_an_interrupted_job_ends_it_as_what_it_is(store: Store) -> None:

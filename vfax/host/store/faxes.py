@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection, insert, select, tuple_, update
 
 from vfax.errors import LeaseLost, MisuseError, StoreError
-from vfax.fsp.constants import FaxStatus, JobStatusEnum, JobType
+from vfax.fsp.constants import NO_JOB, FaxStatus, JobStatusEnum, JobType
 from vfax.host.store import checks, transitions
 from vfax.host.store.base import StoreBase, apply, chunks, locked_job
 from vfax.host.store.leases import attempt_ended
@@ -129,11 +129,18 @@ def recovered(fax: StoredFax, job_type: JobType, limits: StoreLimits) -> dict[st
         "job_type": job_type,
         "status": JobStatusEnum.fjsCOMPLETED if whole else JobStatusEnum.fjsFAILED,
         "document": fax.document or "",
+        "pages": _pages(fax.record),
         "record": fax.record,
         "sentence": checks.cut(sentence if isinstance(sentence, str) else "", limits),
         "cause": checks.cut(cause if isinstance(cause, str) else "", limits),
         "status_id": FaxStatus.FS_COMPLETED if whole else FaxStatus.FS_FATAL_ERROR,
     }
+
+
+def _pages(record: Mapping[str, object]) -> int:
+    """How many it says there are; 0 when it says none that a job can have."""
+    pages = record.get("pages")
+    return pages if isinstance(pages, int) and not isinstance(pages, bool) and 0 <= pages <= NO_JOB else 0
 
 
 def _recover(
