@@ -250,6 +250,7 @@ OTHER_VALUES: dict[str, object] = {
     "provider.configuration": {"key": "value"},
     "provider.process": "own",
     "host.create_timeout": 1.0,
+    "host.config_timeout": 2.5,
     "host.initialize_timeout": 2.0,
     "host.start_job_timeout": 3.0,
     "host.end_job_timeout": 4.0,

@@ -30,6 +30,13 @@ from vfax.fsp.arena import Nursery as Nursery
 from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
 from vfax.fsp.constants import FSPI_VERSION, Hresult, ProviderStatus, Win32
 from vfax.fsp.errors import ProviderLoadError
+from vfax.fsp.extension import (
+    FaxExtFreeBuffer,
+    FaxExtGetData,
+    FaxExtRegisterForEvents,
+    FaxExtSetData,
+    FaxExtUnregisterForEvents,
+)
 from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, SendHints, VirtualDevices
 
 
@@ -125,6 +132,26 @@ class StoppableProvider(FaxProvider, Protocol):
         ...
 
 
+class ConfiguredProvider(FaxProvider, Protocol):
+    """A provider that keeps configuration data with its service."""
+
+    async def FaxExtInitializeConfig(
+        self,
+        FaxExtGetData: FaxExtGetData,
+        FaxExtSetData: FaxExtSetData,
+        FaxExtRegisterForEvents: FaxExtRegisterForEvents,
+        FaxExtUnregisterForEvents: FaxExtUnregisterForEvents,
+        FaxExtFreeBuffer: FaxExtFreeBuffer,
+        /,
+    ) -> Hresult:
+        """Keep the callbacks, for as long as the provider is loaded, and read what is needed (extension.py).
+
+        Comes after FaxDevVirtualDeviceCreation and before FaxDevInitialize. Anything but NOERROR (S_OK) puts the whole
+        provider into an error state.
+        """
+        ...
+
+
 class FactsProvider(FaxProvider, Protocol):
     """A provider with our own extension."""
 
@@ -176,10 +203,20 @@ TAKES_TIME: Final = (
     "FaxDevReceive",
     "FaxDevEndJob",
     "FaxDevShutdown",
+    "FaxExtInitializeConfig",
 )
 """Exports that may wait: coroutine functions of an async provider, plain functions of a blocking one."""
 NEVER_WAITS: Final = ("FaxDevReportStatus", "FaxDevAbortOperation", "VfaxDevReportFacts")
 """Exports that are plain functions of every provider."""
+
+
+InitializeConfig = Callable[
+    [FaxExtGetData, FaxExtSetData, FaxExtRegisterForEvents, FaxExtUnregisterForEvents, FaxExtFreeBuffer],
+    Awaitable[Hresult],
+]
+BlockingInitializeConfig = Callable[
+    [FaxExtGetData, FaxExtSetData, FaxExtRegisterForEvents, FaxExtUnregisterForEvents, FaxExtFreeBuffer], Hresult
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +233,7 @@ class Exports:
     FaxDevVirtualDeviceCreation: Callable[[CompletionPort, RingKey], Awaitable[VirtualDevices]] | None = None
     FaxDevShutdown: Callable[[], Awaitable[Hresult]] | None = None
     FaxDevConfigure: Callable[..., object] | None = None
-    FaxExtInitializeConfig: Callable[..., object] | None = None
+    FaxExtInitializeConfig: InitializeConfig | None = None
     VfaxDevReportFacts: Callable[[object], CallFacts] | None = None
     VfaxDevSendHints: Callable[[object, SendHints], None] | None = None
     VfaxDevReportAddress: Callable[[], str] | None = None
@@ -221,7 +258,7 @@ class BlockingExports:
     FaxDevVirtualDeviceCreation: Callable[[CompletionPort, RingKey], VirtualDevices] | None = None
     FaxDevShutdown: Callable[[], Hresult] | None = None
     FaxDevConfigure: Callable[..., object] | None = None
-    FaxExtInitializeConfig: Callable[..., object] | None = None
+    FaxExtInitializeConfig: BlockingInitializeConfig | None = None
     VfaxDevReportFacts: Callable[[object], CallFacts] | None = None
     VfaxDevSendHints: Callable[[object, SendHints], None] | None = None
     VfaxDevReportAddress: Callable[[], str] | None = None
