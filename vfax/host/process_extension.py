@@ -107,29 +107,26 @@ class FarExtension:
 
     def get_data(self, device_id: int, source: int, guid: str, /) -> bytes:
         """FaxExtGetData."""
-        key = data_key(device_id, source, guid)
-        return decode_octets(self._ask("get", device=key.device_id, guid=key.guid))
+        return decode_octets(self._ask("get", **_key(device_id, source, guid)))
 
     def set_data(self, instance: object, device_id: int, source: int, guid: str, data: bytes, /) -> None:
         """FaxExtSetData."""
-        key = data_key(device_id, source, guid)
         if not isinstance(data, bytes | bytearray | memoryview):
             raise InvalidParameter(f"Data: {type(data).__name__}, where octets are expected")
         if trio.lowlevel.in_trio_run():
             raise WouldDeadlock("FaxExtSetData waits for the disk: call it in a worker thread, not in a task")
-        self._ask("set", device=key.device_id, guid=key.guid, data=encode_octets(bytes(data)))
+        self._ask("set", **_key(device_id, source, guid), data=encode_octets(bytes(data)))
 
     def register(
         self, instance: object, device_id: int, source: int, guid: str, callback: FaxExtConfigChange, /
     ) -> FarRegistration:
         """FaxExtRegisterForEvents."""
-        key = data_key(device_id, source, guid)
         if not callable(callback):
             raise InvalidParameter(f"ConfigChangeCallback: {type(callback).__name__}, where a function is expected")
         made = FarRegistration(next(self._numbers))
         self._registered[made.number] = callback  # before the host can tell anything
         try:
-            self._ask("register", device=key.device_id, guid=key.guid, registration=made.number)
+            self._ask("register", **_key(device_id, source, guid), registration=made.number)
         except BaseException:
             del self._registered[made.number]
             raise
@@ -156,6 +153,12 @@ class FarExtension:
         if asked.error is not None:
             raise asked.error
         return asked.value
+
+
+def _key(*arguments: object) -> Message:
+    """Device id, source and GUID as they were given, for the host to judge; what JSON cannot say, in words."""
+    said = [value if isinstance(value, int | str | None) else repr(value)[:60] for value in arguments]
+    return dict(zip(("device", "source", "guid"), said, strict=True))
 
 
 # --- in the host -----------------------------------------------------------------------------------------
@@ -203,13 +206,13 @@ class NearExtension:
             busy = ServerBusy(f"{MAX_SETS} data wait to be stored, which is the limit here")
             link.tell("told", number=number, error=encode_error(busy))
             return
-        self._waiting += 1
         data = decode_octets(message.get("data"))
-        nursery.start_soon(self._set, link, number, message.get("device"), message.get("guid"), data)
+        self._waiting += 1
+        nursery.start_soon(self._set, link, number, message, data)
 
-    async def _set(self, link: Link, number: int, device: object, guid: object, data: bytes) -> None:
+    async def _set(self, link: Link, number: int, message: Message, data: bytes) -> None:
         assert self.callbacks is not None
-        store = partial(self.callbacks.set_data, None, device, 0, guid, data)  # type: ignore[arg-type]  # it checks
+        store = partial(self.callbacks.set_data, None, *_given(message), data)
         try:
             await trio.to_thread.run_sync(store, limiter=self._disk)
         except FaxServiceError as why:
@@ -221,24 +224,25 @@ class NearExtension:
 
     def _get(self, link: Link, message: Message) -> object:
         assert self.callbacks is not None
-        return encode_octets(self.callbacks.get_data(message.get("device"), 0, message.get("guid")))  # type: ignore[arg-type]
+        return encode_octets(self.callbacks.get_data(*_given(message)))
 
     def _register(self, link: Link, message: Message) -> object:
         assert self.callbacks is not None
         number = message.get("registration")
         if not isinstance(number, int) or number in self._handles:
             raise DecodeError("a registration without a number of its own")
+        token = trio.lowlevel.current_trio_token()
 
         def changed(device: int, guid: str, data: bytes) -> int:
-            """In a worker thread of the host: ask the child and wait for its answer."""
+            """In any thread but the host's own: ask the child and wait for its answer."""
             about = {"registration": number, "device": device, "guid": guid, "data": encode_octets(data)}
             try:
-                answer: object = trio.from_thread.run(partial(link.ask, "changed", **about))
-            except ProcessLost:
+                answer: object = trio.from_thread.run(partial(link.ask, "changed", **about), trio_token=token)
+            except (ProcessLost, trio.RunFinishedError):
                 return Hresult.S_OK
             return answer  # type: ignore[return-value]  # the host looks at it
 
-        handle = self.callbacks.register(None, message.get("device"), 0, message.get("guid"), changed)  # type: ignore[arg-type]
+        handle = self.callbacks.register(None, *_given(message), changed)
         self._handles[number] = handle
         return None
 
@@ -253,3 +257,8 @@ class NearExtension:
         assert self.callbacks is not None
         with suppress(FaxServiceError):  # one that was told no more has been struck off
             self.callbacks.unregister(handle)
+
+
+def _given(message: Message) -> tuple[int, int, str]:
+    """Device id, source and GUID as the child gives them: the callbacks check what they are."""
+    return message.get("device"), message.get("source"), message.get("guid")  # type: ignore[return-value]

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from vfax.fsp.errors import DataNotFound, FaxServiceError, RegistrationNotFound
+import trio
+
+from vfax.fsp.errors import DataNotFound, FaxServiceError, RegistrationNotFound, WouldDeadlock
 from vfax.fsp.extension import DataKey, ExtensionCallbacks, FaxExtConfigChange, data_key
 
 T = TypeVar("T")
@@ -60,6 +62,10 @@ class Registry:
         return self._use("FaxExtGetData", device_id, source, guid, work)
 
     def _set(self, instance: object, device_id: int, source: int, guid: str, data: bytes, /) -> None:
+        if trio.lowlevel.in_trio_run():
+            why = "it was called in a task, and waits for the disk: a worker thread is the place"
+            self.uses.append(Use("FaxExtSetData", device_id, source, why))
+            raise WouldDeadlock(why)
         self._use("FaxExtSetData", device_id, source, guid, lambda key: self.data.update({key: bytes(data)}))
 
     def _register(
