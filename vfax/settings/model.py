@@ -290,6 +290,10 @@ class HostSettings(Section):
     shutdown_grace: Seconds = Field(default=2.0, description="The same for faxes that run when the provider stops.")
     poll_interval: Seconds = Field(default=0.5, description="How often a running fax is asked how far it is.")
     redeliver_interval: Seconds = Field(default=60.0, description="How often a fax the disk refused is tried again.")
+    idle_stop: OrElse = Field(
+        default=0.0,
+        description="End by itself after so long without a fax, waiting work or a client's connection. 0: never.",
+    )
     extension_octets: int = Field(
         default=65_536, ge=1, le=524_288, description="Octets that a provider may store under one GUID of a device."
     )
