@@ -23,11 +23,11 @@ from vfax.fsp.errors import (
     ShuttingDown,
     WouldDeadlock,
 )
-from vfax.fsp.extension import ExtensionCallbacks
+from vfax.fsp.extension import ExtensionCallbacks, data_key
 from vfax.fsp.provider import register
 from vfax.host.events import FaxEnded, ProviderFaulted
 from vfax.host.extension_book import ExtensionBook, ExtensionLimits
-from vfax.host.extensions import Extension, Extensions
+from vfax.host.extensions import Extension, Extensions, Notification
 from vfax.host.guard import CallTimeouts, Guard
 from vfax.host.loading import LoadOptions
 from vfax.host.roster import look
@@ -47,6 +47,7 @@ class Configured(Script):
     told: list[tuple[int, str, bytes]] = field(default_factory=list)
     hears: object = Hresult.S_OK
     heard: trio.Event = field(default_factory=trio.Event)
+    stores: bytes | None = None  # in FaxExtInitializeConfig
 
     @property
     def callbacks(self) -> ExtensionCallbacks:
@@ -80,6 +81,8 @@ class ConfiguredProvider(ScriptedProvider):
             script.at_start.append(script.given.get_data(0, FAX, DATA))
         except FaxServiceError as why:
             script.at_start.append(why.winerror)
+        if script.stores is not None:
+            await script.store(script.stores)
         if isinstance(script.answers, Exception):
             raise script.answers
         return script.answers
@@ -158,10 +161,13 @@ async def test_people_are_shown_the_error_state_without_anything_being_initializ
     assert row.reason == "fpsCANT_INIT: FaxExtInitializeConfig: it answered 0x80004005, where success is NOERROR (0)"
     assert script.at_start == [b"ours"]
 
-    script = Configured()
+    script = Configured(stores=b"theirs")
     record = register(guid=DATA, friendly_name="it", image_name=IMAGE, configuration={"script": script})
     (row,) = await look([record], LoadOptions(initialize=False), book)
     assert (row.state, "FaxDevInitialize" in script.calls) == ("fpsSUCCESS", False)
+    again = ExtensionBook(tmp_path)
+    again.load()
+    assert again.get(data_key(0, FAX, DATA)) == b"ours"
 
 
 # --- data -----------------------------------------------------------------------------------------------
@@ -339,6 +345,24 @@ async def test_of_changes_that_come_while_one_is_told_the_last_is_told(hosting: 
         gate.set()
         await slow.heard.wait()
     assert [data for _, _, data in slow.told] == [b"1", b"4"]
+
+
+async def test_what_waits_to_be_told_is_not_told_behind_unregister(hosting: Hosting) -> None:
+    gate = threading.Event()
+    one, slow = Configured(), Configured(first_id=10, hears=lambda: int(not gate.wait(10)))
+    async with hosting(one, slow, image=IMAGE) as service:
+        handle = slow.watch()
+        assert isinstance(handle, Notification)
+        await one.store(b"1")
+        await slow.heard.wait()
+        await one.store(b"2")
+        assert handle.news == b"2"
+        slow.callbacks.unregister(handle)
+        gate.set()
+        while handle.telling:  # noqa: ASYNC110  # a thread's end rings no bell here
+            await trio.sleep(0.01)
+        assert service.providers[1].usable
+    assert [data for _, _, data in slow.told] == [b"1"]
 
 
 async def test_behind_its_shutdown_an_extension_is_told_nothing_and_can_ask_nothing(hosting: Hosting) -> None:

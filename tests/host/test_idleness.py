@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.host.conftest import GUIDS, Ear
-from tests.host.scripted import Halt, Script
+from tests.host.scripted import Script
 from tests.virtual import hold_for_threads
 from vfax.errors import StoreError
 from vfax.fsp.provider import RegistrationRecord
@@ -183,18 +183,16 @@ async def test_a_fax_on_the_line_keeps_it_alive(
     assert LIMIT <= ended_after(ear, since) <= LIMIT + 3 * LOOK
 
 
-async def test_a_ring_that_has_no_job_yet_keeps_it_alive(
+async def test_a_device_that_is_taken_for_a_job_to_come_keeps_it_alive(
     jumping_clock: MockClock, idling: Idling, script: Script, ear: Ear
 ) -> None:
-    script.halts["FaxDevStartJob"] = halt = Halt()
-    async with idling(script):
-        script.ring()
-        await halt.reached.wait()
-        await trio.sleep(5.0)
+    async with idling(script) as server:
+        server.service.devices[2].job = "receive"  # as from a ring to its job, which takes a file on a slow disk
+        await trio.sleep(2000.0)
         assert not ear.of(IdleLongEnough)
-        halt.on.set()
-        await ear.ended()
-    ended_after(ear, 0.0)
+        server.service.devices[2].job = None
+        since = trio.current_time()
+    assert LIMIT <= ended_after(ear, since) <= LIMIT + 3 * LOOK
 
 
 async def test_a_job_that_waits_for_its_time_keeps_it_alive(
