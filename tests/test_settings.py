@@ -249,7 +249,9 @@ OTHER_VALUES: dict[str, object] = {
     "provider.image_name": "another.module:create",
     "provider.configuration": {"key": "value"},
     "provider.process": "own",
+    "host.idle_stop": 300.0,
     "host.create_timeout": 1.0,
+    "host.config_timeout": 2.5,
     "host.initialize_timeout": 2.0,
     "host.start_job_timeout": 3.0,
     "host.end_job_timeout": 4.0,
@@ -313,6 +315,7 @@ def wired(settings: Settings) -> dict[str, object]:
         | leaves(wiring.host_options(settings))
         | {"registrations": [(one.friendly_name, one.own_process) for one in registered(settings)]}
         | {"store": serving.store_url(settings), "dirty days": settings.queue.dirty_days}
+        | {"idle stop": serving.server_options(settings).idle_stop}
         | leaves(serving.queue_options(settings))
         | leaves(serving.dial_plan(settings))
         | leaves(serving.convert_limits(settings))

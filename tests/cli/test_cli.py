@@ -425,6 +425,16 @@ def test_a_second_signal_ends_serve_at_once_though_a_fax_is_being_ended(
     assert "Traceback" not in serving.printed.read()
 
 
+@pytest.mark.realtime
+def test_serve_ends_by_itself_with_a_sentence_when_it_has_been_idle(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vfax", "serve", "--listen", "127.0.0.1:0", "--spool", str(tmp_path / "spool")]
+    idle = environment(VFAX_HOST__IDLE_STOP="0.5")
+    ended = subprocess.run(command, env=idle, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (exits.OK, "")
+    assert "Nothing has been to do for 0.5 s and no client is connected ([host] idle_stop)." in ended.stdout
+    assert ended.stdout.splitlines()[-1] == "vfax has stopped."
+
+
 # --- devices -----------------------------------------------------------------------------------------
 
 

@@ -94,7 +94,10 @@ def test_the_folders_of_the_spool_are_the_programs(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     spool.prepare()
     described = {re.split(r"[/`]", name)[0] for name in rows("The spool")}
-    assert described == {path.name for path in tmp_path.iterdir()} | {"journal"}
+    assert described == {path.name for path in tmp_path.iterdir()} | {
+        "journal",
+        "extensions",
+    }  # made when they are needed
 
 
 @pytest.mark.parametrize(

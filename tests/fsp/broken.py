@@ -1,7 +1,7 @@
 """Providers that break one rule each: what the conformance checks must see.
 
 Owns      BROKEN: from the name of a rule to a `Toy` that breaks it.
-Not here  the toy that keeps them all (toy.py).
+Not here  the toy that keeps them all (toy.py), those that break a rule of stored configuration (broken_config.py).
 """
 
 import threading

@@ -37,7 +37,7 @@ LOST = Outcome(cause=Cause.PEER_HUNG_UP, phase=Phase.CALL, sentence="The other s
 class MemoryCall:
     """A call in either direction; `pages` come in, or go out to `fate`."""
 
-    def __init__(self, *, pages: int = 0, breaks_after: int | None = None) -> None:
+    def __init__(self, *, pages: int = 0, breaks_after: int | None = None, answer_after: float = 0.0) -> None:
         self.id = "call-1"
         self.caller = "+4930123456"
         self.caller_name = "Anna"
@@ -46,6 +46,7 @@ class MemoryCall:
         self.journal_path: Path | None = None
         self._pages = pages
         self._breaks_after = breaks_after
+        self._answer_after = answer_after
         self._aborted = trio.Event()
 
     def note(self, kind: str, **facts: str | int) -> None:
@@ -93,6 +94,7 @@ class MemoryCall:
             return Outcome(cause=Cause.BUSY, sentence="The line is busy.")
         if "hanging" in request.destination:
             await trio.sleep_forever()
+        await trio.sleep(self._answer_after)
         publish(Answered())
         pages = len(tiff.read_headers(request.document))
         for number in range(1, pages + 1):
@@ -116,9 +118,13 @@ class MemoryCall:
 
 
 class MemoryNetwork:
-    """Calls come when the exchange says so; every call out finds the fate that its destination names."""
+    """Calls come when the exchange says so; every call out finds the fate that its destination names.
 
-    def __init__(self) -> None:
+    `answer_after`: seconds until one that is answered is.
+    """
+
+    def __init__(self, *, answer_after: float = 0.0) -> None:
+        self._answer_after = answer_after
         self._on_call: Callable[[InboundCall], None] | None = None
         self.token: trio.lowlevel.TrioToken | None = None
 
@@ -137,7 +143,7 @@ class MemoryNetwork:
             self._on_call = None
 
     def outbound(self) -> OutboundCall:
-        return MemoryCall()
+        return MemoryCall(answer_after=self._answer_after)
 
     @property
     def address(self) -> tuple[str, int]:

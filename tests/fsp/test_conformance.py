@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fsp import broken_config
 from tests.fsp.broken import BROKEN
 from tests.fsp.memory import Exchange, MemoryNetwork
 from tests.fsp.toy import Toy, Wire
@@ -19,6 +20,15 @@ from vfax.host.blocking import in_threads
 ALL = pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
 LOADED = Patience(quick=2.0)  # other tests may be running beside
 SHORT = Patience(fax=0.6, call=0.6, quick=0.4, quiet=0.15)
+
+
+NOT_OFFERED = "the provider does not offer FaxExtInitializeConfig"
+"""Our device keeps nothing with its service: its settings are the service's."""
+CONFIGURING = {rule.name for rule in RULES if rule.check.__module__.endswith(".configuring")}
+
+
+def expected_of_the_device(rule: Rule) -> tuple[Verdict, str]:
+    return (Verdict.NOT_CHECKED, NOT_OFFERED) if rule.name in CONFIGURING else (Verdict.PASSED, "")
 
 
 def as_async(provider: type[Toy]) -> Callable[[Mapping[str, object]], object]:
@@ -47,7 +57,7 @@ def behind(provider: object, configuration: Mapping[str, object]) -> Wire:
 def test_the_device_keeps_every_rule(make: Callable[..., object], rule: Rule) -> None:
     configuration = {"network": MemoryNetwork(), "local_id": "+1 555 0100"}
     result = check_one(Subject(provider=make, stimulus=Exchange, configuration=configuration, patience=LOADED), rule)
-    assert (result.verdict, result.why) == (Verdict.PASSED, "")
+    assert (result.verdict, result.why) == expected_of_the_device(rule)
 
 
 @ALL
@@ -68,6 +78,7 @@ def test_the_provider_that_the_broken_ones_are_made_of_keeps_every_rule(rule: Ru
 
 def test_every_rule_has_a_provider_that_breaks_it_and_no_other_is_kept() -> None:
     assert set(BROKEN) == {rule.name for rule in RULES}
+    assert {BROKEN[name].__module__ for name in CONFIGURING} == {broken_config.__name__}
 
 
 def test_every_rule_says_what_must_hold_and_where_it_is_printed() -> None:
@@ -119,6 +130,7 @@ class NoVirtualDevices(Toy):
 
 
 class NothingOptional(Toy):
+    FaxExtInitializeConfig = None  # type: ignore[assignment]
     FaxDevShutdown = None  # type: ignore[assignment]
     VfaxDevReportFacts = None  # type: ignore[assignment]
 
@@ -127,6 +139,7 @@ def test_what_a_provider_does_not_offer_is_not_checked() -> None:
     without = list(check_all(Subject(provider=NothingOptional, stimulus=Wire)))
     assert {result.verdict for result in without} == {Verdict.PASSED, Verdict.NOT_CHECKED}
     assert {result.why for result in without if result.why} == {
+        "the provider does not offer FaxExtInitializeConfig",
         "the provider does not offer FaxDevShutdown",
         "the provider does not offer VfaxDevReportFacts",
     }

@@ -12,8 +12,9 @@ from typing import NoReturn
 
 from vfax.codecs import tiff
 from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
-from vfax.fsp.constants import FaxStatus, Hresult, LineMessageId, Win32
+from vfax.fsp.constants import DevIdSource, FaxStatus, Hresult, LineMessageId, Win32
 from vfax.fsp.errors import (
+    FaxServiceError,
     InvalidHandle,
     InvalidParameter,
     LineUnavailable,
@@ -22,12 +23,15 @@ from vfax.fsp.errors import (
     OperationFailed,
     PortError,
 )
+from vfax.fsp.extension import ExtensionCallbacks
 from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback
 from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, VirtualDevices
 from vfax.pages import PageFolder
 
 PAGE = tiff.write_page(b"\x0f" * 216 * 20, 1728, 20, x_dpi=204, y_dpi=98)
 PAGE_SECONDS = 0.02
+NUMBERS = "{5d0c2bd0-6c4e-4f0e-9d6b-5a3c1f7e2b90}"
+"""GUID of the data that hold the toy's own number."""
 S = FaxStatus
 
 
@@ -79,6 +83,8 @@ class Toy:
         self.table = {number: Line(number) for number in range(1, self.lines + 1)}
         self.lock = threading.RLock()
         self.idle = threading.Condition(self.lock)
+        self.number = "+1 555 0199"
+        self.config: ExtensionCallbacks | None = None
 
     # --- the start ---------------------------------------------------------------------------------
 
@@ -87,6 +93,19 @@ class Toy:
             raise InvalidParameter("CompletionPort, CompletionKey: a port and a key for rings are expected")
         self.ring_port, self.ring_key = port, key
         return VirtualDevices(self.lines, "toy ", 1)
+
+    def FaxExtInitializeConfig(self, *callbacks: object) -> Hresult:
+        self.config = ExtensionCallbacks(*callbacks)  # type: ignore[arg-type]
+        try:
+            self.read_number(0, NUMBERS, self.config.get_data(0, DevIdSource.DEV_ID_SRC_FAX, NUMBERS))
+        except FaxServiceError:
+            self.config.set_data(None, 0, DevIdSource.DEV_ID_SRC_FAX, NUMBERS, self.number.encode())
+        self.config.register(None, 0, DevIdSource.DEV_ID_SRC_FAX, NUMBERS, self.read_number)
+        return Hresult.S_OK
+
+    def read_number(self, device: int, guid: str, data: bytes, /) -> int:
+        self.number = data.decode("ascii", "replace")
+        return Hresult.S_OK
 
     def FaxDevInitialize(
         self, line_app: object | None, heap: Arena, callback: FaxServiceCallback | None, /
@@ -176,7 +195,7 @@ class Toy:
         self.say(job, S.FS_ANSWERED)
         self.take_pages(job, call, file)
         self.say(job, S.FS_COMPLETED)
-        return replace(slot, receiver_number="+1 555 0199", receiver_name="toy")
+        return replace(slot, receiver_number=self.number, receiver_name="toy")
 
     def take_pages(self, job: Job, call: Call, file: Path) -> None:
         folder = PageFolder(file)

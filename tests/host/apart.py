@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import trio
@@ -18,7 +18,8 @@ import trio
 from tests.host.scripted import Crash, Script, ScriptedProvider
 from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
 from vfax.fsp.constants import FaxStatus, Hresult
-from vfax.fsp.errors import OperationAborted
+from vfax.fsp.errors import DataNotFound, OperationAborted
+from vfax.fsp.extension import ExtensionCallbacks
 from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback
 from vfax.fsp.structures import FaxDevStatus, FaxReceive, FaxSend, LineMessage, SendHints, VirtualDevices
 from vfax.host.process_wire import frame
@@ -142,7 +143,9 @@ class ApartProvider(ScriptedProvider):
         return self.script.folder
 
 
-def create(configuration: Mapping[str, object]) -> ApartProvider:
+def create(
+    configuration: Mapping[str, object], *, kind: Callable[[Script], ApartProvider] = ApartProvider
+) -> ApartProvider:
     """Entry point of the registration record; the configuration holds the folder and fields of the script."""
     given = dict(configuration)
     folder = Path(str(given.pop("folder")))
@@ -150,8 +153,36 @@ def create(configuration: Mapping[str, object]) -> ApartProvider:
     script = ApartScript(ends=ends, **given)  # type: ignore[arg-type]
     script.folder = folder
     do_fault(script.take_fault("create"), "create")
-    script.provider = provider = ApartProvider(script)
+    script.provider = provider = kind(script)
     return provider
+
+
+def create_configured(configuration: Mapping[str, object]) -> ApartProvider:
+    """Entry point of the one with stored configuration."""
+    return create(configuration, kind=ConfiguredProvider)
+
+
+DATA = "{b8959fc9-4e77-4ee9-8411-009acb1bbf3e}"
+
+
+class ConfiguredProvider(ApartProvider):
+    """The same with stored configuration: it counts its starts there, and notes what it is told."""
+
+    async def FaxExtInitializeConfig(self, *given: object) -> object:
+        callbacks = ExtensionCallbacks(*given)  # type: ignore[arg-type]
+        await self.script.note("FaxExtInitializeConfig")
+        try:
+            found = callbacks.get_data(0, 0, DATA)
+        except DataNotFound:
+            found = b""
+        self.script.note_now(f"found {found!r}")
+        await trio.to_thread.run_sync(callbacks.set_data, None, 0, 0, DATA, found + b"+")
+        callbacks.register(None, 0, 0, DATA, self._changed)
+        return Hresult.S_OK
+
+    def _changed(self, device: int, guid: str, data: bytes) -> int:
+        self.script.note_now(f"told={data!r}")
+        return Hresult.S_OK
 
 
 class BlockingProvider:

@@ -1,22 +1,21 @@
 """The vfax command.
 
-Owns      commands, options and their help. Not here: what each does (the module of its name), exit codes (exits.py).
+Owns      commands and their help. Not here: what each does (the module of its name), those that are clients of a
+          service (clients.py), options that several have (options.py), exit codes (exits.py).
 """
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from vfax import __version__
-from vfax.cli import exits
+from vfax.cli import clients, exits
 from vfax.cli.common import one_line_errors, read_for_images, read_settings
+from vfax.cli.options import Config, Delay, Files, Json, MaxRate, NoEcm, Resolution, Share
 from vfax.cli.provider import app as provider
 from vfax.errors import SettingsError
-
-if TYPE_CHECKING:
-    from vfax.cli.queue import Reach
 
 app = typer.Typer(
     name="vfax",
@@ -32,34 +31,6 @@ app.add_typer(provider)
 
 SWITCH_SECONDS: Final = 0.001
 """For how long a thread that codes a page may keep the one that paces packets waiting; Python's own 5 ms are heard."""
-
-Config = Annotated[Path | None, typer.Option("--config", help="Settings in TOML; see config/vfax.example.toml.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-NoEcm = Annotated[bool, typer.Option("--no-ecm", help="Do without error correction mode.")]
-MaxRate = Annotated[
-    int | None, typer.Option("--max-rate", help="Fastest modulation: 2400, 4800, 7200, 9600, 12000 or 14400 bit/s.")
-]
-Resolution = Annotated[
-    str,
-    typer.Option("--resolution", metavar="NAME", help="Of images, as in [fax] resolutions: standard, fine, 300x300."),
-]
-Files = Annotated[
-    list[Path] | None, typer.Argument(metavar="FILE", help="TIFF or any image; several files are one fax.")
-]
-Address = Annotated[
-    str, typer.Argument(metavar="[ADDRESS]", help="Path of its socket, or https://HOST:PORT.", show_default=False)
-]
-Service = Annotated[
-    str, typer.Option(metavar="ADDRESS", help="Path of its socket, or https://HOST:PORT.", show_default=False)
-]
-TokenFile = Annotated[
-    Path | None, typer.Option("--token-file", metavar="FILE", help="File with the token for https://.")
-]
-Certificate = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="What the service's certificate is checked against, PEM.")
-]
-Share = Annotated[float, typer.Option(min=0.0, max=1.0)]
-Delay = Annotated[float, typer.Option(min=0.0, max=10.0)]
 
 
 def main() -> None:
@@ -242,148 +213,8 @@ def devices(json: Json = False, config: Config = None) -> None:
         raise typer.Exit(run(settings, as_json=json))
 
 
-@app.command()
-def watch(
-    address: Address = "",
-    token_file: TokenFile = None,
-    certificate: Certificate = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
-    config: Config = None,
-) -> None:
-    """Show what happens at a running service, event by event, until it ends or Ctrl-C."""
-    with one_line_errors(as_json=json):
-        from vfax.cli.watch import watch as run
-
-        where = _service_address(address, config)
-        raise typer.Exit(run(where, token_file=token_file, certificate=certificate, as_json=json))
-
-
-@app.command()
-def clients(
-    address: Address = "",
-    token_file: TokenFile = None,
-    certificate: Certificate = None,
-    json: Json = False,
-    config: Config = None,
-) -> None:
-    """List the clients of a running service: connections, registrations, leases."""
-    with one_line_errors(as_json=json):
-        from vfax.cli.watch import clients as run
-
-        where = _service_address(address, config)
-        raise typer.Exit(run(where, token_file=token_file, certificate=certificate, as_json=json))
-
-
-@app.command()
-def submit(
-    document: Annotated[Path, typer.Argument(metavar="FILE", help="TIFF or any image.")],
-    recipients: Annotated[list[str], typer.Argument(metavar="RECIPIENT", help="Number or SIP URI; one job for each.")],
-    name: Annotated[str | None, typer.Option(help="Sender to name; that of the settings otherwise.")] = None,
-    number: Annotated[str | None, typer.Option(help="Our number (TSI); that of the settings otherwise.")] = None,
-    subject: Annotated[str | None, typer.Option(help="What it is about, for the records.")] = None,
-    subaddress: Annotated[str | None, typer.Option(metavar="DIGITS", help="Whom it is for behind the number.")] = None,
-    priority: Annotated[str | None, typer.Option(help="low, normal or high.")] = None,
-    schedule: Annotated[str | None, typer.Option(metavar="TIME", help="Not before: 2026-12-24T18:00+01:00.")] = None,
-    resolution: Annotated[str | None, typer.Option(help="Of images: standard, fine, 300x300 ...")] = None,
-    first_page: Annotated[int | None, typer.Option(min=1, metavar="N", help="Begin at this page.")] = None,
-    retries: Annotated[int | None, typer.Option(min=0, help="Attempts after the first one that failed.")] = None,
-    service: Service = "",
-    token_file: TokenFile = None,
-    certificate: Certificate = None,
-    json: Json = False,
-    config: Config = None,
-) -> None:
-    """Queue a fax at a running service, for one recipient or many."""
-    with one_line_errors(as_json=json):
-        from vfax.cli.queue import submit as run
-
-        options = {
-            "sender_name": name,
-            "sender_number": number,
-            "subject": subject,
-            "subaddress": subaddress,
-            "priority": priority,
-            "schedule": schedule,
-            "resolution": resolution,
-            "first_page": first_page,
-            "max_retries": retries,
-        }
-        given = {key: value for key, value in options.items() if value is not None}
-        raise typer.Exit(run(_reach(service, token_file, certificate, json, config), document, recipients, given))
-
-
-@app.command()
-def jobs(
-    every: Annotated[bool, typer.Option("--all", help="Those that ended, too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many.")] = 100,
-    service: Service = "",
-    token_file: TokenFile = None,
-    certificate: Certificate = None,
-    json: Json = False,
-    config: Config = None,
-) -> None:
-    """List the jobs of a running service, newest first."""
-    with one_line_errors(as_json=json):
-        from vfax.cli.queue import jobs as run
-
-        raise typer.Exit(run(_reach(service, token_file, certificate, json, config), every=every, limit=limit))
-
-
-@app.command()
-def job(
-    number: Annotated[str, typer.Argument(metavar="JOB", help="Its eight hexadecimal digits.")],
-    command: Annotated[
-        str, typer.Argument(metavar="[COMMAND]", help="cancel, pause, resume, retry or abort.", show_default=False)
-    ] = "",
-    priority: Annotated[str, typer.Option(help="low, normal or high.", show_default=False)] = "",
-    schedule: Annotated[str, typer.Option(metavar="TIME", help="Not before; now: at once.", show_default=False)] = "",
-    service: Service = "",
-    token_file: TokenFile = None,
-    certificate: Certificate = None,
-    json: Json = False,
-    config: Config = None,
-) -> None:
-    """Show a job of a running service, or change it."""
-    with one_line_errors(as_json=json):
-        from vfax.cli.queue import change
-
-        reach = _reach(service, token_file, certificate, json, config)
-        raise typer.Exit(change(reach, number, command=command, priority=priority, schedule=schedule))
-
-
-@app.command()
-def queue(
-    command: Annotated[str, typer.Argument(metavar="COMMAND", help="pause: stop dialling; resume: go on.")],
-    service: Service = "",
-    token_file: TokenFile = None,
-    certificate: Certificate = None,
-    json: Json = False,
-    config: Config = None,
-) -> None:
-    """Pause the queue of a running service, or let it go on."""
-    with one_line_errors(as_json=json):
-        from vfax.cli.queue import pause
-
-        if command not in ("pause", "resume"):
-            raise SettingsError(f"command line: {command!r}: expected pause or resume")
-        reach = _reach(service, token_file, certificate, json, config)
-        raise typer.Exit(pause(reach, paused=command == "pause"))
-
-
-@app.command()
-def faxes(
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many.")] = 20,
-    service: Service = "",
-    token_file: TokenFile = None,
-    certificate: Certificate = None,
-    json: Json = False,
-    config: Config = None,
-) -> None:
-    """List the faxes that a running service has received, newest first."""
-    with one_line_errors(as_json=json):
-        from vfax.cli.queue import faxes as run
-
-        raise typer.Exit(run(_reach(service, token_file, certificate, json, config), limit=limit))
+for command in clients.COMMANDS:
+    app.command()(command)
 
 
 @app.command()
@@ -486,27 +317,6 @@ def show(
         from vfax.cli.show import show as run
 
         raise typer.Exit(run(journal, as_json=json, packets=packets))
-
-
-def _reach(
-    service: str, token_file: Path | None, certificate: Path | None, as_json: bool, config: Path | None
-) -> "Reach":
-    from vfax.cli.queue import Reach
-
-    where = _service_address(service, config)
-    return Reach(where, token_file=token_file, certificate=certificate, as_json=as_json)
-
-
-def _service_address(address: str, config: Path | None) -> str | Path:
-    """Where the service is: as said, else the socket of the settings. Raises SettingsError when they have none."""
-    if address:
-        return address
-    from vfax.settings.doors import client_socket
-
-    socket = client_socket(read_settings(config, {}))
-    if socket is None:
-        raise SettingsError("the settings ([clients] socket) have no socket to connect to: say an address")
-    return socket
 
 
 def _digits(option: str, value: str) -> str:

@@ -11,13 +11,16 @@ from rich.console import Console
 from vfax.cli import exits
 from vfax.cli.common import out, print_json
 from vfax.cli.screen import say
+from vfax.host.extension_book import ExtensionBook
 from vfax.host.roster import DeviceRow, ProviderRow, look
 from vfax.settings import Settings, wiring
 
 
 def devices(settings: Settings, *, as_json: bool) -> int:
     """Look at all registered providers without initializing one; INTERNAL when one that is enabled cannot be used."""
-    rows = trio.run(look, wiring.registrations(settings), wiring.load_options(settings))
+    book = ExtensionBook(settings.host.spool)
+    book.load(tidy=False)
+    rows = trio.run(look, wiring.registrations(settings), wiring.load_options(settings), book)
     code = exits.OK if all(row.status in (None, 0) for row in rows) else exits.INTERNAL
     if as_json:
         print_json({"ok": code == exits.OK, "exit": code, "providers": [row.to_json() for row in rows]})

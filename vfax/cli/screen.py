@@ -23,6 +23,7 @@ from vfax.host.events import (
     FaxRecovered,
     HostEvent,
     HostFaulted,
+    IdleLongEnough,
     JobMoved,
     ProviderBack,
     ProviderFaulted,
@@ -202,6 +203,8 @@ def sentence(event: HostEvent) -> str:
             return f"ALARM: {event.sentence}"
         case DeliveriesStalled(words):
             return words
+        case IdleLongEnough(seconds):
+            return f"Nothing has been to do for {seconds:g} s and no client is connected ([host] idle_stop)."
         case HostFaulted(what, _):
             return f"A fault inside vfax ended a fax: {what}"
         case _:

@@ -16,14 +16,14 @@ from vfax.cli.hosting import interruptible, running
 from vfax.cli.screen import Screen, choose, say
 from vfax.errors import FaxError
 from vfax.fsp.errors import FaxServiceError
-from vfax.host.events import HostEvent, ProviderFaulted, ProviderLost
+from vfax.host.events import HostEvent, IdleLongEnough, ProviderFaulted, ProviderLost
 from vfax.host.server import FaxServer
 from vfax.host.service import FaxService
 from vfax.settings import Settings, is_loopback, parse_host_port, serving, wiring
 
 
 def serve(settings: Settings) -> int:
-    """Serve until Ctrl-C or SIGTERM; returns the exit code. Raises FaxError when it cannot start."""
+    """Serve until Ctrl-C, SIGTERM or the end of idling; returns the exit code. Raises FaxError when it cannot start."""
     console = out()
     with choose(console, json=False) as screen:
         return trio.run(_serve, settings, console, screen)
@@ -35,6 +35,8 @@ async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
 
     def hear(event: HostEvent) -> None:
         screen.show(event)
+        if isinstance(event, IdleLongEnough):  # it stops by itself
+            ended.set()
         dead = bool(server.providers) and not any(one.usable or one.returning for one in server.providers)
         if isinstance(event, ProviderFaulted | ProviderLost) and dead:
             ended.set()  # nobody is left who could take a call: better to end than to seem to serve

@@ -313,13 +313,18 @@ class Win32(IntEnum):
     ERROR_WRITE_FAULT = 29
     ERROR_GEN_FAILURE = 31
     ERROR_NOT_SUPPORTED = 50
+    ERROR_ALREADY_ASSIGNED = 85
     ERROR_INVALID_PARAMETER = 87
     ERROR_INSUFFICIENT_BUFFER = 122
     ERROR_MOD_NOT_FOUND = 126
     ERROR_PROC_NOT_FOUND = 127
+    ERROR_BUSY = 170
     ERROR_ABANDONED_WAIT_0 = 735
     ERROR_OPERATION_ABORTED = 995
+    ERROR_BADDB = 1009
+    ERROR_SHUTDOWN_IN_PROGRESS = 1115
     ERROR_POSSIBLE_DEADLOCK = 1131
+    ERROR_NOT_FOUND = 1168
     ERROR_CONNECTION_REFUSED = 1225
     ERROR_GRACEFUL_DISCONNECT = 1226
     ERROR_CONNECTION_ABORTED = 1236
@@ -328,7 +333,14 @@ class Win32(IntEnum):
 
 
 class Hresult(IntEnum):
-    """What `FaxDevShutdown` answers."""
+    """What `FaxDevShutdown` and `FaxExtInitializeConfig` answer; there S_OK is also called NOERROR."""
 
     S_OK = 0
     E_FAIL = 0x80004005
+
+
+class DevIdSource(IntEnum):
+    """FAX_ENUM_DEVICE_ID_SOURCE: who made a device id that comes with stored configuration."""
+
+    DEV_ID_SRC_FAX = 0  # the service, or a provider of virtual devices
+    DEV_ID_SRC_TAPI = 1  # a telephony service provider

@@ -83,6 +83,42 @@ class InsufficientBuffer(FaxServiceError):
         self.required = required
 
 
+class DataNotFound(FaxServiceError):
+    """There is no configuration data under that GUID for that device, or no such device."""
+
+    winerror = Win32.ERROR_FILE_NOT_FOUND
+
+
+class DataCorrupt(FaxServiceError):
+    """Stored configuration data are not what was stored."""
+
+    winerror = Win32.ERROR_BADDB
+
+
+class AlreadyAssigned(FaxServiceError):
+    """The extension has asked for notifications about that device and GUID already."""
+
+    winerror = Win32.ERROR_ALREADY_ASSIGNED
+
+
+class RegistrationNotFound(FaxServiceError):
+    """There is no such registration for notifications (any more)."""
+
+    winerror = Win32.ERROR_NOT_FOUND
+
+
+class ServerBusy(FaxServiceError):
+    """Too much is being asked for at once: ask again later."""
+
+    winerror = Win32.ERROR_BUSY
+
+
+class ShuttingDown(FaxServiceError):
+    """The service is shutting down, or has done with this extension."""
+
+    winerror = Win32.ERROR_SHUTDOWN_IN_PROGRESS
+
+
 class InitializationFailed(FaxServiceError):
     """The provider cannot start; the message says why (fpsCANT_INIT)."""
 

@@ -19,12 +19,13 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from vfax.errors import StoreError
+from vfax.host.extension_book import FOLDER as EXTENSIONS
 from vfax.host.outgoing import FOLDER as OUTGOING
 from vfax.host.spool import sync_file, sync_folder
 from vfax.host.store.store import Store
 
 DATABASE: Final = "vfax.db"
-FOLDERS: Final = ("inbox", "failed", "unreadable", "incoming", OUTGOING, "journal")
+FOLDERS: Final = ("inbox", "failed", "unreadable", "incoming", OUTGOING, EXTENSIONS, "journal")
 """What of a spool is kept: pages of calls that run, too; the next start repairs those."""
 MAX_MEMBERS: Final = 10_000_000
 """Limit: files of one backup."""

@@ -31,6 +31,7 @@ def in_threads(exports: BlockingExports, *, operations: float = math.inf, short_
     long = partial(_in_a_thread, trio.CapacityLimiter(operations))
     short = partial(_in_a_thread, trio.CapacityLimiter(short_calls))
     create, shut_down = exports.FaxDevVirtualDeviceCreation, exports.FaxDevShutdown
+    configure = exports.FaxExtInitializeConfig
     return Exports(
         FaxDevInitialize=short(exports.FaxDevInitialize),
         FaxDevStartJob=short(exports.FaxDevStartJob),
@@ -42,7 +43,7 @@ def in_threads(exports: BlockingExports, *, operations: float = math.inf, short_
         FaxDevVirtualDeviceCreation=None if create is None else short(create),
         FaxDevShutdown=None if shut_down is None else short(shut_down),
         FaxDevConfigure=exports.FaxDevConfigure,
-        FaxExtInitializeConfig=exports.FaxExtInitializeConfig,
+        FaxExtInitializeConfig=None if configure is None else short(configure),
         VfaxDevReportFacts=exports.VfaxDevReportFacts,
         VfaxDevSendHints=exports.VfaxDevSendHints,
         VfaxDevReportAddress=exports.VfaxDevReportAddress,

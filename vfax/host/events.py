@@ -244,6 +244,13 @@ class ServiceStopped:
     """The last event."""
 
 
+@dataclass(frozen=True, slots=True)
+class IdleLongEnough:
+    """Nothing has kept the service alive for so many seconds: it stops by itself."""
+
+    seconds: float
+
+
 HostEvent = (
     ServiceStarted
     | ProviderRefused
@@ -269,6 +276,7 @@ HostEvent = (
     | DeliveryFailed
     | DeliveryOverdue
     | DeliveriesStalled
+    | IdleLongEnough
     | ServiceStopped
 )
 

@@ -39,11 +39,13 @@ class ForeignFault(Exception):
 class CallTimeouts:
     """What each export may take, in seconds; 0 stands for the limit of all the others.
 
-    `load_timeout` is for importing and making a provider, and for starting its process where it has one of its own.
+    `load_timeout` is for importing and making a provider, and for starting its process where it has one of its own;
+    `config_timeout` for FaxExtInitializeConfig, and for each change that a provider is told afterwards.
     """
 
     load_timeout: float = 30.0
     create_timeout: float = 0.0
+    config_timeout: float = 0.0
     initialize_timeout: float = 0.0
     start_job_timeout: float = 0.0
     end_job_timeout: float = 0.0
@@ -58,6 +60,8 @@ class CallTimeouts:
 _FIELD_OF_EXPORT: Final = {
     LOAD: "load_timeout",
     "FaxDevVirtualDeviceCreation": "create_timeout",
+    "FaxExtInitializeConfig": "config_timeout",
+    "FaxExtConfigChange": "config_timeout",
     "FaxDevInitialize": "initialize_timeout",
     "FaxDevStartJob": "start_job_timeout",
     "FaxDevEndJob": "end_job_timeout",

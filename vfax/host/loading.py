@@ -4,8 +4,8 @@ Owns      the start sequence and the state each record is left in, the devices a
           provider whose process comes and goes.
 Not here  rings and jobs (service.py, jobs.py), what a record must hold (fsp/provider.py), the process (process.py),
           what people are shown of all this (roster.py).
-Source    order and states: FAX_PROVIDER_STATUS_ENUM and the provider pages; for a virtual provider
-          FaxDevVirtualDeviceCreation comes before FaxDevInitialize.
+Source    order and states: FAX_PROVIDER_STATUS_ENUM and the provider pages; FaxExtInitializeConfig comes before all
+          other initializers, but for a virtual provider FaxDevVirtualDeviceCreation comes before that.
 """
 
 import os
@@ -41,6 +41,8 @@ from vfax.host.events import (
     ProviderLost,
     ProviderRefused,
 )
+from vfax.host.extension_book import ExtensionBook
+from vfax.host.extensions import Extension, Extensions, is_noerror, shown
 from vfax.host.guard import LOAD, CallTimeouts, Guard, ProviderFault, contained
 from vfax.host.process import ProcessProvider
 from vfax.host.process_link import ProcessLost, ProcessOptions
@@ -64,6 +66,7 @@ class HostedProvider:
     stop: trio.CancelScope = field(default_factory=trio.CancelScope)
     stopped: trio.Event = field(default_factory=trio.Event)
     process: ProcessProvider | None = None
+    extension: Extension | None = None
     initialized: bool = False
     returning: bool = False
     device_ids: tuple[int, ...] = ()
@@ -126,19 +129,23 @@ async def load_all(
     *,
     observe: Observer,
     on_back: Callable[[HostedProvider], None] = lambda provider: None,
+    extensions: Extensions | None = None,
 ) -> tuple[list[HostedProvider], dict[int, Device]]:
     """Start every provider that is enabled. One that fails keeps its state and reason and costs the others nothing.
 
-    `on_back` is called for a provider whose process was started again, once its devices can be used.
+    `on_back` is called for a provider whose process was started again, once its devices can be used. `extensions` keeps
+    their configuration data; None: they find none, and what they store is forgotten.
     """
     providers: list[HostedProvider] = []
     devices: dict[int, Device] = {}
+    extensions = extensions if extensions is not None else Extensions(ExtensionBook(None))
     for record in records:
         if not record.enabled:
             continue
         guard = Guard(record.friendly_name, observe, timeout=options.call_timeout, timeouts=options.timeouts)
         provider = HostedProvider(record, guard, ring_key=RingKey(record.canonical_guid))
         providers.append(provider)
+        provider.extension = extensions.extension(guard)
         start = _Start(provider, nursery, ring_port, options, observe, on_back)
         try:
             _refuse_double(record, providers[:-1])
@@ -170,6 +177,7 @@ def leave_service(provider: HostedProvider, observe: Observer) -> None:
 
 def _refuse(provider: HostedProvider, status: ProviderStatus, why: FaxError, observe: Observer) -> None:
     provider.status, provider.failure = status, why
+    _leave_extensions(provider)
     provider.stop.cancel()
     observe(ProviderRefused(provider.record.friendly_name, str(why)))
 
@@ -193,7 +201,7 @@ class _Start:
     on_back: Callable[[HostedProvider], None]
 
     async def run(self, taken: Mapping[int, Device]) -> dict[int, Device]:
-        """Load, link, create, initialize; returns the devices. Raises FaxServiceError."""
+        """Load, link, create, configure, initialize; returns the devices. Raises FaxServiceError."""
         provider, guard = self.provider, self.provider.guard
         if isinstance(provider.record, RefusedRecord):
             raise provider.record.failure
@@ -205,12 +213,27 @@ class _Start:
         provider.arena = Arena(inner, remove_file=_remove_file)
         created = await guard.ask(exports.FaxDevVirtualDeviceCreation, self.ring_port, provider.ring_key)
         _check_devices(provider, created, taken, self.options.max_devices)
+        await self._configure(exports)
         if self.options.initialize:
             provider.line_callback = await guard.ask(exports.FaxDevInitialize, None, provider.arena, None)
             provider.initialized = True
             if provider.process is not None:
                 provider.process.mind()
         return {number: Device(number, created.name(number), provider, exports) for number in created.ids}
+
+    async def _configure(self, exports: Exports) -> None:
+        """Give the provider the callbacks to stored configuration. Raises ProviderLoadError unless it is content."""
+        configure, extension = exports.FaxExtInitializeConfig, self.provider.extension
+        if configure is None or extension is None:
+            return
+        try:
+            answer: object = await self.provider.guard.ask(configure, *extension.callbacks)
+        except ProviderFault:
+            raise
+        except FaxServiceError as why:
+            raise _cannot_configure(str(why), getattr(why, "winerror", Win32.ERROR_GEN_FAILURE)) from why
+        if not is_noerror(answer):
+            raise _cannot_configure(f"it answered {shown(answer)}, where success is NOERROR (0)")
 
     async def _load(self, record: RegistrationRecord, inner: trio.Nursery) -> Exports:
         if record.own_process:
@@ -228,6 +251,15 @@ class _Start:
             return await self.provider.guard.within(LOAD, load)
         except ProviderFault as why:
             raise ProviderLoadError(ProviderStatus.fpsCANT_LOAD, str(why), Win32.ERROR_GEN_FAILURE) from why
+
+
+def _cannot_configure(why: str, winerror: Win32 = Win32.ERROR_GEN_FAILURE) -> ProviderLoadError:
+    return ProviderLoadError(ProviderStatus.fpsCANT_INIT, f"FaxExtInitializeConfig: {why}", winerror)
+
+
+def _leave_extensions(provider: HostedProvider) -> None:
+    if provider.extension is not None:
+        provider.extension.leave()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +305,7 @@ async def _own_tasks(provider: HostedProvider, observe: Observer, task_status: t
         provider.status = ProviderStatus.fpsSERVER_ERROR
         provider.failure = fault = provider.guard.fault("a task of its own", why)
         leave_service(provider, observe)
+        _leave_extensions(provider)
         return fault
 
     try:
@@ -294,6 +327,7 @@ async def unload(provider: HostedProvider, *, observe: Observer, grace: float) -
             if result != 0:
                 provider.guard.fault(shutdown, f"answered 0x{int(result):08X}")
     provider.status, provider.returning = ProviderStatus.fpsSERVER_ERROR, False
+    _leave_extensions(provider)
     provider.stop.cancel()
     if provider.arena is not None:
         with trio.move_on_after(grace):

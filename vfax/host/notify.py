@@ -173,6 +173,7 @@ class Hub:
         self.state = State.STARTING
         self.options = options or HubOptions()
         self.published = 0
+        self.connected = 0  # how often FaxConnectFaxServer has succeeded
         self._now = now
         self._new_id = new_id
         self._narrator = Narrator()
@@ -269,6 +270,7 @@ class Hub:
             raise OutOfResources(f"{self.options.max_handles} connections are open, which is the limit here")
         connection = Connection(self._new_id(), client, self._now())
         self._connections[connection.id] = connection
+        self.connected += 1
         return connection
 
     def find(self, connection_id: str) -> Connection:

@@ -9,11 +9,15 @@ When the child is lost, running operations fail with FS_FATAL_ERROR and a senten
 file, where the host finds them. Then it is started again, its devices are created and it is initialized as before; what
 was switched on and off with the line callback is for the host to say again.
 
-FaxDevReportStatus, VfaxDevReportFacts and FaxDevAbortOperation return at once: the first two give what the child said
-last and ask for news, the third only tells. Limits: the answer is one question old; hints and aborts that the provider
-refuses are refused in silence; FaxDevConfigure and FaxExtInitializeConfig are not carried.
+FaxDevReportStatus, VfaxDevReportFacts and FaxDevAbortOperation return at once: the third only tells; the first two give
+what the provider itself said of the job when the child last wrote of it, and ask for news. The child writes of it with
+every status that is posted, when the job has been started, and before Send or Receive returns, so an answer is never
+older than the last packet; a provider that changes its status and posts nothing is one question late. Other limits:
+hints and aborts that the provider refuses are refused in silence, as are line events; a fax that ends before FALSE of
+FaxSendCallback arrives stands; FaxDevConfigure is not carried.
 """
 
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +31,15 @@ from vfax.errors import DecodeError
 from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
 from vfax.fsp.constants import FaxStatus, Hresult, ProviderStatus, Win32
 from vfax.fsp.encoding import decode, encode
-from vfax.fsp.errors import FaxServiceError, InvalidHandle, PortError, ProviderLoadError
+from vfax.fsp.errors import FaxServiceError, InvalidHandle, InvalidParameter, PortError, ProviderLoadError
+from vfax.fsp.extension import (
+    ExtensionCallbacks,
+    FaxExtFreeBuffer,
+    FaxExtGetData,
+    FaxExtRegisterForEvents,
+    FaxExtSetData,
+    FaxExtUnregisterForEvents,
+)
 from vfax.fsp.provider import (
     OPTIONAL,
     REQUIRED,
@@ -38,14 +50,27 @@ from vfax.fsp.provider import (
     FaxServiceCallback,
     RegistrationRecord,
 )
-from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, SendHints, VirtualDevices
+from vfax.fsp.structures import (
+    CallFacts,
+    FaxDevStatus,
+    FaxReceive,
+    FaxSend,
+    LineMessage,
+    SendHints,
+    VirtualDevices,
+    check_dword,
+)
+from vfax.host.extensions import is_noerror, shown
 from vfax.host.guard import LOAD, ForeignFault
+from vfax.host.process_extension import NearExtension
 from vfax.host.process_link import Link, ProcessLost, ProcessOptions, start_process
 from vfax.host.process_wire import Message
 
 T = TypeVar("T")
 
-NOT_CARRIED: Final = frozenset({"FaxDevConfigure", "FaxExtInitializeConfig"})
+NOT_CARRIED: Final = frozenset({"FaxDevConfigure"})
+MAX_FILES: Final = 1_000
+"""Limit: files left in a child that are counted."""
 LOST: Final = FaxDevStatus(FaxStatus.FS_FATAL_ERROR, error_code=Win32.ERROR_GEN_FAILURE)
 """The status of an operation whose process is gone."""
 
@@ -105,6 +130,9 @@ class ProcessProvider:
         self._ring: tuple[CompletionPort, RingKey] | None = None
         self._devices: VirtualDevices | None = None
         self._address = ""
+        self._extension = NearExtension()
+        self._arena: Arena | None = None
+        self._listed: list[object] = []  # what stands in the host's arena for live jobs in that of the child
         self._jobs: dict[int, RemoteJob] = {}
         self._numbers = count(1)
         self._up = False  # the child runs, is initialized and minded
@@ -178,7 +206,9 @@ class ProcessProvider:
                 return
 
     def _gone(self, why: str) -> None:
-        """The child that was minded is gone: say so before anybody else learns of it."""
+        """A child is gone: if it was minded, say so before anybody else learns of it."""
+        self._extension.lost()
+        self._list_jobs(0)
         if self._up:
             self._up = False
             if trio.current_time() - self._since >= self._options.steady_after:
@@ -206,6 +236,11 @@ class ProcessProvider:
             again = await self._within("FaxDevVirtualDeviceCreation", partial(link.ask, "create"))
             if decode(VirtualDevices, again) != self._devices:
                 raise ProviderLoadError(ProviderStatus.fpsCANT_INIT, "it came back with other devices")
+        if self._extension.callbacks is not None:
+            answer = await self._within("FaxExtInitializeConfig", partial(link.ask, "configure"))
+            if not is_noerror(answer):
+                why = f"FaxExtInitializeConfig: it answered {shown(answer)} when it came back"
+                raise ProviderLoadError(ProviderStatus.fpsCANT_INIT, why, Win32.ERROR_GEN_FAILURE)
         self._address = str(await self._within("FaxDevInitialize", partial(link.ask, "initialize")))
 
     async def _within(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
@@ -233,8 +268,10 @@ class ProcessProvider:
         match message:
             case {"ring": ring}:
                 self._post_ring(decode(LineMessage, ring))
-            case {"status": status, "facts": facts, "job": int() as number}:
-                self._post_status(number, decode(FaxDevStatus, status), facts)
+            case {"status": status, "reports": reports, "facts": facts, "job": int() as number}:
+                self._post_status(number, decode(FaxDevStatus, status), {"status": reports or status, "facts": facts})
+            case {"extension": str() as word, "number": int() as number} if self._link is not None and self._nursery:
+                self._extension.take(self._link, self._nursery, word, number, message)
             case {"called": int() as number}:
                 self._called(number)
             case {"broken": str() as words} if self._link is not None:
@@ -251,13 +288,13 @@ class ProcessProvider:
         except PortError:
             self.counters.refused += 1
 
-    def _post_status(self, number: int, status: FaxDevStatus, facts: object) -> None:
+    def _post_status(self, number: int, status: FaxDevStatus, news: Message) -> None:
         job = self._jobs.get(number)
         if job is None:
             self.counters.late += 1
             return
-        job.status = status
-        job.facts = decode(CallFacts, facts) if facts is not None else job.facts
+        if not job.done:
+            self._note(job, news)
         try:
             job.port.post(job.key, status)
         except PortError:
@@ -271,34 +308,61 @@ class ProcessProvider:
     # --- the exports -------------------------------------------------------------------------------
 
     async def FaxDevVirtualDeviceCreation(self, port: CompletionPort, key: RingKey, /) -> VirtualDevices:
-        """Remember the ring port, for every child that comes, and ask how many devices there are."""
+        """Remember the ring port, for every child that comes, and ask how many devices there are.
+
+        Raises InvalidParameter for what is no port or no key for rings.
+        """
+        if not isinstance(port, CompletionPort) or not isinstance(key, RingKey):
+            raise InvalidParameter("CompletionPort, CompletionKey: a port and a key for rings are expected")
         self._ring = port, key
         self._devices = decode(VirtualDevices, await self._running().ask("create"))
         return self._devices
 
+    async def FaxExtInitializeConfig(
+        self,
+        get_data: FaxExtGetData,
+        set_data: FaxExtSetData,
+        register: FaxExtRegisterForEvents,
+        unregister: FaxExtUnregisterForEvents,
+        free_buffer: FaxExtFreeBuffer,
+        /,
+    ) -> Hresult:
+        """Configure the provider in the child, whose callbacks ask these here. What it answers is for the caller."""
+        self._extension.begin(ExtensionCallbacks(get_data, set_data, register, unregister, free_buffer))
+        return await self._running().ask("configure")  # type: ignore[return-value]
+
     async def FaxDevInitialize(
         self, line_app: object | None, heap: Arena, callback: FaxServiceCallback | None, /
     ) -> FaxLineCallback:
-        """Initialize the provider in the child, in an arena of the child's."""
+        """Initialize the provider in the child, in an arena of the child's; `heap` lists what is left in that one."""
+        self._arena = heap
         self._address = str(await self._running().ask("initialize"))
         return self._line_event
 
     def _line_event(self, handle: object | None, *numbers: int) -> None:
-        job = self._job(handle) if handle is not None else None
+        job = handle if isinstance(handle, RemoteJob) and self._jobs.get(handle.number) is handle else None
         link = self._link
+        if handle is not None and job is None:
+            return  # no handle of ours: no event that concerns the provider
         if link is not None and not link.lost.is_set():
             link.tell("line", job=job.number if job is not None else None, numbers=list(numbers))
 
     async def FaxDevStartJob(
         self, line: object | None, device_id: int, port: CompletionPort, key: StatusKey, /
     ) -> RemoteJob | None:
-        """Start a job in the child. None stands for a handle that is none."""
+        """Start a job in the child. None stands for a handle that is none.
+
+        Raises InvalidParameter for what is no device id, port or key for statuses.
+        """
+        check_dword("FaxDevStartJob", "DeviceId", device_id)
+        if not isinstance(port, CompletionPort) or not isinstance(key, StatusKey):
+            raise InvalidParameter("CompletionPortHandle, CompletionKey: a port and a key for statuses are expected")
         link = self._running()
         job = RemoteJob(next(self._numbers), link, port, key)
         self._jobs[job.number] = job
         started: object = False
         try:
-            started = await link.ask("start", job=job.number, device=device_id)
+            started = await link.ask_all("start", partial(self._note, job), job=job.number, device=device_id)
         except trio.Cancelled:
             link.tell("forget", job=job.number)
             raise
@@ -310,12 +374,17 @@ class ProcessProvider:
     async def FaxDevSend(self, handle: object, document: FaxSend, callback: FaxSendCallback | None, /) -> None:
         """Send in the child. The callback is asked when the child calls it; where it is False, the fax is aborted."""
         job = self._job(handle)
+        if not isinstance(document, FaxSend):
+            raise InvalidParameter(f"FaxSend: {type(document).__name__}, where a FaxSend is expected")
         job.callback = callback
         await self._operate(job, "send", document=encode(document), calls=callback is not None)
 
     async def FaxDevReceive(self, handle: object, call: object | None, slot: FaxReceive, /) -> FaxReceive:
         """Receive in the child, which writes the pages beside the file itself."""
-        return decode(FaxReceive, await self._operate(self._job(handle), "receive", slot=encode(slot)))
+        job = self._job(handle)
+        if not isinstance(slot, FaxReceive):
+            raise InvalidParameter(f"FaxReceive: {type(slot).__name__}, where a FaxReceive is expected")
+        return decode(FaxReceive, await self._operate(job, "receive", slot=encode(slot)))
 
     async def _operate(self, job: RemoteJob, word: str, **members: object) -> object:
         return await job.link.ask_all(word, partial(self._note_end, job), job=job.number, **members)
@@ -335,7 +404,7 @@ class ProcessProvider:
                 job.facts = decode(CallFacts, news["facts"])
 
     def FaxDevReportStatus(self, handle: object, /) -> FaxDevStatus:
-        """What the child said last. Raises InvalidHandle."""
+        """What the provider said when the child last wrote of the job. Raises InvalidHandle."""
         job = self._job(handle)
         if job.link.lost.is_set() and not job.done:
             return LOST
@@ -343,7 +412,7 @@ class ProcessProvider:
         return job.status or FaxDevStatus(FaxStatus.FS_INITIALIZING)
 
     def VfaxDevReportFacts(self, handle: object, /) -> CallFacts:
-        """What the child said last. Raises InvalidHandle, and ProcessLost as long as it has said nothing."""
+        """As FaxDevReportStatus. Raises InvalidHandle, and ProcessLost where the provider has said nothing of use."""
         job = self._job(handle)
         self._ask_for_news(job)
         if job.facts is None:
@@ -382,14 +451,37 @@ class ProcessProvider:
         job = self._job(handle)
         del self._jobs[job.number]
         if not job.link.lost.is_set():
-            await job.link.ask("end", job=job.number)
+            answer = await job.link.ask("end", job=job.number)
+            self._list_jobs(answer.get("jobs") if isinstance(answer, dict) else 0)
         await trio.lowlevel.checkpoint()
 
     async def FaxDevShutdown(self) -> Hresult:
         """Shut the provider down in the child. The process itself ends with the nursery it was started in."""
         answer = await self._running().ask("shutdown")
-        result = answer.get("result") if isinstance(answer, dict) else None
-        return Hresult.S_OK if result == 0 else Hresult.E_FAIL
+        told = answer if isinstance(answer, dict) else {}
+        self._list_jobs(told.get("jobs"))
+        self._list_files(told.get("files"))
+        return Hresult.S_OK if told.get("result") == 0 else Hresult.E_FAIL
+
+    def _list_jobs(self, live: object) -> None:
+        """Have as many jobs in the host's arena as the provider has in its own: the host tells what was left."""
+        arena = self._arena
+        if arena is None or not isinstance(live, int):
+            return
+        with suppress(FaxServiceError):  # beyond the quota, or closed
+            while len(self._listed) < live:
+                job = object()
+                arena.adopt_job(job)
+                self._listed.append(job)
+        while len(self._listed) > max(0, live):
+            arena.release_job(self._listed.pop())
+
+    def _list_files(self, count: object) -> None:
+        """The same of files. The child has removed them, and the host removes nothing that a child names."""
+        if self._arena is not None and isinstance(count, int):
+            with suppress(FaxServiceError):
+                for number in range(min(count, MAX_FILES)):
+                    self._arena.adopt_file(f"{os.devnull}/left in the provider's process {number + 1}")
 
     def _job(self, handle: object) -> RemoteJob:
         if not isinstance(handle, RemoteJob) or self._jobs.get(handle.number) is not handle:

@@ -8,8 +8,9 @@ Source    from Windows Server 2003 on, the service runs providers in a process a
 Standard input and output are the road to the host; a provider that prints does so on standard error. When the road ends
 the host is gone or wants no more: this process ends at once, whatever the provider is doing.
 
-Threads: everything is called in the trio run of the main thread, but for VfaxDevReportFacts, which the writer asks
-(any thread may). Blocking exports get threads of their own (blocking.py).
+Threads: everything is called in the trio run of the main thread, but for FaxDevReportStatus and VfaxDevReportFacts,
+which the writer asks (any thread may), just before it writes what they say: news never overtake packets, nor the other
+way round. Blocking exports get threads of their own (blocking.py).
 """
 
 import faulthandler
@@ -21,6 +22,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NoReturn, TypeVar
 
 import trio
@@ -42,6 +44,7 @@ from vfax.fsp.provider import (
 from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, SendHints, VirtualDevices
 from vfax.host.blocking import in_threads
 from vfax.host.guard import ForeignFault, contained, words_of
+from vfax.host.process_extension import FarExtension
 from vfax.host.process_wire import Message, Unframer, encode_error, frame
 
 S = TypeVar("S")
@@ -75,23 +78,26 @@ class Child:
         self._exports: Exports | None = None
         self._arena: Arena | None = None
         self._line_callback: FaxLineCallback | None = None
+        self.extension = FarExtension(writer.answer)
         self._scopes: dict[int, trio.CancelScope] = {}
         self._jobs: dict[int, ChildJob] = {}
         self._forgotten: set[int] = set()  # jobs the host gave up while they were being started
         self._answered: dict[str, Callable[[Message], Awaitable[object]]] = {
             "load": self._load,
             "create": self._create,
+            "configure": self._configure,
+            "changed": self.extension.changed,
             "initialize": self._initialize,
             "start": self._start,
             "send": self._send,
             "receive": self._receive,
-            "report": self._report,
             "end": self._end,
             "shutdown": self._shutdown,
             "ping": self._ping,
         }
         self._told: dict[str, Callable[[Message], None]] = {
             "cancel": self._cancel,
+            "report": self._report,
             "abort": self._abort,
             "hints": self._hints,
             "line": self._line,
@@ -119,12 +125,12 @@ class Child:
             answer = {"answer": number, "error": encode_error(why)}
         finally:
             del self._scopes[number]
-        if message["do"] in ("send", "receive"):
-            answer |= self._last_news(message)
+        if message["do"] in ("start", "send", "receive"):
+            answer |= self._latest_news(message)
         self._writer.answer(answer)
 
-    def _last_news(self, message: Message) -> Message:
-        """How an operation ended, so that the host need not ask."""
+    def _latest_news(self, message: Message) -> Message:
+        """How a job stands once it was started, or how its operation ended, so that the host need not ask."""
         try:
             return self._news(self._job(message))
         except Exception:
@@ -160,6 +166,13 @@ class Child:
         if create is None:
             raise NotReady("FaxDevVirtualDeviceCreation is not offered")
         return encode(_structure(VirtualDevices, await create(self._writer.port, self._writer.ring_key)))
+
+    async def _configure(self, message: Message) -> object:
+        configure = self._loaded().FaxExtInitializeConfig
+        if configure is None:
+            raise NotReady("FaxExtInitializeConfig is not offered")
+        answer: object = await configure(*self.extension.callbacks)
+        return answer if isinstance(answer, int) else repr(answer)[:60]  # the host looks at it
 
     async def _initialize(self, message: Message) -> object:
         assert self._arena is not None
@@ -217,29 +230,48 @@ class Child:
         filled: object = await self._loaded().FaxDevReceive(job.handle, None, slot)
         return encode(filled if isinstance(filled, FaxReceive) else slot)  # TRUE, whatever is in it
 
-    async def _report(self, message: Message) -> object:
-        await trio.lowlevel.checkpoint()
-        return self._news(self._job(message))
+    def _report(self, message: Message) -> None:
+        self._writer.answer(partial(self._reported, message))
+
+    def _reported(self, message: Message) -> Message:
+        """The answer to `report`, made as it is written."""
+        try:
+            with contained(ForeignFault):
+                return {"answer": message["id"], "value": self._news(self._job(message))}
+        except Exception as why:
+            return {"answer": message["id"], "error": encode_error(why)}
 
     def _news(self, job: ChildJob) -> Message:
         status = _structure(FaxDevStatus, self._loaded().FaxDevReportStatus(job.handle))
         return {"status": encode(status), "facts": self.facts_of(job)}
 
+    def _status_of(self, job: ChildJob) -> Message | None:
+        """What FaxDevReportStatus says; None when it says nothing of use."""
+        try:
+            with contained(ForeignFault):
+                return encode(_structure(FaxDevStatus, self._loaded().FaxDevReportStatus(job.handle)))
+        except Exception:
+            return None
+
     def facts_of(self, job: ChildJob) -> Message | None:
         """What VfaxDevReportFacts says, from any thread; None when it says nothing of use."""
         report = self._exports.VfaxDevReportFacts if self._exports is not None else None
         try:
-            facts: object = report(job.handle) if report is not None and job.handle is not None else None
-            said = encode(facts) if isinstance(facts, CallFacts) else None
-            if said is not None:
-                decode(CallFacts, said)  # its members are not checked when it is made
+            with contained(ForeignFault):
+                facts: object = report(job.handle) if report is not None and job.handle is not None else None
+                said = encode(facts) if isinstance(facts, CallFacts) else None
+                if said is not None:
+                    decode(CallFacts, said)  # its members are not checked when it is made
         except Exception:
             return None
         return said
 
-    def job_of(self, number: int) -> ChildJob | None:
-        """The live job of that number, from any thread."""
-        return self._jobs.get(number)
+    def news_of(self, number: int) -> Message:
+        """What is said of a job beside a status that it has posted, from any thread."""
+        job = self._jobs.get(number)
+        if job is None:  # it is being started, or has ended
+            return {"reports": None, "facts": None}
+        return {"reports": self._status_of(job), "facts": self.facts_of(job)}
 
     async def _end(self, message: Message) -> object:
         job = self._job(message)
@@ -248,7 +280,7 @@ class Child:
             await self._loaded().FaxDevEndJob(job.handle)
         finally:
             self._writer.numbers.pop(job.key, None)
-        return None
+        return {"jobs": self._arena.live_jobs if self._arena is not None else 0}
 
     async def _end_forgotten(self, job: ChildJob) -> None:
         with suppress(Exception), contained(ForeignFault):
@@ -306,12 +338,12 @@ class Writer(threading.Thread):
         self.numbers: dict[object, int] = {}
         self.child: Child | None = None
         self._fd = fd
-        self._answers: deque[Message] = deque()
+        self._answers: deque[Message | Callable[[], Message]] = deque()
         self._bell = threading.Event()
         self._idle = threading.Event()
 
-    def answer(self, message: Message) -> None:
-        """Queue an answer, from any thread."""
+    def answer(self, message: Message | Callable[[], Message]) -> None:
+        """Queue an answer, or a function that makes it as it is written; from any thread."""
         self._answers.append(message)
         self._idle.clear()
         self._bell.set()
@@ -329,7 +361,7 @@ class Writer(threading.Thread):
                 answers = [self._answers.popleft() for _ in range(len(self._answers))]
                 self._write_packets()
                 for answer in answers:
-                    self._write(answer)
+                    self._write(answer() if callable(answer) else answer)
                 if not self._answers:
                     self._idle.set()
 
@@ -343,9 +375,8 @@ class Writer(threading.Thread):
             self._write({"ring": encode(packet.message)})
         elif isinstance(packet.message, FaxDevStatus) and packet.key in self.numbers:
             number = self.numbers[packet.key]
-            job = self.child.job_of(number) if self.child is not None else None
-            facts = self.child.facts_of(job) if self.child is not None and job is not None else None
-            self._write({"job": number, "status": encode(packet.message), "facts": facts})
+            news = self.child.news_of(number) if self.child is not None else {}
+            self._write({"job": number, "status": encode(packet.message)} | news)
 
     def _write(self, message: Message) -> None:
         try:
@@ -365,7 +396,10 @@ def _read_orders(fd: int, token: trio.lowlevel.TrioToken, child: Child) -> None:
     try:
         while octets := os.read(fd, READ_OCTETS):
             for message in unframer.feed(octets):
-                token.run_sync_soon(_take, child, message)
+                if message.get("do") == "told":  # whoever waits for it may be the trio run itself
+                    child.extension.take(message)
+                else:
+                    token.run_sync_soon(_take, child, message)
     except OSError:
         _leave(0)
     except DecodeError:

@@ -6,7 +6,11 @@ Owns      frames, their limits, errors as data. Not here: the structures (fsp/en
     host to child   {"do": WORD, ...}           an order; with "id" it is answered, without it is not
     child to host   {"answer": ID, ...}         "value", or "error"
                     {"ring": LINEMESSAGE}       posted on the ring port
-                    {"job": N, "status": FAX_DEV_STATUS, "facts": CallFacts or null}    posted on the job's port
+                    {"job": N, "status": FAX_DEV_STATUS, "reports": FAX_DEV_STATUS or null, "facts": CallFacts or null}
+                                                "status" was posted on the job's port, "reports" and "facts" are what
+                                                FaxDevReportStatus and VfaxDevReportFacts say as it is written
+                    {"extension": WORD, "number": N, ...}   a callback of FaxExtInitializeConfig, answered by
+                                                {"do": "told", "number": N, "value": ... or "error": ...}
                     {"called": N}               FaxSendCallback
                     {"broken": WORDS}           the provider's own task has failed; the child ends
 
@@ -94,6 +98,13 @@ KINDS: Final[dict[str, type[FaxServiceError]]] = {
         errors.OperationFailed,
         errors.OperationAborted,
         errors.LineUnavailable,
+        errors.DataNotFound,
+        errors.DataCorrupt,
+        errors.AlreadyAssigned,
+        errors.RegistrationNotFound,
+        errors.ServerBusy,
+        errors.ShuttingDown,
+        errors.WouldDeadlock,
     )
 }
 CAUSES: Final[dict[str, type[FaxError]]] = {

@@ -13,6 +13,8 @@ import trio
 from vfax.fsp.completion import CompletionPort
 from vfax.fsp.constants import PortFlag, ProviderStatus
 from vfax.fsp.provider import Registration
+from vfax.host.extension_book import ExtensionBook
+from vfax.host.extensions import Extensions
 from vfax.host.loading import Device, HostedProvider, LoadOptions, load_all
 
 
@@ -87,14 +89,20 @@ def rows(
     return loaded + [_disabled(record) for record in registrations if not record.enabled]
 
 
-async def look(registrations: Sequence[Registration], options: LoadOptions) -> list[ProviderRow]:
-    """What a service would load: each provider is loaded, linked and asked for its devices, and is then let go.
+async def look(
+    registrations: Sequence[Registration], options: LoadOptions, book: ExtensionBook | None = None
+) -> list[ProviderRow]:
+    """What a service would load: each provider is loaded, linked, asked for its devices and given its configuration.
 
-    Nothing is initialized, so nothing listens, dials or rings. `options.initialize` must be False.
+    Then it is let go: FaxDevInitialize is not called, so nothing listens, dials or rings. `options.initialize` must be
+    False. `book` has the configuration data of providers: they see a copy, and what they store is forgotten.
     """
     port = CompletionPort()
+    extensions = Extensions(book.forgetful()) if book is not None else None
     async with trio.open_nursery() as nursery:
-        providers, devices = await load_all(registrations, nursery, port, options, observe=lambda event: None)
+        providers, devices = await load_all(
+            registrations, nursery, port, options, observe=lambda event: None, extensions=extensions
+        )
         found = rows(providers, devices, registrations)
         for provider in providers:
             provider.stop.cancel()

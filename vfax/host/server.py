@@ -28,8 +28,9 @@ from vfax.host.api.listening import Listeners, ListenOptions
 from vfax.host.books import Books
 from vfax.host.delivery import Delivery, DeliveryOptions, DeliveryPlan
 from vfax.host.doorway import Door, DoorOptions
-from vfax.host.events import HostEvent, Observer, ServiceStopped, StorageFailed
+from vfax.host.events import HostEvent, IdleLongEnough, Observer, ServiceStopped, StorageFailed
 from vfax.host.housekeeping import Housekeeper, KeepOptions
+from vfax.host.idleness import Idleness, Scene
 from vfax.host.loading import HostedProvider
 from vfax.host.notify import Hub, HubOptions
 from vfax.host.queue import Queue, QueueOptions, host_name
@@ -55,7 +56,10 @@ class ClientOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
-    """All that a server is told. `journals` is the folder that housekeeping looks after; `clients` None: no door."""
+    """All that a server is told. `journals` is the folder that housekeeping looks after; `clients` None: no door.
+
+    After `idle_stop` seconds without anything to do and without a client's connection it ends by itself; 0: never.
+    """
 
     host: HostOptions
     store_url: str
@@ -66,6 +70,7 @@ class ServerOptions:
     keep: KeepOptions = field(default_factory=KeepOptions)
     clients: ClientOptions | None = None
     journals: Path | None = None
+    idle_stop: float = 0.0
 
 
 class FaxServer:
@@ -173,6 +178,21 @@ class FaxServer:
         await nursery.start(parts.delivery.run)
         nursery.start_soon(parts.recorder.run)
         nursery.start_soon(parts.housekeeper.run)
+        if self.options.idle_stop:
+            nursery.start_soon(self._stop_when_idle, parts)
+
+    async def _stop_when_idle(self, parts: "_Parts") -> None:
+        """End the server when it has been idle long enough. A store that cannot be asked counts as work."""
+        idle = Idleness(self.options.idle_stop, trio.current_time())
+        while True:
+            await trio.sleep(idle.pause(trio.current_time()))
+            if idle.look(parts.scene(), trio.current_time()) and not await parts.work_waits():
+                if idle.look(parts.scene(), trio.current_time()):  # nothing has come while the store was asked
+                    self.hear(IdleLongEnough(self.options.idle_stop))
+                    self.stop()
+                    return
+            elif idle.due(trio.current_time()):
+                idle.restart(trio.current_time())
 
     async def _end(self, parts: "_Parts") -> None:
         parts.service.stop()
@@ -211,6 +231,7 @@ class _Parts:
         spool = server._spool
         host = host_name(spool.root)
         self.store = store
+        self._hub = server.hub
         self.served = trio.Event()
         self.books = Books(
             store,
@@ -240,9 +261,10 @@ class _Parts:
         )
         self.recorder = Recorder(server.hub, store, observe=observe)
         self.listeners: Listeners | None = None
+        self.api: Api | None = None
         if options.clients is not None:
-            api = Api(self.door, server.hub, options.clients.api, tokens=options.clients.tokens, observe=observe)
-            self.listeners = Listeners(api, options.clients.listen, observe=observe)
+            self.api = Api(self.door, server.hub, options.clients.api, tokens=options.clients.tokens, observe=observe)
+            self.listeners = Listeners(self.api, options.clients.listen, observe=observe)
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the service, and say when it has ended."""
@@ -250,6 +272,22 @@ class _Parts:
             await self.service.run(task_status=task_status)
         finally:
             self.served.set()
+
+    def scene(self) -> Scene:
+        """What this host has in hand, and how often anything has happened; the store has the rest (`work_waits`)."""
+        api, hub = self.api, self._hub
+        asked, answering = (api.requests, api.in_hand) if api is not None else (0, 0)
+        faxes = len(self.service.running) + len(self.queue.running)
+        taken = sum(device.job is not None for device in self.service.devices.values())
+        now = (faxes, taken, len(hub.connections), answering)
+        return Scene(busy=any(now), happened=(*now, hub.published, hub.connected, asked))
+
+    async def work_waits(self) -> bool:
+        """Whether the store has a job to send or a delivery, or cannot be asked."""
+        try:
+            return await trio.to_thread.run_sync(self.store.anything_to_do)
+        except StoreError:
+            return True
 
     def _kick_delivery(self) -> None:
         self.delivery.kick()

@@ -37,6 +37,8 @@ from vfax.host.events import (
     ServiceStarted,
     ServiceStopped,
 )
+from vfax.host.extension_book import ExtensionBook, ExtensionLimits
+from vfax.host.extensions import Extensions
 from vfax.host.guard import CallTimeouts
 from vfax.host.jobs import Ending, Job, JobOptions
 from vfax.host.loading import Device, HostedProvider, LoadOptions, enter_service, load_all, unload
@@ -57,7 +59,8 @@ class HostOptions:
     `local_id` and `name` are told to the provider as number and name of this station. Without `receive` the providers
     are told that receiving is switched off. `call_timeout` is what a provider may take for a call that is not Send or
     Receive and has no limit of its own in `timeouts`; `process` is for providers in processes of their own. A fax that
-    the disk does not let into the inbox is tried again every `redeliver_interval`.
+    the disk does not let into the inbox is tried again every `redeliver_interval`. `extensions` limits what
+    providers keep here of their own configuration.
     Limit: `max_devices` over all providers.
     """
 
@@ -68,6 +71,7 @@ class HostOptions:
     call_timeout: float = 10.0
     timeouts: CallTimeouts = field(default_factory=CallTimeouts)
     process: ProcessOptions = field(default_factory=ProcessOptions)
+    extensions: ExtensionLimits = field(default_factory=ExtensionLimits)
     redeliver_interval: float = 60.0
     max_devices: int = 10_000
     jobs: JobOptions = field(default_factory=JobOptions)
@@ -110,6 +114,7 @@ class FaxService:
         self._stopping = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._receptions = Receptions(self, ledger)
+        self.extensions = Extensions(ExtensionBook(self.spool.root, options.extensions, disk=self.spool.disk))
         self.on_free: Callable[[], None] = lambda: None  # called whenever a device has become free
 
     # --- life --------------------------------------------------------------------------------------
@@ -122,6 +127,7 @@ class FaxService:
         """
         await trio.to_thread.run_sync(self.spool.prepare)
         try:
+            await trio.to_thread.run_sync(self.extensions.book.load)
             await self._receptions.recover()
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._live)
@@ -141,6 +147,7 @@ class FaxService:
         """All tasks of the service. Shielded: a cancelled service ends in order too, and every step has its limit."""
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as nursery:
+                await nursery.start(self._run_extensions)
                 self.providers, self.devices = await load_all(
                     self._registrations,
                     nursery,
@@ -148,6 +155,7 @@ class FaxService:
                     self._load_options(),
                     observe=self.observe,
                     on_back=self._provider_is_back,
+                    extensions=self.extensions,
                 )
                 self._switch_receiving()
                 self._nursery = nursery
@@ -162,6 +170,9 @@ class FaxService:
                 await self._shut_down()
                 nursery.cancel_scope.cancel()
         self.observe(ServiceStopped())
+
+    async def _run_extensions(self, *, task_status: trio.TaskStatus[None]) -> None:
+        await self.extensions.run(task_status=task_status)
 
     def _load_options(self) -> LoadOptions:
         options = self.options

@@ -278,6 +278,9 @@ class HostSettings(Section):
     create_timeout: OrElse = Field(
         default=0.0, description="The same for FaxDevVirtualDeviceCreation. 0 here and below: call_timeout."
     )
+    config_timeout: OrElse = Field(
+        default=0.0, description="The same for FaxExtInitializeConfig, and for each change of data it is told."
+    )
     initialize_timeout: OrElse = Field(default=0.0, description="The same for FaxDevInitialize.")
     start_job_timeout: OrElse = Field(default=0.0, description="The same for FaxDevStartJob.")
     end_job_timeout: OrElse = Field(default=0.0, description="The same for FaxDevEndJob.")
@@ -287,6 +290,15 @@ class HostSettings(Section):
     shutdown_grace: Seconds = Field(default=2.0, description="The same for faxes that run when the provider stops.")
     poll_interval: Seconds = Field(default=0.5, description="How often a running fax is asked how far it is.")
     redeliver_interval: Seconds = Field(default=60.0, description="How often a fax the disk refused is tried again.")
+    idle_stop: OrElse = Field(
+        default=0.0,
+        description="End by itself after so long without a fax, waiting work or a client's connection. 0: never.",
+    )
+    extension_octets: int = Field(
+        default=65_536, ge=1, le=524_288, description="Octets that a provider may store under one GUID of a device."
+    )
+    extension_data: Count = Field(default=1_000, description="How many such data all providers together may store.")
+    extension_registrations: Count = Field(default=1_000, description="How many of them may be watched for changes.")
 
 
 class ProviderSettings(Section):

@@ -81,6 +81,7 @@ def server_options(settings: Settings) -> ServerOptions:
         keep=keep_options(settings),
         clients=client_options(settings),
         journals=journal_folder(settings),
+        idle_stop=settings.host.idle_stop,
     )
 
 

@@ -19,6 +19,7 @@ from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import DecodeError, SettingsError
 from vfax.fsp.errors import ProviderLoadError
 from vfax.fsp.provider import Registration, RegistrationRecord, register
+from vfax.host.extension_book import ExtensionLimits
 from vfax.host.guard import CallTimeouts
 from vfax.host.installed import installed
 from vfax.host.jobs import JobOptions
@@ -164,6 +165,11 @@ def host_options(settings: Settings) -> HostOptions:
         call_timeout=host.call_timeout,
         timeouts=CallTimeouts(**same_names(CallTimeouts, host)),
         process=ProcessOptions(**same_names(ProcessOptions, settings.process)),
+        extensions=ExtensionLimits(
+            max_octets=host.extension_octets,
+            max_data=host.extension_data,
+            max_registrations=host.extension_registrations,
+        ),
         redeliver_interval=host.redeliver_interval,
         max_devices=host.max_devices,
         jobs=JobOptions(**same_names(JobOptions, host)),

@@ -1,6 +1,7 @@
 """Received faxes and their deliveries: each is done once, or known not to be."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -142,6 +143,18 @@ def test_fax_is_delivered_when_all_its_deliveries_are(store: Store) -> None:
     (done,) = store.faxes(delivered=True)
     assert done.delivered_at == NOON + HOUR
     assert store.faxes(delivered=False) == []
+
+
+def test_there_is_something_to_do_until_every_delivery_is_done_or_given_up(store: Store) -> None:
+    received(store, 5, FOLDER, MAIL)
+    assert store.anything_to_do()
+    first, end = claim_one(store), partial(store.end_delivery, sentence="", started_at=NOON, now=NOON)
+    end(first, ok=True, retry_at=None)
+    again = end(claim_one(store), ok=False, retry_at=NOON)
+    assert store.anything_to_do(), "one is tried again"
+    assert again.state is DeliveryState.WAITING
+    end(claim_one(store), ok=False, retry_at=None)
+    assert not store.anything_to_do()
 
 
 def test_failed_try_is_kept_and_made_again(store: Store) -> None:

@@ -54,6 +54,22 @@ def test_running_job_can_be_neither_paused_nor_moved(store: Store, act: str) -> 
     assert store.renew(ANNE, {job.id: job.lease_term}, NOON, lease=60) == {job.id}
 
 
+def test_there_is_something_to_do_until_every_job_to_send_has_ended(store: Store) -> None:
+    assert not store.anything_to_do()
+    submit(store)
+    assert store.anything_to_do()
+    job = claim(store)
+    store.begin_attempt(job, device_id=1, now=NOON)
+    assert store.anything_to_do()
+    store.end_attempt(job, 1, COMPLETED, NOON)
+    assert not store.anything_to_do()
+    later = submit(store)
+    store.pause(later.id, NOON)
+    assert store.anything_to_do()
+    store.cancel(later.id, NOON)
+    assert not store.anything_to_do()
+
+
 def test_paused_job_is_passed_by_until_it_is_resumed(store: Store) -> None:
     first, second = submit(store, "1"), submit(store, "2")
     paused = store.pause(first.id, NOON)

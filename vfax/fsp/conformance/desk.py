@@ -15,6 +15,7 @@ from typing import Final, TypeVar, cast
 
 from vfax.fsp.completion import CompletionPort, Packet, RingKey, StatusKey
 from vfax.fsp.conformance.paper import write_document
+from vfax.fsp.conformance.registry import Registry
 from vfax.fsp.conformance.rig import make_rig
 from vfax.fsp.conformance.rules import Broken, NotChecked, broken, expect
 from vfax.fsp.conformance.stimulus import Stimulus
@@ -158,6 +159,7 @@ class Desk:
         self.status_port = CompletionPort()
         self.devices: VirtualDevices | None = None
         self.callback: FaxLineCallback | None = None
+        self.registry = Registry()
         self.jobs: list[Job] = []
         self.strays: list[Packet] = []
         self._rings: list[int] = []
@@ -238,9 +240,18 @@ class Desk:
         assert callback is not None
         return callback
 
+    def configure(self) -> object:
+        """FaxExtInitializeConfig. Raises NotChecked when the provider has none."""
+        configure = self.exports.FaxExtInitializeConfig
+        if configure is None:
+            raise NotChecked("the provider does not offer FaxExtInitializeConfig")
+        return self.call(configure, *self.registry.callbacks)
+
     def start(self) -> "Desk":
-        """Devices first, then FaxDevInitialize, as services do."""
+        """Devices first, then FaxExtInitializeConfig where there is one, then FaxDevInitialize, as services do."""
         self.create_devices()
+        if self.exports.FaxExtInitializeConfig is not None:
+            self.configure()
         self.initialize()
         return self
 

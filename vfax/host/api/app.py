@@ -46,6 +46,8 @@ class Api:
         self, door: HostDoor, hub: Hub, options: ApiOptions, *, tokens: Sequence[Token] = (), observe: Observer
     ) -> None:
         self.desk = Desk(hub, options)
+        self.requests = 0  # that have come so far
+        self.in_hand = 0  # of these, whose answer has not begun
         self._door = door
         self._options = options
         self._tokens = tuple(tokens)
@@ -72,6 +74,8 @@ class Api:
 
     def _endpoint(self, row: routes.Row) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
+            self.requests += 1
+            self.in_hand += 1
             try:
                 return await self._answer(row, request)
             except FaxError as why:
@@ -82,6 +86,8 @@ class Api:
             except Exception as why:
                 self._fault(why)
                 return error_response(refusal_of(FaxError()))
+            finally:
+                self.in_hand -= 1
 
         return endpoint
 

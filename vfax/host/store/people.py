@@ -1,6 +1,6 @@
 """What people do with jobs and with the queue.
 
-Owns      cancelling, pausing, priorities, schedules, retrying at once, pausing the whole queue.
+Owns      cancelling, pausing, priorities, schedules, retrying at once, pausing the whole queue; whether there is work.
 Not here  who may do it (the service for clients), aborting a running call (host/queue.py).
 
 Each returns the job as it is then, unchanged where it has come too far for that, or None for one that nobody knows.
@@ -8,13 +8,14 @@ Each returns the job as it is then, unchanged where it has come too far for that
 
 from datetime import datetime
 
-from sqlalchemy import update
+from sqlalchemy import exists, or_, select, update
 
 from vfax.errors import MisuseError
+from vfax.fsp.constants import JobType
 from vfax.host.store import checks, transitions
 from vfax.host.store.base import StoreBase
 from vfax.host.store.leases import paused
-from vfax.host.store.schema import state
+from vfax.host.store.schema import deliveries, jobs, state
 from vfax.host.store.values import Priority, StoredJob
 
 
@@ -62,6 +63,12 @@ class People(StoreBase):
         checks.instance("state of the queue", paused, bool)
         flag = update(state).where(state.c.name == "paused").values(value=int(paused))
         self._database.write(lambda db: db.execute(flag))
+
+    def anything_to_do(self) -> bool:
+        """Whether a job to send, or a delivery of a received fax, has not come to its end."""
+        job = exists().where(jobs.c.job_type == JobType.JT_SEND, jobs.c.ended_at.is_(None))
+        delivery = exists().where(deliveries.c.due_at.is_not(None))
+        return bool(self._database.read(lambda db: db.execute(select(or_(job, delivery))).scalar_one()))
 
     def queue_paused(self) -> bool:
         """Whether the queue is paused, for all hosts."""
