@@ -315,7 +315,7 @@ def wired(settings: Settings) -> dict[str, object]:
         | {"store": serving.store_url(settings), "dirty days": settings.queue.dirty_days}
         | leaves(serving.queue_options(settings))
         | leaves(serving.dial_plan(settings))
-        | leaves(serving.convert_limits(settings))
+        | leaves(wiring.convert_limits(settings))
         | leaves(serving.keep_options(settings))
         | delivery(settings)
         | clients(settings)

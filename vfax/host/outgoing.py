@@ -77,6 +77,11 @@ def _whole(disk: Disk, target: Path) -> Iterator[DiskFile]:
     disk.fsync_dir(target.parent)
 
 
+def counted(pages: int) -> str:
+    """So many pages, in words."""
+    return f"{pages} page{'' if pages == 1 else 's'}"
+
+
 def count_pages(document: Path) -> int:
     """Pages of a document. Raises DocumentError when it is none."""
     return len(tiff.read_headers(document))

@@ -19,6 +19,7 @@ from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import DecodeError, SettingsError
 from vfax.fsp.errors import ProviderLoadError
 from vfax.fsp.provider import Registration, RegistrationRecord, register
+from vfax.host.convert import ConvertLimits
 from vfax.host.guard import CallTimeouts
 from vfax.host.installed import installed
 from vfax.host.jobs import JobOptions
@@ -179,6 +180,19 @@ def load_options(settings: Settings) -> LoadOptions:
         process=host.process,
         max_devices=host.max_devices,
         initialize=False,
+    )
+
+
+def convert_limits(settings: Settings) -> ConvertLimits:
+    """What the conversion of one document to send may take."""
+    queue = settings.queue
+    return ConvertLimits(
+        seconds=queue.convert_seconds,
+        memory=queue.convert_memory,
+        octets=queue.convert_octets,
+        pages=queue.convert_pages,
+        pixels=queue.convert_pixels,
+        length_mm=queue.convert_length_mm,
     )
 
 
