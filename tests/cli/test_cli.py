@@ -365,7 +365,7 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
         command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         assert process.stdout is not None
-        greeting = "".join(process.stdout.readline() for _ in range(5))
+        greeting = "".join(process.stdout.readline() for _ in range(6))
         found = re.search(r"sip:\S+", greeting)
         assert found, greeting
         try:
@@ -384,6 +384,7 @@ def test_a_fax_travels_from_send_to_serve_and_ctrl_c_ends_in_peace(
     serving: Serving, make_document: MakeDocument
 ) -> None:
     assert "this machine alone" in serving.greeting
+    assert '[queue] dial = "sip:{e164}@trunk.example.com"' in serving.greeting
     assert str(serving.spool / "inbox") in serving.greeting
     document = make_document(pages=2)
     sent = call(serving.uri, document, "--json")

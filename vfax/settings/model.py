@@ -360,7 +360,8 @@ class QueueSettings(Section):
     region: str = Field(default="", description='Country of numbers without a country code (ISO 3166, "DE"). "": none.')
     dial: Line = Field(
         default="{e164}",
-        description='What is dialled: {e164}, {digits} or {national} in a text, "sip:{e164}@trunk.example" on a trunk.',
+        description="What is dialled: {e164}, {digits} or {national} in a text; with the device of vfax "
+        'a SIP address, such as "sip:{e164}@trunk.example.com".',
     )
     private_digits: int = Field(
         default=0, ge=0, le=12, description="Numbers of so few digits are extensions, dialled as they are."

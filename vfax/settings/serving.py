@@ -22,7 +22,7 @@ from vfax.host.server import ServerOptions
 from vfax.settings.doors import client_options
 from vfax.settings.model import Settings
 from vfax.settings.routes import RouteSettings
-from vfax.settings.wiring import convert_limits, host_options, journal_folder, same_names
+from vfax.settings.wiring import convert_limits, dials_sip_alone, host_options, journal_folder, same_names
 
 
 def store_url(settings: Settings) -> str:
@@ -34,7 +34,9 @@ def dial_plan(settings: Settings) -> DialPlan:
     """How recipients are read. Raises SettingsError for a region or template that is none."""
     queue = settings.queue
     try:
-        return DialPlan(region=queue.region, dial=queue.dial, private=queue.private_digits)
+        return DialPlan(
+            region=queue.region, dial=queue.dial, private=queue.private_digits, sip_only=dials_sip_alone(settings)
+        )
     except SettingsError as why:
         raise SettingsError(f"[queue] {why}") from why
 

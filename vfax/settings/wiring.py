@@ -278,6 +278,14 @@ def registrations(
     return records
 
 
+def dials_sip_alone(settings: Settings, *, find: Callable[[Collection[str]], list[Registration]] = installed) -> bool:
+    """True when the device of vfax, which dials SIP URIs and nothing else, is the only one that is to be loaded."""
+    others = [settings.provider.image_name != VFAX_IMAGE, *(other.enabled for other in settings.providers)]
+    if any(others):
+        return False
+    return not (settings.host.installed_providers and find({VFAX_IMAGE}))
+
+
 def own_registration(settings: Settings, network: Endpoint | None = None) -> RegistrationRecord:
     """The registration record of the device, in this process or in its own, as the settings have it."""
     provider = settings.provider
