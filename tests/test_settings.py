@@ -272,6 +272,7 @@ OTHER_VALUES: dict[str, object] = {
     "clients.tokens": [{"name": "crm", "sha256": "0" * 64, "rights": ["manage"]}],
     "clients.profile": "xp",
     "clients.account": "system",
+    "queue.dial": "sip:{e164}@trunk.example.com",
     "delivery.link": "https://fax.example/{job}",
 }
 
@@ -318,7 +319,7 @@ def wired(settings: Settings) -> dict[str, object]:
         | {"idle stop": serving.server_options(settings).idle_stop}
         | leaves(serving.queue_options(settings))
         | leaves(serving.dial_plan(settings))
-        | leaves(serving.convert_limits(settings))
+        | leaves(wiring.convert_limits(settings))
         | leaves(serving.keep_options(settings))
         | delivery(settings)
         | clients(settings)
@@ -614,3 +615,29 @@ def test_a_sender_cannot_listen_in_the_other_internet(destination: str, listen: 
 def test_a_destination_that_is_no_sip_uri_is_refused(destination: str) -> None:
     with pytest.raises(SettingsError, match="expected a SIP URI, such as"):
         wiring.network_towards(Settings(), destination)
+
+
+def test_numbers_need_a_sip_template_where_the_device_of_vfax_is_the_only_one(toml: Path) -> None:
+    toml.write_text("[host]\ninstalled_providers = false\n")
+    assert not serving.dial_plan(load(toml, environ={})).numbers
+    toml.write_text('[host]\ninstalled_providers = false\n[queue]\ndial = "sip:{e164}@trunk.example.com"\n')
+    assert serving.dial_plan(load(toml, environ={})).numbers
+
+
+@pytest.mark.parametrize("image_name", ["mine:create", ""])
+def test_other_providers_may_dial_numbers_as_they_are(image_name: str, toml: Path) -> None:
+    toml.write_text(
+        f'[provider]\nimage_name = "{image_name}"\n'
+        if image_name
+        else f'[[provider]]\n[[provider]]\nguid = "{OTHER_GUID}"\nfriendly_name = "o"\nimage_name = "mine:create"\n'
+    )
+    assert serving.dial_plan(load(toml, environ={})).numbers
+    found = register(guid=OTHER_GUID, friendly_name="installed", image_name="installed.module:create")
+    assert not wiring.dials_sip_alone(Settings(), find=lambda taken: [found])
+    assert wiring.dials_sip_alone(Settings(), find=lambda taken: [])
+
+
+def test_a_template_that_no_device_can_dial_is_refused_at_the_start(toml: Path) -> None:
+    toml.write_text('[host]\ninstalled_providers = false\n[queue]\ndial = "0{national}"\n')
+    with pytest.raises(SettingsError, match=r"^\[queue\] dial = '0\{national\}': .*sip:0\{national\}@trunk"):
+        serving.server_options(load(toml, environ={}))

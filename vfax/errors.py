@@ -4,6 +4,16 @@ Owns      the error tree. Peer rubbish is an event, our own misuse an exception,
 Not here  errors of the provider contract with their Win32 codes (fsp/errors.py).
 """
 
+import errno
+from typing import Final, Self
+
+_REMEDIES: Final = {
+    errno.ENOENT: "there is no such file or folder; check its name",
+    errno.ENOTDIR: "there is no such folder; check its name",
+    errno.EISDIR: "this is a folder; name a file in it",
+    errno.EACCES: "this user may not open it; change its permissions, or those of its folder",
+}
+
 
 class FaxError(Exception):
     """Everything vfax raises on purpose."""
@@ -44,6 +54,11 @@ class LeaseLost(FaxError):
 
 class DocumentError(FaxError):
     """A document cannot be sent: the message names the file, what is wrong and what would be right."""
+
+    @classmethod
+    def of_system(cls, path: object, why: OSError) -> Self:
+        """What the system has against a file, with what helps where something does."""
+        return cls(f"{path}: {_REMEDIES.get(why.errno or 0) or why.strerror or why}")
 
 
 class SettingsError(FaxError):

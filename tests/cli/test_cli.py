@@ -19,7 +19,9 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from tests.codecs.test_pdf_reading import LOCKED
 from tests.host.scripted import Script
+from tests.written_pdf import pages, text
 from vfax import __version__
 from vfax.cli import app, exits
 from vfax.cli.screen import Silence
@@ -130,11 +132,48 @@ def test_what_is_no_image_is_refused_by_name_before_dialling(
     assert result.stdout == ""
 
 
+def test_a_pdf_with_a_password_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    document = tmp_path / "secret.pdf"
+    document.write_bytes(pages([b""], trailer=LOCKED))
+    result = run("send", document, "sip:fax@127.0.0.1:9")
+    assert result.exit_code == exits.DOCUMENT
+    assert result.stderr == (
+        f"vfax: {document}: the PDF is protected by a password; print it to a new PDF without one and send that\n"
+    )
+
+
+def test_a_pdf_goes_from_one_instance_to_another(tmp_path: Path) -> None:
+    document = tmp_path / "letter.pdf"
+    document.write_bytes(pages([text(60, 700, 12, "Hello"), text(60, 700, 12, "World")]))
+    result = run("loopback", document, "--simnet", "1", "--json")
+    answer = json.loads(result.stdout)
+    assert (answer["ok"], answer["identical"], answer["sent"]["pages"]) == (True, True, 2)
+
+
+def test_a_file_that_cannot_be_submitted_is_refused_before_a_service_is_asked(tmp_path: Path) -> None:
+    for name, why in (("missing.pdf", "there is no such file or folder; check its name"), (".", "this is a folder;")):
+        result = run("submit", tmp_path / name, "sip:fax@127.0.0.1:9", "--service", tmp_path / "no.sock")
+        assert result.exit_code == exits.DOCUMENT
+        assert f"{tmp_path / name}: {why}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["ffffffffffffffffffff"], "eight hexadecimal digits"), (["0000000f", "frobnicate"], "expected one of cancel,")],
+)
+def test_a_wrong_job_or_command_is_refused_before_a_service_is_asked(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    result = run("job", *arguments, "--service", tmp_path / "no.sock")
+    assert result.exit_code == exits.USAGE
+    assert words in result.stderr
+
+
 def test_of_several_files_the_one_that_is_no_image_is_named(tmp_path: Path, make_document: MakeDocument) -> None:
     (tmp_path / "folder.tif").mkdir()
     result = run("send", make_document(), tmp_path / "folder.tif", "sip:fax@127.0.0.1:9")
     assert result.exit_code == exits.DOCUMENT
-    assert result.stderr == f"vfax: {tmp_path / 'folder.tif'}: Is a directory\n"
+    assert result.stderr == f"vfax: {tmp_path / 'folder.tif'}: this is a folder; name a file in it\n"
 
 
 def test_errors_with_json_are_one_object_on_standard_output(tmp_path: Path) -> None:
@@ -142,7 +181,7 @@ def test_errors_with_json_are_one_object_on_standard_output(tmp_path: Path) -> N
     assert result.exit_code == exits.DOCUMENT
     answer = json.loads(result.stdout)
     assert (answer["ok"], answer["exit"]) == (False, exits.DOCUMENT)
-    assert "No such file" in answer["error"]
+    assert "there is no such file or folder; check its name" in answer["error"]
 
 
 def test_a_faulty_line_without_dice_is_wrong_usage(make_document: MakeDocument) -> None:
@@ -326,7 +365,7 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
         command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         assert process.stdout is not None
-        greeting = "".join(process.stdout.readline() for _ in range(5))
+        greeting = "".join(process.stdout.readline() for _ in range(6))
         found = re.search(r"sip:\S+", greeting)
         assert found, greeting
         try:
@@ -345,6 +384,7 @@ def test_a_fax_travels_from_send_to_serve_and_ctrl_c_ends_in_peace(
     serving: Serving, make_document: MakeDocument
 ) -> None:
     assert "this machine alone" in serving.greeting
+    assert '[queue] dial = "sip:{e164}@trunk.example.com"' in serving.greeting
     assert str(serving.spool / "inbox") in serving.greeting
     document = make_document(pages=2)
     sent = call(serving.uri, document, "--json")

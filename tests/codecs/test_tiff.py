@@ -574,10 +574,14 @@ def test_sixteen_bit_grey_is_scaled_not_cut(tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("empty.tif", b"", "empty"),
-        ("letter.txt", b"Dear Sirs,\n", "not an image"),
-        ("letter.pdf", b"%PDF-1.7\n", "PDF"),
+        ("letter.txt", b"Dear Sirs,\n", "neither a PDF nor an image; save or print it as PDF"),
+        ("letter.pdf", b"%PDF-1.7\n", "PDF is damaged"),
         ("cut.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x01\0", "image"),
-        ("program.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "not an image"),
+        (
+            "program.eps",
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n",
+            "neither a PDF nor an image; save or print it as PDF",
+        ),
     ],
 )
 def test_what_cannot_be_sent_is_named_and_nothing_is_left(

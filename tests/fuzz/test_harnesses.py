@@ -14,7 +14,7 @@ from fuzz.harness import ROOT, TARGETS, attempt
 from fuzz.mutate import MAX_OCTETS, record, split, spoil, spoil_records
 from fuzz.session import Session, run_plain
 
-SLOW: Final = {"receiver": 60, "sender": 60, "leg": 60, "mr": 100, "pcap": 40, "replay": 60}
+SLOW: Final = {"receiver": 60, "sender": 60, "leg": 60, "mr": 100, "pcap": 40, "replay": 60, "pdf_reading": 60}
 MUTANTS: Final = 300
 SEED: Final = 20261120
 

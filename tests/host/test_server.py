@@ -199,7 +199,7 @@ async def test_what_a_client_submits_is_sent(serving: Serving, script: Script, t
     ("given", "error", "why"),
     [
         ({"numbers": ["nobody"]}, InvalidParameter, "telephone number"),
-        ({"first_page": 2}, InvalidParameter, "the document has 1 pages"),
+        ({"first_page": 2}, InvalidParameter, "the document has 1 page$"),
         ({"resolution": "best"}, DocumentError, "none of standard"),
     ],
 )
@@ -212,6 +212,19 @@ async def test_a_submission_that_is_wrong_leaves_nothing(
         assert not server.store.jobs()
         left = [path for path in server.service.spool.root.iterdir() if path.name.startswith("vfax-")]
         assert not left
+
+
+async def test_what_is_wrong_with_a_document_is_said_under_the_name_that_the_client_gave(
+    serving: Serving, script: Script, tmp_path: Path
+) -> None:
+    given = order(tmp_path)
+    given.upload.path.write_bytes(b"%PDF-1.7\n")
+    for name, shown in (("C:\\Letters\\bill.pdf", "bill.pdf"), ("", "the document")):
+        renamed = replace(given, upload=replace(given.upload, file_name=name))
+        async with serving(script) as server:
+            with pytest.raises(DocumentError) as caught:
+                await server.door.submit(renamed)
+        assert str(caught.value).startswith(f"{shown}: the PDF is damaged")
 
 
 async def test_jobs_are_changed_through_the_door(serving: Serving, script: Script, tmp_path: Path) -> None:

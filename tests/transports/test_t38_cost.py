@@ -1,8 +1,12 @@
-"""No packet may cost more than a millisecond, whoever wrote it. Only this thread's own time counts."""
+"""What a packet costs at most, whoever wrote it: so many times a plain loop beside it, in this thread's own time.
+
+The loop (0.1 ms where this was written) suffers from a busy machine as the packets do, so the ratio stays.
+"""
 
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -13,7 +17,6 @@ from vfax.transports.t38 import T38Line
 
 DICE = random.Random(1)
 FCD = tuple(b"\xff\xc0\x60" + bytes((n,)) + DICE.randbytes(256) for n in range(256))
-LIMIT = 0.001
 COUNT = 300
 
 
@@ -29,18 +32,30 @@ def said(*orders: Transmission) -> list[bytes]:
     return sent
 
 
-def p99(version: int, datagrams: list[bytes]) -> float:
-    """Seconds that 99 of 100 datagrams stay below, in the better of two runs."""
+def plain_loop() -> None:
+    counts: dict[int, int] = {}
+    for number in range(500):
+        counts[number % 97] = counts.get(number % 97, 0) + len(str(number))
+
+
+def timed(work: Callable[[], object]) -> float:
+    begin = time.thread_time()
+    work()
+    return time.thread_time() - begin
+
+
+def loops(version: int, datagrams: list[bytes]) -> float:
+    """How many plain loops 99 of 100 datagrams cost less than, in the better of two runs."""
     runs = []
     for _ in range(2):
         line = T38Line(T38Parameters(version=version), now=0.0)
-        times = []
+        times, beside = [], []
         for n, datagram in enumerate(datagrams):
-            before = time.thread_time()
-            line.receive(datagram, n * 0.01)
-            times.append(time.thread_time() - before)
+            times.append(timed(partial(line.receive, datagram, n * 0.01)))
+            beside.append(timed(plain_loop))
             line.take_signals()
-        runs.append(sorted(times)[len(times) * 99 // 100])
+        at = len(times) * 99 // 100
+        runs.append(sorted(times)[at] / sorted(beside)[at])
     return min(runs)
 
 
@@ -53,8 +68,8 @@ def p99(version: int, datagrams: list[bytes]) -> float:
     ],
     ids=["image", "ecm", "unpaced"],
 )
-def test_packets_of_a_page_cost_far_less_than_a_millisecond(orders: tuple[Transmission, ...]) -> None:
-    assert p99(0, said(*orders)) < LIMIT / 4
+def test_packets_of_a_page_cost_less_than_two_plain_loops(orders: tuple[Transmission, ...]) -> None:
+    assert loops(0, said(*orders)) < 2
 
 
 WORST: dict[str, Callable[[int], bytes]] = {
@@ -70,7 +85,7 @@ WORST: dict[str, Callable[[int], bytes]] = {
 
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("name", WORST)
-def test_packets_made_to_be_dear_cost_less_than_a_millisecond(name: str, version: int) -> None:
+def test_packets_made_to_be_dear_cost_less_than_twelve_plain_loops(name: str, version: int) -> None:
     stride = 2 if "gaps" in name else 1
     datagrams = [(n * stride % 65536).to_bytes(2, "big") + WORST[name](n) for n in range(COUNT)]
-    assert p99(version, datagrams) < LIMIT
+    assert loops(version, datagrams) < 12

@@ -47,7 +47,7 @@ def clients(
 
 
 def submit(
-    document: Annotated[Path, typer.Argument(metavar="FILE", help="TIFF or any image.")],
+    document: Annotated[Path, typer.Argument(metavar="FILE", help="PDF, TIFF or any image.")],
     recipients: Annotated[list[str], typer.Argument(metavar="RECIPIENT", help="Number or SIP URI; one job for each.")],
     name: Annotated[str | None, typer.Option(help="Sender to name; that of the settings otherwise.")] = None,
     number: Annotated[str | None, typer.Option(help="Our number (TSI); that of the settings otherwise.")] = None,
@@ -55,7 +55,7 @@ def submit(
     subaddress: Annotated[str | None, typer.Option(metavar="DIGITS", help="Whom it is for behind the number.")] = None,
     priority: Annotated[str | None, typer.Option(help="low, normal or high.")] = None,
     schedule: Annotated[str | None, typer.Option(metavar="TIME", help="Not before: 2026-12-24T18:00+01:00.")] = None,
-    resolution: Annotated[str | None, typer.Option(help="Of images: standard, fine, 300x300 ...")] = None,
+    resolution: Annotated[str | None, typer.Option(help="Of PDF pages and images: standard, fine, 300x300 ...")] = None,
     first_page: Annotated[int | None, typer.Option(min=1, metavar="N", help="Begin at this page.")] = None,
     retries: Annotated[int | None, typer.Option(min=0, help="Attempts after the first one that failed.")] = None,
     service: Service = "",

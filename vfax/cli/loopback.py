@@ -14,6 +14,7 @@ from rich.console import Console
 from vfax import simulate
 from vfax.cli import exits
 from vfax.cli.common import out, print_json
+from vfax.cli.documents import prepare
 from vfax.cli.hosting import abort_when, interruptible, running
 from vfax.cli.screen import Screen, choose, say
 from vfax.codecs import tiff
@@ -43,7 +44,7 @@ def loopback(
     """Send the files from one instance to another and compare; returns the exit code. Raises DocumentError."""
     with tempfile.TemporaryDirectory(prefix="vfax-loopback-") as folder:
         document = Path(folder) / "document.tif"
-        tiff.prepare_document(files, document, resolution=resolution)
+        prepare(settings, files, document, resolution=resolution, as_json=as_json)
         if line is not None:
             return _simulated(settings, document, line, as_json=as_json)
         return _over_udp(settings, document, as_json=as_json)

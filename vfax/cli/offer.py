@@ -16,11 +16,11 @@ from vfax import call
 from vfax.calls import IncomingFax
 from vfax.cli import exits
 from vfax.cli.common import out
+from vfax.cli.documents import prepare
 from vfax.cli.hosting import interruptible, only_one
 from vfax.cli.screen import printable, say
 from vfax.cli.send import journal_folder
 from vfax.cli.sockets import holder_of
-from vfax.codecs import tiff
 from vfax.codecs.dis import Resolution
 from vfax.endpoint import Endpoint
 from vfax.errors import LinkError
@@ -39,7 +39,7 @@ def offer(
     endpoint = wiring.network(settings, journal=journal_folder(settings))
     with tempfile.TemporaryDirectory(prefix="vfax-offer-") as folder:
         document = Path(folder) / "document.tif"
-        tiff.prepare_document(files, document, resolution=resolution)
+        prepare(settings, files, document, resolution=resolution)
         offered = call.Offered(
             document=document,
             local_id=settings.fax.local_id,

@@ -16,10 +16,10 @@ MaxRate = Annotated[
 ]
 Resolution = Annotated[
     str,
-    typer.Option("--resolution", metavar="NAME", help="Of images, as in [fax] resolutions: standard, fine, 300x300."),
+    typer.Option("--resolution", metavar="NAME", help="Of PDF pages and images: standard, fine, 300x300."),
 ]
 Files = Annotated[
-    list[Path] | None, typer.Argument(metavar="FILE", help="TIFF or any image; several files are one fax.")
+    list[Path] | None, typer.Argument(metavar="FILE", help="PDF, TIFF or any image; several files are one fax.")
 ]
 Address = Annotated[
     str, typer.Argument(metavar="[ADDRESS]", help="Path of its socket, or https://HOST:PORT.", show_default=False)

@@ -3,6 +3,7 @@
 Owns      what the commands print. Not here: the service (host/), its client (client/), the queue's rules.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from vfax.cli.common import out, print_json
 from vfax.cli.screen import say
 from vfax.cli.watch import refusals, token_of
 from vfax.client.values import Job
-from vfax.errors import SettingsError
+from vfax.errors import DocumentError, SettingsError
 
 WORDS: Final = {
     "fjsPENDING": "waiting",
@@ -26,6 +27,8 @@ WORDS: Final = {
     "fjsCANCELED": "cancelled",
 }
 """A status in a word or two."""
+COMMANDS: Final = ("cancel", "pause", "resume", "retry", "abort")
+JOB: Final = re.compile("[0-9A-Fa-f]{1,8}")
 
 
 class Reach:
@@ -49,7 +52,11 @@ class Reach:
 
 
 def submit(reach: Reach, document: Path, recipients: Sequence[str], options: Mapping[str, str | int]) -> int:
-    """Queue a document and say under which numbers."""
+    """Queue a document and say under which numbers. Raises DocumentError for a file that cannot be opened."""
+    try:
+        document.open("rb").close()
+    except OSError as why:
+        raise DocumentError.of_system(document, why) from why
     with reach.service() as fax:
         jobs = fax.submit(document, list(recipients), **options)
     if reach.as_json:
@@ -87,7 +94,9 @@ def line_of(job: Job) -> str:
 
 
 def change(reach: Reach, job: str, *, command: str, priority: str, schedule: str) -> int:
-    """Show one job, or change it first: cancel, pause, resume, retry, abort; priority; time."""
+    """Show one job, or change it first: cancel, pause, resume, retry, abort; priority; time. Raises SettingsError."""
+    if command and command not in COMMANDS:
+        raise SettingsError(f"command line: {command!r} is done to no job: expected one of {', '.join(COMMANDS)}")
     number = job_number(job)
     with reach.service() as fax:
         if command == "abort":
@@ -117,10 +126,11 @@ def pause(reach: Reach, *, paused: bool) -> int:
 
 def job_number(text: str) -> int:
     """A job's number as it is shown, in hexadecimal digits. Raises SettingsError."""
-    try:
-        return int(text, 16)
-    except ValueError:
-        raise SettingsError(f"command line: {text!r} is no job: expected its eight hexadecimal digits") from None
+    if not JOB.fullmatch(text):
+        raise SettingsError(
+            f"command line: {text!r} is no job: expected its eight hexadecimal digits, as vfax jobs --all shows them"
+        )
+    return int(text, 16)
 
 
 def faxes(reach: Reach, *, limit: int) -> int:

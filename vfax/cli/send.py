@@ -1,7 +1,7 @@
 """`vfax send`: one fax to one destination.
 
 Owns      the temporary document, where its journal goes, the verdict as an exit code.
-Not here  preparing documents (codecs/tiff.py).
+Not here  preparing documents (documents.py).
 """
 
 import os
@@ -16,11 +16,12 @@ import trio
 
 from vfax.cli import exits
 from vfax.cli.common import make_journal_folder, out, print_json
+from vfax.cli.documents import prepare
 from vfax.cli.hosting import abort_when, interruptible, running
 from vfax.cli.screen import Screen, choose, say
-from vfax.codecs import tiff
 from vfax.codecs.dis import Resolution
 from vfax.errors import SettingsError, StoreError
+from vfax.host.outgoing import counted
 from vfax.host.records import FaxRecord
 from vfax.host.service import FaxService
 from vfax.settings import Settings, parse_host_port, wiring
@@ -43,15 +44,15 @@ def send(
 
     `how` goes to the device: `subaddress`, `sender_password`, `first_page`.
 
-    Raises SettingsError or DocumentError before anything is dialled.
+    Raises SettingsError, DocumentError or StoreError before anything is dialled.
     """
     wiring.network_towards(settings, destination, listen)  # refuse a wrong destination before reading documents
     journal = journal_folder(settings)
     with tempfile.TemporaryDirectory(prefix="vfax-send-") as folder:
         document = Path(folder) / "document.tif"
-        pages = len(tiff.prepare_document(files, document, resolution=resolution))
+        pages = prepare(settings, files, document, resolution=resolution, as_json=as_json)
         if int(str(how.get("first_page", 1))) > pages:
-            raise SettingsError(f"command line: --first-page {how['first_page']}: the document has {pages} pages")
+            raise SettingsError(f"command line: --first-page {how['first_page']}: the document has {counted(pages)}")
         with choose(out(), json=as_json) as screen:
             record, interrupted = trio.run(_send, settings, document, destination, listen, journal, how, screen)
     code = exits.INTERRUPTED if interrupted and not record.ok else exits.code_of(record.cause)

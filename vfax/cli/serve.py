@@ -5,6 +5,7 @@ Owns      what the operator is told at the start and for each fax. Not here: the
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Final
 
 import trio
 from rich.console import Console
@@ -20,6 +21,11 @@ from vfax.host.events import HostEvent, IdleLongEnough, ProviderFaulted, Provide
 from vfax.host.server import FaxServer
 from vfax.host.service import FaxService
 from vfax.settings import Settings, is_loopback, parse_host_port, serving, wiring
+
+NO_NUMBERS: Final = (
+    'Faxes go to SIP addresses; for telephone numbers set [queue] dial = "sip:{e164}@trunk.example.com", with the name '
+    "of your trunk."
+)
 
 
 def serve(settings: Settings) -> int:
@@ -104,6 +110,7 @@ def greeting(settings: Settings, address: tuple[str, int] | None, service: FaxSe
         f"Faxes appear in {inbox}",
         f"It takes T.38 over {roads}, or G.711 audio that becomes T.38: up to {fax.max_rate} bit/s, "
         f"{'ECM' if fax.ecm else 'no ECM'}, {', '.join(fax.receive_codings)}, {_resolutions(fax.resolutions)}.",
+        *(() if serving.dial_plan(settings).numbers else (NO_NUMBERS,)),
         f"Calls are taken from {', '.join(settings.sip.allow)}"
         + (" (this machine alone; --listen and --allow open it to a network)." if local else ": OPEN TO A NETWORK."),
     ]

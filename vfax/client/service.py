@@ -22,6 +22,7 @@ from vfax.client.errors import ServiceUnavailable, refused
 from vfax.client.events import EventPort, Registration, Sink
 from vfax.client.values import Device, Job, job_number, rows
 from vfax.client.wire import NOTHING, Address, Body, ask, parse_address, reaching
+from vfax.errors import DocumentError
 from vfax.fsp.completion import EventKey
 from vfax.fsp.constants import DWORD_MAX
 from vfax.fsp.errors import FaxServiceError, InvalidHandle, InvalidParameter
@@ -329,7 +330,9 @@ def _json(octets: bytes) -> object:
 def _opened(document: str | Path) -> Iterator[BinaryIO]:
     try:
         file = Path(document).open("rb")  # noqa: SIM115
-    except (OSError, TypeError, ValueError) as why:
-        raise InvalidParameter(f"document {document!r}: cannot be read: {why}") from why
+    except OSError as why:
+        raise InvalidParameter(str(DocumentError.of_system(document, why))) from why
+    except (TypeError, ValueError) as why:
+        raise InvalidParameter(f"document {document!r}: a path is expected: {why}") from why
     with file:
         yield file

@@ -5,6 +5,7 @@ Owns      addresses, the HTTP client, and what goes wrong with either. Not here:
 
 import ipaddress
 import json
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -102,8 +103,9 @@ def reaching(address: Address) -> Iterator[None]:
     except UnicodeError as why:
         raise InvalidParameter(f"what is said holds text that cannot be sent: {why}") from why
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as why:
-        words = str(why) or type(why).__name__
-        raise ServiceUnavailable(f"the fax service at {address} cannot be reached: {words}") from why
+        words = re.sub(r"^\[Errno -?\d+\] ", "", str(why)) or type(why).__name__
+        remedy = "; start it, or give the address that it has" if isinstance(why, httpx.ConnectError) else ""
+        raise ServiceUnavailable(f"the fax service at {address} cannot be reached: {words}{remedy}") from why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

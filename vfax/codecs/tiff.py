@@ -1,7 +1,8 @@
 """Documents: received pages to TIFF Class F, files of any kind to pages that can be sent.
 
-Owns      writing, joining, reading, converting and inspecting documents; reading images with Pillow.
-Not here  the container (tiff_file.py), what a fax page's fields mean (tiff_page.py), when a page is stored (pages.py).
+Owns      writing, joining, reading, converting and inspecting documents.
+Not here  the container (tiff_file.py), what a fax page's fields mean (tiff_page.py), when a page is stored (pages.py),
+          reading images and what of them is black (pictures.py), drawing PDF pages (pdf_reading.py).
 Source    RFC 2306 (TIFF Class F); the traps of Pillow and libtiff were measured and have their tests.
 
 All functions block; call them from a worker thread. They raise DocumentError, whose sentence names the file, what is
@@ -10,26 +11,27 @@ wrong and what would be right.
 What becomes of a file that is to be sent:
 - A TIFF page of a fax resolution (5 % either way) and of one of its widths (1728, 2048 or 2432 pixels at 204 dpi)
   that is bilevel, upright and undamaged goes pixel for pixel, whatever resolution was asked for.
+- A PDF page is drawn at its own size on paper, reduced as a whole where it is wider than A4, and centred. Text and
+  lines are cut, photographs and shades dithered. It is not turned by us, for its reader would have to turn it back.
 - Everything else is an image: turned as its EXIF data says, laid on white, scaled to the width of A4 (never more than
   `MAX_ENLARGEMENT` times, then centred), its height following its physical shape. Line art is cut at half grey,
   anything with real greys is dithered (Floyd-Steinberg). Images longer than A4 stay one page: receivers announce
-  unlimited length as a rule. Of animations the first picture counts; only TIFF files have pages.
+  unlimited length as a rule. Of animations the first picture counts; only TIFF and PDF files have pages.
 """
 
 import io
-import struct
-import warnings
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from PIL import Image, ImageChops, ImageFilter, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from vfax.codecs.dis import Resolution
 from vfax.codecs.libtiff import BAND_OCTETS, BAND_PX, code_mmr
+from vfax.codecs.pictures import ink_of, open_image, pixel_shape, rasterize
+from vfax.codecs.scaling import centre
 from vfax.codecs.t4 import MAX_WIDTH_PX
 from vfax.codecs.tiff_file import (
     Directory,
@@ -59,6 +61,9 @@ from vfax.codecs.tiff_page import (
 )
 from vfax.errors import DecodeError, DocumentError, StoreError
 
+if TYPE_CHECKING:
+    from vfax.codecs.pdf_reading import PdfFile
+
 __all__ = [
     "DocumentLimits",
     "DocumentReport",
@@ -78,19 +83,9 @@ MAX_ENLARGEMENT: Final = 4
 STRIP_OCTETS: Final = 1 << 17
 """Deviation: a page to be sent whose code is longer is stored in several strips; RFC 2306 would rather have one. A
 page of fine text has 80 KB. Of a longer strip nothing but our own decoder could be used, for many seconds."""
-# Share of pixels inside grey areas, above which an image has real greys.
-GREY_SHARE: Final = 0.01
-NOISE_SHARE: Final = 0.4
-DARK, LIGHT = 64, 192
-# EPS and WMF are programs, not pictures: reading them runs a program on this machine.
-REFUSED_FORMATS: Final = frozenset({"EPS", "WMF"})
-
-# Everything Pillow's readers are known to raise for broken files.
-_PILLOW_FAULTS: Final = (
-    *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError),
-    *(AssertionError, RuntimeError, MemoryError, Warning, struct.error, zlib.error),
-)
-
+HEAD_OCTETS: Final = 1024
+"""So much of a file is looked at to tell what it is; readers take that much before the mark of a PDF."""
+PDF_MARK: Final = b"%PDF-"
 Opener = Callable[[Path], BinaryIO]
 """How a file is opened for reading; an OSError it raises is the cause of the DocumentError that follows."""
 
@@ -98,6 +93,10 @@ Opener = Callable[[Path], BinaryIO]
 def open_binary(path: Path) -> BinaryIO:
     """Open a file for reading."""
     return path.open("rb")
+
+
+Observer = Callable[[Path, int, int, int], None]
+"""Is told which page comes next: its file, its index there, its index in the document, and of how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +258,7 @@ def _read(path: Path, directory: Directory, limits: DocumentLimits) -> Reading:
 
 
 def _bilevel_page(path: Path, index: int, header: PageHeader) -> PageImage:
-    with _image(path, index) as image:
+    with open_image(path, index) as image:
         raster = inverted(image.convert("1").tobytes(), image.width)
         return PageImage(raster, image.width, image.height, header.x_dpi, header.y_dpi)
 
@@ -286,51 +285,76 @@ def _check_size(path: Path, index: int, width_px: int, rows: int, limits: Docume
 # --- documents to send --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One page of what is to be sent: of a TIFF file (`directory`), of a PDF file (`pdf`), or an image."""
+
+    path: Path
+    index: int
+    directory: Directory | None = None
+    pdf: "PdfFile | None" = None
+
+
 def prepare_document(
     sources: Sequence[Path],
     target: Path,
     *,
     resolution: Resolution = Resolution.FINE,
     limits: DocumentLimits = DEFAULT_LIMITS,
+    observe: Observer = lambda path, index, number, total: None,
 ) -> tuple[PageHeader, ...]:
     """Turn files into one TIFF Class F document at `target`: all of them are one fax, in the given order.
 
-    Pages of fax geometry are kept pixel for pixel; other images are scaled to `resolution`; see the module's docstring.
-    Returns the headers of the pages written. When a file cannot be used, or `target` cannot be written (StoreError),
-    nothing is left at `target`. It is not synced: what must survive a power cut is a copy (host/outgoing.py).
+    Pages of fax geometry are kept pixel for pixel; others are drawn at `resolution`; see the module's docstring.
+    `observe` is told of each page before it is made. Returns the headers of the pages written. When a file cannot be
+    used, or `target` cannot be written (StoreError), nothing is left at `target`. It is not synced: what must survive a
+    power cut is a copy (host/outgoing.py).
     """
-    parts = [part for source in sources for part in _parts(source)]
-    if not parts:
-        raise DocumentError("there is no file to send; name at least one")
-    if len(parts) > limits.max_pages:
-        raise DocumentError(f"the document has {len(parts)} pages, at most {limits.max_pages} can be sent as one fax")
-    try:
-        with _tiff_faults(target, StoreError), target.open("w+b") as file:
-            write_file(file, _coded_pages(parts, resolution, limits))
-    except (DocumentError, StoreError):
-        target.unlink(missing_ok=True)
-        raise
+    with ExitStack() as opened:
+        parts = [part for source in sources for part in _parts(source, limits, opened)]
+        if not parts:
+            raise DocumentError("there is no file to send; name at least one")
+        if len(parts) > limits.max_pages:
+            raise _too_long("the document", len(parts), limits)
+        try:
+            with _tiff_faults(target, StoreError), target.open("w+b") as file:
+                write_file(file, _coded_pages(parts, resolution, limits, observe))
+        except (DocumentError, StoreError):
+            target.unlink(missing_ok=True)
+            raise
     return read_headers(target)
 
 
-def _parts(source: Path) -> list[tuple[Path, int, Directory | None]]:
-    """The pages of a file: a TIFF file has directories, anything else is one image."""
+def _too_long(what: str, pages: int, limits: DocumentLimits) -> DocumentError:
+    most = f"at most {limits.max_pages} can be sent as one fax"
+    return DocumentError(f"{what} has {pages} pages, {most}; send it in parts")
+
+
+def _parts(source: Path, limits: DocumentLimits, opened: ExitStack) -> list[_Part]:
+    """The pages of a file: TIFF and PDF files have any number, anything else is one image. `opened` closes files."""
     with _tiff_faults(source), source.open("rb") as file:
-        head = file.read(8)
+        head = file.read(HEAD_OCTETS)
     if not head:
-        raise DocumentError(f"{source}: the file is empty")
-    if head.startswith(b"%PDF"):
-        raise DocumentError(f"{source}: PDF files cannot be sent yet; store the document as TIFF or as images")
-    if not is_tiff(head):
-        return [(source, 0, None)]
-    return [(source, index, directory) for index, directory in enumerate(_directories(source))]
+        raise DocumentError(f"{source}: the file is empty; send one that has a page")
+    if is_tiff(head):
+        return [_Part(source, index, directory=directory) for index, directory in enumerate(_directories(source))]
+    if not head.startswith(PDF_MARK) and b"\n" + PDF_MARK not in head:
+        return [_Part(source, 0)]
+    from vfax.codecs.pdf_reading import PdfFile  # PDFium is loaded where there is a PDF
+
+    pdf = PdfFile(source)
+    opened.callback(pdf.close)
+    if pdf.pages > limits.max_pages:
+        raise _too_long(f"{source}: the PDF", pdf.pages, limits)
+    return [_Part(source, index, pdf=pdf) for index in range(pdf.pages)]
 
 
 def _coded_pages(
-    parts: list[tuple[Path, int, Directory | None]], resolution: Resolution, limits: DocumentLimits
+    parts: Sequence[_Part], resolution: Resolution, limits: DocumentLimits, observe: Observer
 ) -> Iterator[tuple[Directory, list[bytes]]]:
-    for number, (path, index, directory) in enumerate(parts):
-        page = _page(path, index, directory, resolution, limits)
+    for number, part in enumerate(parts):
+        observe(part.path, part.index, number, len(parts))
+        page = _page(part, resolution, limits)
         fields = class_f_fields(
             page.width_px, page.rows, x_dpi=page.x_dpi, y_dpi=page.y_dpi, number=number, total=len(parts)
         )
@@ -351,18 +375,29 @@ def _strips(page: PageImage) -> tuple[list[bytes], Field]:
     return [code_mmr(part, page.width_px, len(part) // stride) for part in parts], Field.long(rows)
 
 
-def _page(
-    path: Path, index: int, directory: Directory | None, resolution: Resolution, limits: DocumentLimits
-) -> PageImage:
-    if directory is not None:
-        header = header_of(directory)
+def _page(part: _Part, resolution: Resolution, limits: DocumentLimits) -> PageImage:
+    path, index = part.path, part.index
+    if part.pdf is not None:
+        return _pdf_page(part.pdf, part, resolution, limits)
+    if part.directory is not None:
+        header = header_of(part.directory)
         _check_size(path, index, header.width_px, header.rows, limits)
         kept = _kept_resolution(header)
         if kept is not None:
             page = load_page(path, index, limits)
             return PageImage(page.raster, page.width_px, page.rows, kept.x_dpi, kept.y_dpi)
-    with _image(path, index) as image:
+    with open_image(path, index) as image:
         return _fax_page(path, index, image, resolution, limits)
+
+
+def _pdf_page(pdf: "PdfFile", part: _Part, resolution: Resolution, limits: DocumentLimits) -> PageImage:
+    width, rows = pdf.fitted_size(part.index, resolution)
+    _check_length(part.path, part.index, rows, resolution, limits)
+    _check_size(part.path, part.index, width, rows, limits)
+    grey, images = pdf.draw(part.index, width, rows)
+    raster = ink_of(grey, images)
+    paper = resolution.widths_px[0]
+    return PageImage(centre(raster, width, rows, paper), paper, rows, resolution.x_dpi, resolution.y_dpi)
 
 
 def _kept_resolution(header: PageHeader) -> Resolution | None:
@@ -376,69 +411,24 @@ def _kept_resolution(header: PageHeader) -> Resolution | None:
 def _fax_page(path: Path, index: int, image: Image.Image, resolution: Resolution, limits: DocumentLimits) -> PageImage:
     _check_size(path, index, image.width, image.height, limits)
     image.load()
-    shape = _pixel_shape(image)
+    shape = pixel_shape(image)
     upright = ImageOps.exif_transpose(image)
     if (upright.width, upright.height) != (image.width, image.height):
         shape = 1 / shape
     paper = resolution.widths_px[0]
     width = min(paper, upright.width * MAX_ENLARGEMENT)
     rows = max(1, round(upright.height * width / upright.width * shape * resolution.y_dpi / resolution.x_dpi))
-    longest = limits.max_length_mm * resolution.rows_per_100_mm // 100
-    if rows > longest:
+    _check_length(path, index, rows, resolution, limits)
+    raster = rasterize(upright, width, rows, paper)
+    return PageImage(raster, paper, rows, resolution.x_dpi, resolution.y_dpi)
+
+
+def _check_length(path: Path, index: int, rows: int, resolution: Resolution, limits: DocumentLimits) -> None:
+    if rows > limits.max_length_mm * resolution.rows_per_100_mm // 100:
         raise DocumentError(
             f"{path}: page {index + 1} would be {rows * 100 // resolution.rows_per_100_mm} mm long on paper, "
             f"at most {limits.max_length_mm} mm can be sent; split it"
         )
-    raster = _rasterize(upright, width, rows, paper)
-    return PageImage(raster, paper, rows, resolution.x_dpi, resolution.y_dpi)
-
-
-def _pixel_shape(image: Image.Image) -> float:
-    """Height of a pixel over its width; 1.0 when the file says nothing sensible."""
-    dpi = image.info.get("dpi")
-    if not isinstance(dpi, tuple) or len(dpi) != 2 or min(dpi) <= 0:
-        return 1.0
-    shape = float(dpi[0]) / float(dpi[1])
-    return shape if 0.2 <= shape <= 5 else 1.0
-
-
-def _rasterize(image: Image.Image, width: int, rows: int, paper: int) -> bytes:
-    grey = _on_white(image)
-    scaled = grey.resize((width, rows), Image.Resampling.LANCZOS)
-    # Enlarging makes broad grey edges, shrinking makes pictures small enough to look at: judge the smaller one.
-    line_art = image.mode == "1" or _is_line_art(grey if width > image.width else scaled)
-    if width < paper:
-        page = Image.new("L", (paper, rows), 255)
-        page.paste(scaled, ((paper - width) // 2, 0))
-        scaled = page
-    if line_art:
-        scaled = scaled.point([0] * 128 + [255] * 128)
-    return inverted(scaled.convert("1").tobytes(), paper)
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    """The image as 8-bit grey, transparent parts white, 16-bit samples scaled down."""
-    if image.mode.startswith("I;16"):
-        return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
-    if image.has_transparency_data:
-        coloured = image.convert("RGBA")
-        white = Image.new("RGBA", coloured.size, (255, 255, 255, 255))
-        white.alpha_composite(coloured)
-        return white.convert("L")
-    return (image if image.mode in ("1", "L", "RGB", "I", "F") else image.convert("RGB")).convert("L")
-
-
-def _is_line_art(grey: Image.Image) -> bool:
-    """True when greys are but edges: a pixel of a real grey area has no dark and no light neighbour.
-
-    Noise hides grey areas from that test, but then greys are everywhere.
-    """
-    if sum(grey.histogram()[DARK:LIGHT]) > NOISE_SHARE * grey.width * grey.height:
-        return False
-    above_dark = grey.filter(ImageFilter.MinFilter(3)).point([0] * DARK + [255] * (256 - DARK))
-    below_light = grey.filter(ImageFilter.MaxFilter(3)).point([255] * LIGHT + [0] * (256 - LIGHT))
-    area = ImageChops.darker(above_dark, below_light).histogram()[255]
-    return area <= GREY_SHARE * grey.width * grey.height
 
 
 # --- inspection ---------------------------------------------------------------------------------------
@@ -463,7 +453,9 @@ def _system_faults(path: Path, kind: type[DocumentError | StoreError] = Document
     try:
         yield
     except OSError as why:
-        raise kind(f"{path}: {why.strerror or why}") from why
+        raise (
+            DocumentError.of_system(path, why) if kind is DocumentError else kind(f"{path}: {why.strerror or why}")
+        ) from why
 
 
 @contextmanager
@@ -473,22 +465,3 @@ def _tiff_faults(path: Path, kind: type[DocumentError | StoreError] = DocumentEr
             yield
         except DecodeError as why:
             raise DocumentError(f"{path}: {why.what}; store the document as TIFF again") from why
-
-
-@contextmanager
-def _image(path: Path, index: int) -> Iterator[Image.Image]:
-    """Frame `index` of an image; whatever Pillow raises or warns about becomes one DocumentError or nothing."""
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            Image.init()
-            with Image.open(path, formats=[name for name in Image.OPEN if name not in REFUSED_FORMATS]) as image:
-                if index:
-                    image.seek(index)
-                yield image
-    except UnidentifiedImageError as why:
-        raise DocumentError(f"{path}: this is not an image; send TIFF, PNG, JPEG or another image file") from why
-    except Image.DecompressionBombError as why:
-        raise DocumentError(f"{path}: the image has too many pixels; store it smaller") from why
-    except _PILLOW_FAULTS as why:
-        raise DocumentError(f"{path}: the image cannot be read ({why}); store it again") from why

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final, TypeVar
 
 import trio
@@ -18,10 +18,10 @@ from vfax.errors import DocumentError
 from vfax.fsp.constants import STATE_OF_STATUS, DeviceState, JobStatusEnum, PortFlag
 from vfax.fsp.errors import InvalidParameter
 from vfax.host.convert import ConvertLimits, convert
-from vfax.host.door import DeviceInfo, JobChange, JobCommand, Order, Rescheduled, ServerInfo
+from vfax.host.door import DeviceInfo, JobChange, JobCommand, Order, Rescheduled, ServerInfo, Upload
 from vfax.host.events import HostEvent, JobMoved, StatusPosted
 from vfax.host.loading import Device
-from vfax.host.outgoing import count_pages, keep_document, workroom
+from vfax.host.outgoing import count_pages, counted, keep_document, workroom
 from vfax.host.queue import Queue
 from vfax.host.recipients import DialPlan, recipients
 from vfax.host.retry import RetryPolicy
@@ -42,14 +42,13 @@ from vfax.host.store.values import (
 
 T = TypeVar("T")
 
-ENDED: Final = frozenset(
-    {
-        JobStatusEnum.fjsCOMPLETED,
-        JobStatusEnum.fjsFAILED,
-        JobStatusEnum.fjsCANCELED,
-        JobStatusEnum.fjsRETRIES_EXCEEDED,
-    }
-)
+ENDED: Final = {
+    JobStatusEnum.fjsCOMPLETED: "it was delivered",
+    JobStatusEnum.fjsFAILED: "it failed",
+    JobStatusEnum.fjsCANCELED: "it was cancelled",
+    JobStatusEnum.fjsRETRIES_EXCEEDED: "it was given up",
+}
+"""What became of a job that has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,9 +180,9 @@ class Door:
         options, now = self._options, self._clock()
         named = [(one.number, one.name) for one in order.addressees]
         to = await trio.to_thread.run_sync(partial(recipients, named, plan=options.dial_plan))
-        document, pages = await self.take_document([order.upload.path], order.resolution or options.resolution)
+        document, pages = await self._take_upload(order.upload, order.resolution or options.resolution)
         if not 1 <= order.first_page <= pages:
-            raise InvalidParameter(f"first_page {order.first_page}: the document has {pages} pages")
+            raise InvalidParameter(f"first_page {order.first_page}: the document has {counted(pages)}")
         policy = options.policy
         submission = Submission(
             document=document,
@@ -203,6 +202,14 @@ class Door:
             retry_delay=policy.delay if order.retry_delay is None else order.retry_delay,
         )
         return await self._queue.submit(submission)
+
+    async def _take_upload(self, upload: Upload, resolution: str) -> tuple[str, int]:
+        """As `take_document`, with the name that the client knows where a sentence would name our own file."""
+        try:
+            return await self.take_document([upload.path], resolution)
+        except DocumentError as why:
+            name = PurePath(upload.file_name.replace("\\", "/")).name or "the document"
+            raise DocumentError(str(why).replace(str(upload.path), name)) from why
 
     async def take_document(self, files: Sequence[Path], resolution: str) -> tuple[str, int]:
         """Convert files into one document among those of the queue: its path there, and its pages.
@@ -231,7 +238,7 @@ class Door:
         if before is None:
             raise InvalidParameter(f"there is no job {job:08x}")
         if before.status in ENDED and change is not JobCommand.RETRY:
-            raise InvalidParameter(f"job {job:08x} has ended ({before.status.name}): it can only be retried")
+            raise InvalidParameter(f"job {job:08x} has ended, {ENDED[before.status]}: it can only be retried")
         changed = await self._changed(job, change)
         if changed is None:
             raise InvalidParameter(f"job {job:08x} cannot be changed so: it is {before.status.name}")

@@ -6,7 +6,7 @@ Not here  jobs (queue.py), turning files into fax pages (codecs/tiff.py, convert
 
     outgoing/<id>.tif             the document of a submission: whole and synced before its jobs exist
     outgoing/<id>.from-<n>.tif    its pages from the n-th on, for a provider that cannot begin in the middle
-    vfax-<random>/                where one submission is converted: nothing in it outlives that, or is synced
+    .converting-<random>/         where one submission is converted: nothing in it outlives that, or is synced
 
 Everything here blocks on the disk: call it from a worker thread.
 """
@@ -26,8 +26,8 @@ from vfax.errors import DocumentError, StoreError
 
 FOLDER: Final = "outgoing"
 NEW: Final = ".new-"
-WORKROOM: Final = "vfax-"
-"""How the name of a folder begins in which a submission is converted."""
+WORKROOM: Final = ".converting-"
+"""How the name of a folder begins in which a submission is converted: no delivery goes into one with a dot."""
 MAX_PAGE_OCTETS: Final = 2**31
 
 
@@ -92,6 +92,11 @@ def _whole(disk: Disk, target: Path) -> Iterator[DiskFile]:
             yield file
         disk.rename(new, target)
     disk.fsync_dir(target.parent)
+
+
+def counted(pages: int) -> str:
+    """So many pages, in words."""
+    return f"{pages} page{'' if pages == 1 else 's'}"
 
 
 def count_pages(document: Path) -> int:

@@ -20,6 +20,9 @@ MAX_RECIPIENTS: Final = 10_000
 MAX_TEXT: Final = 256
 """Limit: characters of a number, a SIP URI or a name."""
 
+DIAL: Final = "{e164}"
+"""What is dialled where the settings say nothing."""
+
 _SIP: Final = ("sip:", "sips:")
 
 
@@ -29,20 +32,22 @@ class DialPlan:
 
     `region` (ISO 3166, "DE") is the country of numbers without a country code; "" takes only numbers with one.
     `dial` is what a provider dials: a template with `{e164}` (with +), `{digits}` (without), `{national}`; a SIP trunk
-    has "sip:{e164}@trunk.example". Numbers that are possible but belong to no plan (extensions of a PBX) are taken as
-    they are where `private` allows so many digits (0: none).
+    has "sip:{e164}@trunk.example.com". Numbers that are possible but belong to no plan (extensions of a PBX) are taken
+    as they are where `private` allows so many digits (0: none). `sip_only`: all devices dial SIP URIs and nothing else,
+    so numbers are refused unless `dial` makes such URIs of them.
     """
 
     region: str = ""
-    dial: str = "{e164}"
+    dial: str = DIAL
     private: int = 0
+    sip_only: bool = False
 
     def __post_init__(self) -> None:
         if self.region and self.region not in phonenumbers.SUPPORTED_REGIONS:
             raise SettingsError(f"region = {self.region!r}: a country code of ISO 3166 is expected, such as DE or US")
         try:
             tried = self.dial.format(e164="+1", digits="1", national="1")
-        except (KeyError, IndexError, ValueError) as why:
+        except (LookupError, ValueError, AttributeError) as why:
             raise SettingsError(
                 f"dial = {self.dial!r}: {{e164}}, {{digits}} or {{national}} are expected ({why})"
             ) from why
@@ -50,6 +55,24 @@ class DialPlan:
             raise SettingsError(
                 f"dial = {self.dial!r} leaves the number out: {{e164}}, {{digits}} or {{national}} is expected"
             )
+        if self.dial.lower().startswith(_SIP):
+            self._check_sip(tried)
+        elif self.sip_only and self.dial != DIAL:
+            raise SettingsError(
+                f"dial = {self.dial!r}: the devices here dial SIP addresses alone, so one is expected with the name of "
+                f'the trunk or PBX, such as "sip:{self.dial}@trunk.example.com"'
+            )
+
+    def _check_sip(self, tried: str) -> None:
+        try:
+            _sip(tried, sip_only=self.sip_only)
+        except InvalidParameter as why:
+            raise SettingsError(f'dial = {self.dial!r}: "sip:{{e164}}@trunk.example.com" is expected ({why})') from why
+
+    @property
+    def numbers(self) -> bool:
+        """True when telephone numbers can be dialled, not only SIP URIs."""
+        return not self.sip_only or self.dial.lower().startswith(_SIP)
 
 
 def recipient(text: object, name: object = "", *, plan: DialPlan) -> Recipient:
@@ -58,7 +81,7 @@ def recipient(text: object, name: object = "", *, plan: DialPlan) -> Recipient:
     if not given:
         raise InvalidParameter("the recipient's number is empty: a telephone number or a SIP URI is expected")
     if given.lower().startswith(_SIP):
-        return Recipient(number=_sip(given), name=named, given=given)
+        return Recipient(number=_sip(given, sip_only=plan.sip_only), name=named, given=given)
     return Recipient(number=_dialled(given, plan), name=named, given=given)
 
 
@@ -86,15 +109,28 @@ def _text(what: str, value: object) -> str:
     return text
 
 
-def _sip(uri: str) -> str:
+def _sip(uri: str, *, sip_only: bool) -> str:
     scheme, _, rest = uri.partition(":")
     user, at, host = rest.rpartition("@")
     if not (at and user and host) or any(char in ' <>"' for char in rest):
         raise InvalidParameter(f"{uri!r} is no SIP address: sip:user@host is expected")
+    if sip_only and scheme.lower() == "sips":  # Limit: it needs TLS, which this release does not speak
+        raise InvalidParameter(f"{uri!r} asks for TLS, which is not spoken here: sip:{rest} is expected")
     return f"{scheme.lower()}:{rest}"
 
 
 def _dialled(text: str, plan: DialPlan) -> str:
+    dialled = _filled_in(text, plan)
+    if not plan.numbers:
+        raise InvalidParameter(
+            f"{text!r} cannot be dialled: the devices here dial SIP addresses alone, and [queue] dial = "
+            f'"{plan.dial}" makes {dialled} of it. Set dial = "sip:{{e164}}@trunk.example.com" with the name of your '
+            "trunk or PBX, or give a SIP address as the recipient"
+        )
+    return dialled
+
+
+def _filled_in(text: str, plan: DialPlan) -> str:
     digits = "".join(char for char in text if char.isdecimal() and char.isascii())
     if plan.private and len(digits) <= plan.private and digits == text:
         return plan.dial.format(e164=digits, digits=digits, national=digits)

@@ -372,14 +372,18 @@ class QueueSettings(Section):
     region: str = Field(default="", description='Country of numbers without a country code (ISO 3166, "DE"). "": none.')
     dial: Line = Field(
         default="{e164}",
-        description='What is dialled: {e164}, {digits} or {national} in a text, "sip:{e164}@trunk.example" on a trunk.',
+        description="What is dialled: {e164}, {digits} or {national} in a text; with the device of vfax "
+        'a SIP address, such as "sip:{e164}@trunk.example.com".',
     )
     private_digits: int = Field(
         default=0, ge=0, le=12, description="Numbers of so few digits are extensions, dialled as they are."
     )
-    convert_seconds: int = Field(default=120, ge=1, le=86_400, description="CPU time to convert one upload.")
+    convert_seconds: int = Field(default=120, ge=1, le=86_400, description="CPU time to convert a document to send.")
     convert_memory: int = Field(default=2 << 30, ge=64 << 20, le=1 << 40, description="Octets of memory for that.")
     convert_octets: int = Field(default=256 << 20, ge=1 << 16, le=1 << 40, description="Octets of the document.")
+    convert_pages: int = Field(default=1_000, ge=1, le=65_535, description="Pages of the document.")
+    convert_pixels: int = Field(default=100_000_000, ge=1 << 20, le=1 << 31, description="Pixels of one page.")
+    convert_length_mm: int = Field(default=1_200, ge=100, le=100_000, description="Length of one page on paper.")
 
 
 class KeepSettings(Section):

@@ -16,7 +16,7 @@ from vfax.host.parcel import FIELDS, check_template
 from vfax.settings.section import Section
 from vfax.settings.words import Count, Line, Seconds, Share
 
-SPOOL_FOLDERS: Final = ("incoming", "inbox", "failed", "unreadable", "journal", "extensions")
+SPOOL_FOLDERS: Final = ("incoming", "inbox", "failed", "unreadable", "journal", "extensions", "outgoing")
 """What in the spool is not for deliveries."""
 KEYS_OF: Final[dict[str, tuple[str, ...]]] = {
     "folder": ("folder", "record", "hard_link"),

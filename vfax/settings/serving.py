@@ -7,7 +7,6 @@ Owns      options of the job store and all that works on it. Not here: what a si
 from pathlib import Path
 
 from vfax.errors import SettingsError
-from vfax.host.convert import ConvertLimits
 from vfax.host.deliver_command import CommandOptions
 from vfax.host.deliver_mail import MailServer, Security
 from vfax.host.deliver_webhook import WebhookOptions
@@ -23,7 +22,7 @@ from vfax.host.server import ServerOptions
 from vfax.settings.doors import client_options
 from vfax.settings.model import Settings
 from vfax.settings.routes import RouteSettings
-from vfax.settings.wiring import host_options, journal_folder, same_names
+from vfax.settings.wiring import convert_limits, dials_sip_alone, host_options, journal_folder, same_names
 
 
 def store_url(settings: Settings) -> str:
@@ -35,7 +34,9 @@ def dial_plan(settings: Settings) -> DialPlan:
     """How recipients are read. Raises SettingsError for a region or template that is none."""
     queue = settings.queue
     try:
-        return DialPlan(region=queue.region, dial=queue.dial, private=queue.private_digits)
+        return DialPlan(
+            region=queue.region, dial=queue.dial, private=queue.private_digits, sip_only=dials_sip_alone(settings)
+        )
     except SettingsError as why:
         raise SettingsError(f"[queue] {why}") from why
 
@@ -83,12 +84,6 @@ def server_options(settings: Settings) -> ServerOptions:
         journals=journal_folder(settings),
         idle_stop=settings.host.idle_stop,
     )
-
-
-def convert_limits(settings: Settings) -> ConvertLimits:
-    """What the conversion of one upload may take."""
-    queue = settings.queue
-    return ConvertLimits(seconds=queue.convert_seconds, memory=queue.convert_memory, octets=queue.convert_octets)
 
 
 def delivery_options(settings: Settings) -> DeliveryOptions:

@@ -19,6 +19,7 @@ from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import DecodeError, SettingsError
 from vfax.fsp.errors import ProviderLoadError
 from vfax.fsp.provider import Registration, RegistrationRecord, register
+from vfax.host.convert import ConvertLimits
 from vfax.host.extension_book import ExtensionLimits
 from vfax.host.guard import CallTimeouts
 from vfax.host.installed import installed
@@ -188,6 +189,19 @@ def load_options(settings: Settings) -> LoadOptions:
     )
 
 
+def convert_limits(settings: Settings) -> ConvertLimits:
+    """What the conversion of one document to send may take."""
+    queue = settings.queue
+    return ConvertLimits(
+        seconds=queue.convert_seconds,
+        memory=queue.convert_memory,
+        octets=queue.convert_octets,
+        pages=queue.convert_pages,
+        pixels=queue.convert_pixels,
+        length_mm=queue.convert_length_mm,
+    )
+
+
 def network(settings: Settings, *, journal: Path | None = None) -> Endpoint:
     """The SIP endpoint that waits for calls; its `address` is known once it runs. `journal`: instead of the spool's."""
     options = endpoint_options(settings)
@@ -268,6 +282,14 @@ def registrations(
     if settings.host.installed_providers:
         records += find({VFAX_IMAGE, *(record.image_name for record in records)})
     return records
+
+
+def dials_sip_alone(settings: Settings, *, find: Callable[[Collection[str]], list[Registration]] = installed) -> bool:
+    """True when the device of vfax, which dials SIP URIs and nothing else, is the only one that is to be loaded."""
+    others = [settings.provider.image_name != VFAX_IMAGE, *(other.enabled for other in settings.providers)]
+    if any(others):
+        return False
+    return not (settings.host.installed_providers and find({VFAX_IMAGE}))
 
 
 def own_registration(settings: Settings, network: Endpoint | None = None) -> RegistrationRecord:
