@@ -16,7 +16,7 @@ from tests.durability.power_sending import LIMIT, NUMBERS, Reads, all_over, orde
 from vfax.codecs import tiff
 from vfax.errors import StoreError
 from vfax.fsp.constants import FaxStatus, JobStatusEnum
-from vfax.host.outgoing import FOLDER, count_pages, keep_document, remove_documents, rest_of, workroom
+from vfax.host.outgoing import FOLDER, WORKROOM, count_pages, keep_document, remove_documents, rest_of, workroom
 from vfax.host.store.values import Recipient, Submission
 
 WRITES = ("create", "write", "fsync", "close", "rename", "fsync_dir")
@@ -91,14 +91,15 @@ def test_a_disk_that_takes_a_few_octets_at_a_time_gets_them_all(letter: Path, sp
 
 
 def test_what_a_killed_conversion_has_left_goes_and_one_that_runs_stays(spool: Path) -> None:
-    for name, age in (("vfax-old", 0.0), ("vfax-new", 2000.0), ("vfax-busy", 0.0), ("inbox", 0.0)):
+    old, new, busy = (f"{WORKROOM}{name}" for name in ("old", "new", "busy"))
+    for name, age in ((old, 0.0), (new, 2000.0), (busy, 0.0), ("inbox", 0.0), ("vfax-copies", 0.0)):
         (spool / name).mkdir()
         (spool / name / "document.tif").write_bytes(b"")
-        written = 2000.0 if name == "vfax-busy" else age
+        written = 2000.0 if name == busy else age
         os.utime(spool / name / "document.tif", (written, written))
         os.utime(spool / name, (age, age))
     assert remove_documents(spool, set(), before=1000.0) == 1
-    assert sorted(path.name for path in spool.iterdir()) == ["inbox", "vfax-busy", "vfax-new"]
+    assert sorted(path.name for path in spool.iterdir()) == sorted([busy, new, "inbox", "vfax-copies"])
 
 
 def test_where_nothing_can_be_converted_the_disk_is_named(tmp_path: Path) -> None:
