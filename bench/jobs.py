@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.host.scripted import PAGE, HintedProvider, Operation, Script
 from tests.interop.documents import standard_page, write_fax
+from vfax.cli import SWITCH_SECONDS
 from vfax.fsp.constants import JobStatusEnum
 from vfax.fsp.provider import RegistrationRecord
 from vfax.host.outgoing import keep_document
@@ -209,6 +210,7 @@ def main() -> int:
     parser.add_argument("--real", action="store_true", help="send real faxes, to a vfax of another process")
     parser.add_argument("--url", default="", help="of the store; SQLite in a temporary folder unless said")
     given = parser.parse_args()
+    sys.setswitchinterval(SWITCH_SECONDS)  # as `vfax serve` does
     with tempfile.TemporaryDirectory(prefix="vfax-bench-") as name, ExitStack() as beside:
         spool, there = Path(name) / "here", Path(name) / "there"
         spool.mkdir()
