@@ -1,10 +1,9 @@
 """Which room may import which, and what the pure rooms must not know: read from the sources of the package."""
 
 import ast
+from functools import cache
 from pathlib import Path
 from typing import Final
-
-import pytest
 
 import vfax
 
@@ -212,36 +211,46 @@ def test_every_source_file_was_found() -> None:
     assert len(SOURCES) > 30
 
 
-@pytest.mark.parametrize("path", SOURCES)
-def test_imports_point_one_way(path: str) -> None:
-    here = room(path)
-    assert here in MAY_IMPORT, f"{here} is a new room: say above what it may import"
-    foreign = rooms_of(imports((ROOT / path).read_text("utf-8"))) - {here}
-    assert not foreign - MAY_IMPORT[here]
+@cache
+def imported(path: str) -> frozenset[str]:
+    """All modules that a source file imports."""
+    return frozenset(imports((ROOT / path).read_text("utf-8")))
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if path.startswith(PURE)])
-def test_pure_module_knows_nothing_of_the_world(path: str) -> None:
-    known = {module.split(".")[0] for module in imports((ROOT / path).read_text("utf-8"))}
-    assert not known & (WORLD - KNOWN_WORLD.get(path, set()))
+def known(path: str) -> set[str]:
+    """The packages among them, by their first names."""
+    return {module.split(".")[0] for module in imported(path)}
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if room(path) == "fsp"])
-def test_the_contract_knows_threads_and_nothing_else_of_the_world(path: str) -> None:
-    known = {module.split(".")[0] for module in imports((ROOT / path).read_text("utf-8"))}
-    assert not known & (WORLD - {"threading"})
+def wrong(found: dict[str, set[str]]) -> dict[str, set[str]]:
+    """What modules should not know, without those that know nothing of it."""
+    return {path: names for path, names in found.items() if names}
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if path not in PILLOW_AT])
-def test_only_modules_that_work_on_pictures_import_pillow(path: str) -> None:
-    assert "PIL" not in {module.split(".")[0] for module in imports((ROOT / path).read_text("utf-8"))}
+def test_imports_point_one_way() -> None:
+    here = {path: room(path) for path in SOURCES}
+    assert not set(here.values()) - MAY_IMPORT.keys(), "new rooms: say above what they may import"
+    foreign = {path: rooms_of(set(imported(path))) - {here[path]} - MAY_IMPORT[here[path]] for path in SOURCES}
+    assert wrong(foreign) == {}
 
 
-@pytest.mark.parametrize("path", SOURCES)
-def test_only_the_store_knows_a_database(path: str) -> None:
-    known = {module.split(".")[0] for module in imports((ROOT / path).read_text("utf-8"))}
-    if not path.startswith(DATABASE_AT) or path in NO_DATABASE_AT:
-        assert not known & DATABASE
+def test_pure_modules_know_nothing_of_the_world() -> None:
+    pure = [path for path in SOURCES if path.startswith(PURE)]
+    assert wrong({path: known(path) & (WORLD - KNOWN_WORLD.get(path, set())) for path in pure}) == {}
+
+
+def test_the_contract_knows_threads_and_nothing_else_of_the_world() -> None:
+    contract = [path for path in SOURCES if room(path) == "fsp"]
+    assert wrong({path: known(path) & (WORLD - {"threading"}) for path in contract}) == {}
+
+
+def test_only_modules_that_work_on_pictures_import_pillow() -> None:
+    assert wrong({path: known(path) & {"PIL"} for path in SOURCES if path not in PILLOW_AT}) == {}
+
+
+def test_only_the_store_knows_a_database() -> None:
+    others = [path for path in SOURCES if not path.startswith(DATABASE_AT) or path in NO_DATABASE_AT]
+    assert wrong({path: known(path) & DATABASE for path in others}) == {}
 
 
 def test_the_table_of_rooms_has_no_circle() -> None:

@@ -67,7 +67,7 @@ class Desk:
         began = trio.current_time()
         while not holds():
             assert trio.current_time() - began < within, [self.store.jobs(), self.ear.events[-5:]]
-            await trio.sleep(0.5)
+            await trio.sleep(0.5 if trio.current_time() - began < 30.0 else 2.0)
         return trio.current_time() - began
 
     async def ended(self, job: StoredJob) -> StoredJob:
