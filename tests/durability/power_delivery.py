@@ -7,34 +7,23 @@ Not here  the model (model.py, power_store.py), receptions without a store (powe
 
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import trio
 
-from tests.durability.house import Letter, write_letter
+from tests.durability.house import write_letter
 from tests.durability.judging import Claim, judge
 from tests.durability.judging_store import judge_store
-from tests.durability.model import Past, Recorder
+from tests.durability.model import Recorder
 from tests.durability.points import HastyDisk, WatchedDisk
-from tests.durability.power_store import Snapshots, Then, lay_out_then, moments, named
+from tests.durability.power_store import Recording, Snapshots, Then, lay_out_then, moments, named
 from tests.durability.serving import open_server, serve_and_stop
 from tests.virtual import hold_for_threads, virtual_clock
 from vfax.host.events import DeliveryDone, FaxEnded, HostEvent, RingReceived
 
 PAGES: Final = 2
 BEGUN: Final = "begun "
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One reception and its deliveries."""
-
-    past: Past
-    snapshots: Snapshots
-    letter: Letter
-    root: Path
 
 
 def record(folder: Path, *, forgets: Iterable[str] = (), gives_up: bool = False) -> Recording:

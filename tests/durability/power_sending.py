@@ -17,9 +17,9 @@ from typing import Final
 import trio
 
 from tests.durability.house import Letter, write_letter
-from tests.durability.model import Past, Recorder
+from tests.durability.model import Recorder
 from tests.durability.points import HastyDisk, WatchedDisk
-from tests.durability.power_store import Snapshots, Then, lay_out_then, moments, named
+from tests.durability.power_store import Recording, Snapshots, Then, lay_out_then, moments, named
 from tests.durability.serving import OpenStore
 from tests.host.scripted import Script, ScriptedProvider
 from vfax.codecs import tiff
@@ -112,16 +112,6 @@ async def all_over(server: FaxServer) -> None:
     with trio.fail_after(LIMIT):
         while any(job.ended_at is None for job in server.store.jobs()):  # noqa: ASYNC110  # rows ring no bell
             await trio.sleep(0.02)
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One submission and all that was sent of it."""
-
-    past: Past
-    snapshots: Snapshots
-    letter: Letter
-    root: Path
 
 
 def record(folder: Path, *, forgets: Iterable[str] = ()) -> Recording:

@@ -20,6 +20,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from tests.durability.house import Letter
 from tests.durability.model import Image, Past, Recorder, key_of, lay_out
 from vfax.host.store.store import Store
 
@@ -65,6 +66,16 @@ class Snapshots:
         if not self._taken or self._taken[-1] != octets:  # a transaction that only read
             self._taken.append(octets)
             self._recorder.mark(f"{STORE}{len(self._taken) - 1}")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What happened once, of which every moment can be gone back to."""
+
+    past: Past
+    snapshots: Snapshots
+    letter: Letter
+    root: Path
 
 
 @dataclass(frozen=True)

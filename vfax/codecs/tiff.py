@@ -453,9 +453,9 @@ def _system_faults(path: Path, kind: type[DocumentError | StoreError] = Document
     try:
         yield
     except OSError as why:
-        raise (
-            DocumentError.of_system(path, why) if kind is DocumentError else kind(f"{path}: {why.strerror or why}")
-        ) from why
+        if kind is DocumentError:
+            raise DocumentError.of_system(path, why) from why
+        raise kind(f"{path}: {why.strerror or why}") from why
 
 
 @contextmanager

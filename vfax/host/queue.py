@@ -16,7 +16,6 @@ An attempt is in the store before anything is dialled, and pages are noted as th
 killed goes on behind the last page that is known to have arrived, and is marked uncertain.
 """
 
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -79,12 +78,6 @@ class QueueOptions:
     policy: RetryPolicy = field(default_factory=RetryPolicy)
 
 
-def host_name(spool: Path) -> str:
-    """What a service calls itself in the store: the same after a restart, another than those that share the store, for
-    a spool has one service at a time."""
-    return f"{socket.gethostname()}:{spool}"
-
-
 @dataclass(slots=True, eq=False)
 class _Running:
     """A job in the hands of this host."""
@@ -108,7 +101,7 @@ class Queue:
         host: str | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.host = host or host_name(service.spool.root)
+        self.host = host or service.spool.host_name
         self._service = service
         self._store = store
         self._options = options

@@ -33,7 +33,7 @@ from vfax.host.housekeeping import Housekeeper, KeepOptions
 from vfax.host.idleness import Idleness, Scene
 from vfax.host.loading import HostedProvider
 from vfax.host.notify import Hub, HubOptions
-from vfax.host.queue import Queue, QueueOptions, host_name
+from vfax.host.queue import Queue, QueueOptions
 from vfax.host.routing import route
 from vfax.host.service import FaxService, HostOptions
 from vfax.host.spool import Spool
@@ -231,7 +231,7 @@ class _Parts:
     def __init__(self, server: FaxServer, store: Store) -> None:
         options, observe, clock = server.options, server.hear, server._clock
         spool = server._spool
-        host = host_name(spool.root)
+        host = spool.host_name
         self.store = store
         self._hub = server.hub
         self.served = trio.Event()

@@ -19,6 +19,7 @@ import json
 import os
 import re
 import secrets
+import socket
 import threading
 import unicodedata
 from array import array
@@ -112,6 +113,12 @@ class Spool:
     def release(self) -> None:
         """Leave the folders to the next service."""
         self._lock.release()
+
+    @property
+    def host_name(self) -> str:
+        """What the service of this spool calls itself in the store: the same after a restart, and another than those
+        that share the store, for a spool has one service at a time."""
+        return f"{socket.gethostname()}:{self.root}"
 
     def make_root(self) -> None:
         """Make the spool folder alone, for what else lies in it. Raises StoreError."""
