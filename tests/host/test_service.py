@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 import vfax.host
 from tests.durability.points import Faults, WatchedDisk
 from tests.host.conftest import Ear, Hosting
-from tests.host.scripted import PAGE, Script, keep
+from tests.host.scripted import PAGE, Halt, Script, keep
 from vfax.codecs import tiff
 from vfax.errors import MisuseError, StoreError
-from vfax.fsp.constants import FaxStatus, JobType, ProviderStatus
+from vfax.fsp.constants import FaxStatus, JobType, PortFlag, ProviderStatus
 from vfax.host import reception
 from vfax.host.events import (
     DeviceInService,
@@ -27,10 +27,12 @@ from vfax.host.events import (
     ProviderFaulted,
     ProviderRefused,
     RingDropped,
+    RingReceived,
     ServiceStarted,
     ServiceStopped,
     StorageFailed,
 )
+from vfax.host.guard import CallTimeouts
 from vfax.host.jobs import JobOptions
 from vfax.host.service import FaxService, HostOptions
 from vfax.host.spool import Spool
@@ -330,6 +332,58 @@ async def test_a_ring_of_a_busy_device_is_dropped_and_its_job_goes_on(
         script.ring()
         await ear.wait_for(RingDropped)
         assert len(service.running) == 1
+
+
+async def test_a_call_that_rings_while_the_last_one_is_put_away_is_answered_next(
+    hosting: Hosting, script: Script, ear: Ear
+) -> None:
+    ends = script.halts["FaxDevEndJob"] = Halt()
+    async with hosting(script) as service:
+        script.ring()
+        await ends.reached.wait()
+        script.ring()
+        await wait_all_tasks_blocked()
+        assert len(service.running) == 1
+        ends.on.set()
+        assert [one.record.ok for one in await ear.wait_for(FaxEnded, 2)] == [True, True]
+        assert len(ear.of(RingReceived)) == 2
+        assert service.counters.rings_dropped == 0
+
+
+async def test_a_call_that_rings_on_a_device_taken_for_sending_is_answered_when_it_is_given_back(
+    hosting: Hosting, script: Script, ear: Ear, tmp_path: Path
+) -> None:
+    script.count = 1
+    script.endings, script.facts = [FaxStatus.FS_LINE_UNAVAILABLE], False
+    start = script.halts["FaxDevStartJob"] = Halt()
+    (tmp_path / "page.tif").write_bytes(PAGE)
+    async with hosting(script) as service, trio.open_nursery() as nursery:
+        nursery.start_soon(service.submit, tmp_path / "page.tif", "123")
+        await start.reached.wait()
+        script.ring()
+        await wait_all_tasks_blocked()
+        start.on.set()
+        await ear.wait_for(RingReceived)
+        ended = {one.record.job_type: one.record.ok for one in await ear.wait_for(FaxEnded, 2)}
+        assert ended == {JobType.JT_SEND: False, JobType.JT_RECEIVE: True}
+        assert service.counters.rings_dropped == 0
+
+
+@pytest.mark.parametrize("why", ["receiving is switched off on the device", "the device was in use for too long"])
+async def test_a_call_that_rang_too_long_ago_or_where_nobody_receives_any_more_is_dropped(
+    hosting: Hosting, script: Script, ear: Ear, jumping_clock: MockClock, why: str
+) -> None:
+    ends = script.halts["FaxDevEndJob"] = Halt()
+    async with hosting(script, timeouts=CallTimeouts(end_job_timeout=100.0)) as service:
+        script.ring()
+        await ends.reached.wait()
+        script.ring()
+        await trio.sleep(service.options.ring_patience + 1.0 if "long" in why else 1.0)
+        if "off" in why:
+            service.switch(service.devices[1], flags=PortFlag.FPF_SEND)
+        ends.on.set()
+        (dropped,) = await ear.wait_for(RingDropped)
+        assert (dropped.device_id, dropped.why) == (1, why)
 
 
 async def test_a_provider_cannot_ring_for_anothers_device(hosting: Hosting, script: Script, ear: Ear) -> None:

@@ -108,6 +108,11 @@ class Job:
         """True once the end has been asked for."""
         return self._aborted_for is not None
 
+    @property
+    def over(self) -> bool:
+        """True once Send or Receive has returned."""
+        return self._over
+
     def facts(self) -> CallFacts | None:
         """What the provider tells of the running operation; None when it tells nothing."""
         return self._ask_facts()

@@ -90,6 +90,7 @@ class Device:
     """One virtual device. `job` names the job that has it; taking it is an assignment without a wait in between.
 
     `flags` are FPF_SEND and FPF_RECEIVE; devices are tried for outgoing faxes in the order of `priority`, from 1.
+    `rang_at`: it rang while a job had it, at that time of the loop's clock.
     """
 
     device_id: int
@@ -99,6 +100,7 @@ class Device:
     job: str | None = None
     flags: PortFlag = PortFlag.FPF_SEND | PortFlag.FPF_RECEIVE | PortFlag.FPF_VIRTUAL
     priority: int = 1
+    rang_at: float | None = None
 
     @property
     def free(self) -> bool:

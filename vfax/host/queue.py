@@ -263,7 +263,7 @@ class Queue:
                 await self._put_back(running.job, no_line=not self._stopping)
             finally:
                 if device is not None and device.job == running.job.name:
-                    device.job = None
+                    self._service.give_back(device)
                 del self._running[running.job.id]
                 self._told.pop(running.job.name, None)
                 if not self._running:

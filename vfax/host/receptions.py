@@ -89,6 +89,9 @@ class Desk(Protocol):
     def end(self, job: Job, /) -> None:
         """Give the device back."""
 
+    def give_back(self, device: Device, /) -> None:
+        """Give back a device on which no job was begun."""
+
     def drain_statuses(self) -> None:
         """Take what was posted so far."""
 
@@ -130,7 +133,7 @@ class Receptions:
         try:
             job_id, path = await trio.to_thread.run_sync(self._desk.spool.create_job_file)
         except StoreError as why:
-            device.job = None
+            self._desk.give_back(device)
             self._desk.observe(StorageFailed("", f"{why}; the ring on {device.name} is left unanswered"))
             return
         job = self._desk.begin(job_id, device, Direction.RECEIVE, started_at)

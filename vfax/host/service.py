@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from traceback import format_exception
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import trio
 
@@ -52,6 +52,10 @@ from vfax.ports import get_packet
 T = TypeVar("T")
 
 
+RANG: Final = "receive"
+"""What has a device from its ring until there is a job for it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostOptions:
     """How the service works; times in seconds.
@@ -60,7 +64,8 @@ class HostOptions:
     are told that receiving is switched off. `call_timeout` is what a provider may take for a call that is not Send or
     Receive and has no limit of its own in `timeouts`; `process` is for providers in processes of their own. A fax that
     the disk does not let into the inbox is tried again every `redeliver_interval`. `extensions` limits what
-    providers keep here of their own configuration.
+    providers keep here of their own configuration. `ring_patience`: so long a ring is remembered on a device that is
+    about to be given back.
     Limit: `max_devices` over all providers.
     """
 
@@ -73,6 +78,7 @@ class HostOptions:
     process: ProcessOptions = field(default_factory=ProcessOptions)
     extensions: ExtensionLimits = field(default_factory=ExtensionLimits)
     redeliver_interval: float = 60.0
+    ring_patience: float = 30.0
     max_devices: int = 10_000
     jobs: JobOptions = field(default_factory=JobOptions)
 
@@ -247,15 +253,48 @@ class FaxService:
         device = self.devices.get(number)
         if device is None or device.provider.ring_key is not packet.key:
             self._drop_ring(number, "the provider has no such device")
-        elif self._stopping.is_set():
-            self._drop_ring(number, "the service is stopping")
-        elif PortFlag.FPF_RECEIVE not in device.flags:
-            self._drop_ring(number, "receiving is switched off on the device")
-        elif not device.free or self._nursery is None:
+        elif why := self._refusal(device):
+            self._drop_ring(number, why)
+        elif self._nursery is None or self._receives(device):
             self._drop_ring(number, f"the device is in use by job {device.job}")
+        elif device.free:
+            self._answer(device, self._nursery)
         else:
-            device.job = "receive"  # taken before anything waits: two rings must not both see it free
-            self._nursery.start_soon(self.isolated, self._receptions.receive, device)
+            device.rang_at = trio.current_time()
+
+    def _answer(self, device: Device, nursery: trio.Nursery) -> None:
+        device.rang_at = None
+        device.job = RANG  # taken before anything waits: two rings must not both see it free
+        nursery.start_soon(self.isolated, self._receptions.receive, device)
+
+    def _receives(self, device: Device) -> bool:
+        """True from the ring until Receive has returned: whatever rings until then is what that Receive takes."""
+        job = self._jobs.get(device.job or "")
+        return device.job == RANG if job is None else job.direction is Direction.RECEIVE and not job.over
+
+    def give_back(self, device: Device) -> None:
+        """The device is free again: for a call that rang meanwhile, then for faxes to send.
+
+        The provider has its line back when EndJob returns, or while a job for it is being prepared here: it may ring
+        before this host is done, and rings once.
+        """
+        device.job = None
+        rang_at, device.rang_at = device.rang_at, None
+        if rang_at is None or self._nursery is None:
+            return
+        late = trio.current_time() - rang_at > self.options.ring_patience
+        if why := self._refusal(device) or ("the device was in use for too long" if late else ""):
+            self._drop_ring(device.device_id, why)
+        else:
+            self._answer(device, self._nursery)
+
+    def _refusal(self, device: Device) -> str:
+        """Why nobody would take a call on a device now; empty where somebody would."""
+        if self._stopping.is_set():
+            return "the service is stopping"
+        if PortFlag.FPF_RECEIVE not in device.flags:
+            return "receiving is switched off on the device"
+        return "" if device.provider.usable else "its provider is out of service"
 
     def _drop_ring(self, number: int, why: str) -> None:
         self.counters.rings_dropped += 1
@@ -406,7 +445,7 @@ class FaxService:
     def end(self, job: Job) -> None:
         """Give the device of a job back."""
         del self._jobs[job.id], self._by_key[job.key]
-        job.device.job = None
+        self.give_back(job.device)
         if job.direction is Direction.RECEIVE:  # a sent one may go on, on another device
             self.observe(JobDeleted(job.id, job.device.device_id))
         self.observe(DeviceIdle(job.device.device_id))

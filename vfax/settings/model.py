@@ -290,6 +290,9 @@ class HostSettings(Section):
     shutdown_grace: Seconds = Field(default=2.0, description="The same for faxes that run when the provider stops.")
     poll_interval: Seconds = Field(default=0.5, description="How often a running fax is asked how far it is.")
     redeliver_interval: Seconds = Field(default=60.0, description="How often a fax the disk refused is tried again.")
+    ring_patience: Seconds = Field(
+        default=30.0, description="A call that rings while its line is being given back is remembered so long."
+    )
     idle_stop: OrElse = Field(
         default=0.0,
         description="End by itself after so long without a fax, waiting work or a client's connection. 0: never.",

@@ -172,6 +172,7 @@ def host_options(settings: Settings) -> HostOptions:
             max_registrations=host.extension_registrations,
         ),
         redeliver_interval=host.redeliver_interval,
+        ring_patience=host.ring_patience,
         max_devices=host.max_devices,
         jobs=JobOptions(**same_names(JobOptions, host)),
     )
