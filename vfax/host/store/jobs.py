@@ -14,7 +14,7 @@ from vfax.fsp.constants import JobStatusEnum, JobType
 from vfax.host.spool import JOB_ID_TRIES
 from vfax.host.store import checks
 from vfax.host.store.base import StoreBase, chunks
-from vfax.host.store.rows import attempt_of, job_of, new_job, submitted_job
+from vfax.host.store.rows import attempt_of, attempt_row, job_of, new_job, submitted_job
 from vfax.host.store.schema import attempts, jobs
 from vfax.host.store.values import StoredAttempt, StoredJob, Submission
 
@@ -69,7 +69,8 @@ class Jobs(StoreBase):
             if _taken(db, [job]):
                 raise StoreError(f"the number of job {job:08x} is taken in {self._database.name}: draw another one")
             made = job_of(db.execute(insert(jobs).returning(jobs), row).one())
-            db.execute(insert(attempts), first_attempt(job, host=host, device_id=device_id, now=now))
+            begun = StoredAttempt(job=job, number=1, host=host, device_id=device_id, started_at=now)
+            db.execute(insert(attempts), attempt_row(begun))
             return made
 
         return self._database.write(work, redraw=True)
@@ -126,26 +127,6 @@ class Jobs(StoreBase):
             if len(drawn) == count:
                 return list(drawn)
         raise StoreError(f"no unused job number was found in {self._database.name} after {JOB_ID_TRIES} attempts")
-
-
-def first_attempt(
-    job: int, *, host: str, device_id: int, now: datetime, number: int = 1, first_page: int = 1
-) -> dict[str, object]:
-    """The row of an attempt that begins."""
-    return {
-        "job": job,
-        "number": number,
-        "host": host,
-        "device_id": device_id,
-        "started_at": now,
-        "first_page": first_page,
-        "pages_confirmed": 0,
-        "status_id": 0,
-        "cause": "",
-        "sentence": "",
-        "interrupted": False,
-        "journal": "",
-    }
 
 
 def _taken(db: Connection, drawn: list[int]) -> set[int]:

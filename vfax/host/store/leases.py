@@ -11,7 +11,7 @@ lease.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Integer, Select, Update, bindparam, func, insert, or_, select, tuple_, update
@@ -20,8 +20,7 @@ from vfax.errors import MisuseError
 from vfax.fsp.constants import JobStatusEnum, JobType
 from vfax.host.store import checks, transitions
 from vfax.host.store.base import StoreBase, apply, chunks, held_job
-from vfax.host.store.jobs import first_attempt
-from vfax.host.store.rows import attempt_of, job_of
+from vfax.host.store.rows import attempt_row, job_of
 from vfax.host.store.schema import CLAIMABLE, WAITING, attempts, deliveries, jobs, state
 from vfax.host.store.values import AttemptEnd, DeliveryState, StoredAttempt, StoredJob
 
@@ -33,9 +32,13 @@ def _turn(query: Select[R]) -> Select[R]:
 
 
 # Made once: making a statement takes longer than the database takes to carry it out.
-_PAUSED: Final = select(state.c.value).where(state.c.name == "paused")
-_PAUSED_AND_STAYS: Final = _PAUSED.with_for_update(read=True)
+PAUSED: Final = select(state.c.value).where(state.c.name == "paused")
 _ASLEEP: Final = CLAIMABLE & jobs.c.wake_at.is_not(None)
+_FIRST_TO_WAKE: Final = select(func.min(jobs.c.wake_at)).where(_ASLEEP).scalar_subquery()
+_FIRST_DUE: Final = _turn(select(jobs.c.created_at)).limit(1).scalar_subquery()
+_OUTLOOK: Final = PAUSED.add_columns(_FIRST_TO_WAKE, _FIRST_DUE)
+PAUSED_AND_STAYS: Final = PAUSED.add_columns(_FIRST_TO_WAKE).with_for_update(read=True, of=state)
+"""Nobody pauses the queue before the transaction ends."""
 _TO_WAKE: Final = (
     select(jobs.c.ordinal)
     .where(_ASLEEP, jobs.c.wake_at <= bindparam("now"))
@@ -64,10 +67,26 @@ _HOLD: Final = (
     )
     .returning(jobs)
 )
-_FIRST_DUE: Final = _turn(select(jobs.c.created_at)).limit(1)
-_FIRST_TO_WAKE: Final = select(func.min(jobs.c.wake_at)).where(_ASLEEP)
 _RUNNING: Final = select(attempts.c.number).where(attempts.c.job == bindparam("which"), attempts.c.ended_at.is_(None))
-_BEGUN: Final = insert(attempts).returning(attempts)
+_AS_CLAIMED: Final = (
+    (jobs.c.id == bindparam("which"))
+    & (jobs.c.status == JobStatusEnum.fjsINPROGRESS)
+    & (jobs.c.lease_owner == bindparam("holder"))
+    & (jobs.c.lease_term == bindparam("term"))
+)
+"""Still in the hands of the host that says so: what nearly always holds is asked and changed in one statement."""
+_DIALLED: Final = (
+    update(jobs)
+    .where(
+        _AS_CLAIMED,
+        jobs.c.attempts == bindparam("before"),
+        or_(jobs.c.lease_until.is_(None), jobs.c.lease_until > bindparam("now")),
+        ~_RUNNING.exists(),
+    )
+    .returning(jobs.c.next_page)
+)
+_ENDED: Final = update(jobs).where(_AS_CLAIMED, jobs.c.cancel_asked == bindparam("to_cancel")).returning(jobs)
+_BEGUN: Final = insert(attempts)
 _TOLD: Final = update(attempts).where(
     attempts.c.job == bindparam("which"), attempts.c.number == bindparam("attempt"), attempts.c.ended_at.is_(None)
 )
@@ -90,9 +109,11 @@ class Leases(StoreBase):
             return []
 
         def work(db: Connection) -> list[StoredJob]:
-            if paused(db, until_committed=True):
+            is_paused, first = db.execute(PAUSED_AND_STAYS).one()
+            if is_paused:
                 return []
-            db.execute(_WAKE, {"now": now, "most": self._limits.max_rows})
+            if first is not None and first <= now:
+                db.execute(_WAKE, {"now": now, "most": self._limits.max_rows})
             turn = ready(db, now, limit)
             held = {
                 row._mapping["ordinal"]: job_of(row)
@@ -110,11 +131,9 @@ class Leases(StoreBase):
         """
 
         def work(db: Connection) -> datetime | None:
-            if paused(db):
-                return None
-            due = db.execute(_FIRST_DUE).scalar_one_or_none()
-            asleep: datetime | None = db.execute(_FIRST_TO_WAKE).scalar_one()
-            return due or asleep
+            is_paused, asleep, due = db.execute(_OUTLOOK).one()
+            first: datetime | None = due or asleep
+            return None if is_paused else first
 
         return self._database.read(work)
 
@@ -149,22 +168,31 @@ class Leases(StoreBase):
         checks.moment(now)
 
         def work(db: Connection) -> StoredAttempt:
-            found = held_job(db, job, now)
-            if _attempt_runs(db, found):
-                raise MisuseError(f"an attempt of job {found.name} is running: end it before the next one")
-            number = found.attempts + 1
-            apply(db, found, {"attempts": number, "device_id": device_id})
-            row = first_attempt(
-                found.id,
-                host=found.lease_owner,
-                device_id=device_id,
-                now=now,
+            dialled = {"attempts": job.attempts + 1, "device_id": device_id}
+            claimed = {**_claim_of(job), "before": job.attempts, "now": now}
+            number, page = dialled["attempts"], db.execute(_DIALLED, {**claimed, **dialled}).scalar_one_or_none()
+            if page is None:
+                number, page = self._dial(db, held_job(db, job, now), device_id)
+            begun = StoredAttempt(
+                job=job.id,
                 number=number,
-                first_page=found.next_page,
+                host=job.lease_owner,
+                device_id=device_id,
+                started_at=now.astimezone(UTC),
+                first_page=page,
             )
-            return attempt_of(db.execute(_BEGUN, row).one())
+            db.execute(_BEGUN, attempt_row(begun))
+            return begun
 
         return self._database.write(work)
+
+    @staticmethod
+    def _dial(db: Connection, found: StoredJob, device_id: int) -> tuple[int, int]:
+        """Begin an attempt of a job that is not quite as its host remembers it: its number, and its first page."""
+        if _attempt_runs(db, found):
+            raise MisuseError(f"an attempt of job {found.name} is running: end it before the next one")
+        apply(db, found, {"attempts": found.attempts + 1, "device_id": device_id})
+        return found.attempts + 1, found.next_page
 
     def note_pages(self, job: StoredJob, attempt: int, pages_confirmed: int, next_page: int) -> None:
         """Note how far a running attempt has come, so that a crash does not send its pages again.
@@ -194,9 +222,15 @@ class Leases(StoreBase):
         sentence = checks.cut(end.sentence, self._limits)
 
         def work(db: Connection) -> StoredJob:
-            found = held_job(db, job)
-            _write_attempt(db, found, attempt, attempt_ended(end, sentence, now))
-            return apply(db, found, {**transitions.ended(found, end, now), "sentence": sentence})
+            changes = {**transitions.ended(job, end, now), "sentence": sentence}
+            row = db.execute(_ENDED, {**_claim_of(job), "to_cancel": job.cancel_asked, **changes}).one_or_none()
+            if row is None:  # somebody asked to cancel it, or it is another host's
+                found = held_job(db, job)
+                after = apply(db, found, {**transitions.ended(found, end, now), "sentence": sentence})
+            else:
+                after = job_of(row)
+            _write_attempt(db, after, attempt, attempt_ended(end, sentence, now))
+            return after
 
         return self._database.write(work)
 
@@ -268,11 +302,6 @@ def ready(db: Connection, now: datetime, limit: int) -> Sequence[int]:
     return db.execute(_READY, {"now": now, "most": limit}).scalars().all()
 
 
-def paused(db: Connection, *, until_committed: bool = False) -> bool:
-    """Whether the queue is paused; `until_committed`: nobody may pause it before this transaction ends."""
-    return bool(db.execute(_PAUSED_AND_STAYS if until_committed else _PAUSED).scalar_one())
-
-
 def attempt_ended(end: AttemptEnd, sentence: str, now: datetime) -> dict[str, object]:
     """What becomes of the row of an attempt."""
     return {
@@ -283,6 +312,10 @@ def attempt_ended(end: AttemptEnd, sentence: str, now: datetime) -> dict[str, ob
         "pages_confirmed": end.pages_confirmed,
         "journal": end.journal,
     }
+
+
+def _claim_of(job: StoredJob) -> dict[str, object]:
+    return {"which": job.id, "holder": job.lease_owner, "term": job.lease_term}
 
 
 def _attempt_runs(db: Connection, job: StoredJob) -> bool:

@@ -14,7 +14,7 @@ from vfax.errors import MisuseError
 from vfax.fsp.constants import JobType
 from vfax.host.store import checks, transitions
 from vfax.host.store.base import StoreBase
-from vfax.host.store.leases import paused
+from vfax.host.store.leases import PAUSED
 from vfax.host.store.schema import deliveries, jobs, state
 from vfax.host.store.values import Priority, StoredJob
 
@@ -72,4 +72,4 @@ class People(StoreBase):
 
     def queue_paused(self) -> bool:
         """Whether the queue is paused, for all hosts."""
-        return self._database.read(paused)
+        return bool(self._database.read(lambda db: db.execute(PAUSED).scalar_one()))

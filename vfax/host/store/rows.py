@@ -47,6 +47,11 @@ def attempt_of(row: Row[Any]) -> StoredAttempt:
     return StoredAttempt(**{name: row._mapping[name] for name in ATTEMPT_FIELDS})
 
 
+def attempt_row(attempt: StoredAttempt) -> dict[str, object]:
+    """The row of an attempt."""
+    return {name: getattr(attempt, name) for name in ATTEMPT_FIELDS}
+
+
 def fax_of(row: Row[Any]) -> StoredFax:
     """The fax of a row with all columns of `faxes`."""
     return StoredFax(**{name: row._mapping[name] for name in FAX_FIELDS})
