@@ -120,7 +120,7 @@ class Queue:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Repair what this host had in hand when it was killed, then send. Raises StoreError when it cannot."""
         await self._in_store(self._store.repair, self.host, self._clock())
-        self._service.on_free = self.kick
+        self._service.on_free = self._freed
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._schedule)
@@ -137,6 +137,11 @@ class Queue:
             await self._idle.wait()
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
+
+    def _freed(self, job: str) -> None:
+        """A device is free again. One that a job of ours had is given to the next when that one's end is written."""
+        if not any(running.job.name == job for running in self._running.values()):
+            self.kick()
 
     def kick(self) -> None:
         """Something has changed: look for work."""
@@ -257,6 +262,7 @@ class Queue:
                     tried.add(device.device_id)
                     if await self._attempt(running, device):
                         return
+                    self.kick()
                     device = None if self._over(running) else self._service.sender(tried)
                     if device is not None:
                         device.job = running.job.name

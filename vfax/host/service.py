@@ -121,7 +121,7 @@ class FaxService:
         self._nursery: trio.Nursery | None = None
         self._receptions = Receptions(self, ledger)
         self.extensions = Extensions(ExtensionBook(self.spool.root, options.extensions, disk=self.spool.disk))
-        self.on_free: Callable[[], None] = lambda: None  # called whenever a device has become free
+        self.on_free: Callable[[str], None] = lambda job: None  # a device is free again, which that job had ("": none)
 
     # --- life --------------------------------------------------------------------------------------
 
@@ -192,7 +192,7 @@ class FaxService:
     def _provider_is_back(self, provider: HostedProvider) -> None:
         """Its process was started again: it knows nothing of what had been switched on and off."""
         self._tell_flags(provider)
-        self.on_free()
+        self.on_free("")
 
     def switch(self, device: Device, *, flags: PortFlag | None = None, priority: int | None = None) -> None:
         """Change a device. When sending or receiving is switched on or off, the provider is told once for each of its
@@ -450,7 +450,7 @@ class FaxService:
             self.observe(JobDeleted(job.id, job.device.device_id))
         self.observe(DeviceIdle(job.device.device_id))
         job.ended.set()
-        self.on_free()
+        self.on_free(job.id)
 
     async def _take_statuses(self) -> None:
         while True:
