@@ -1,6 +1,7 @@
 """The host is killed at every named point, started again, and asked for what it owes: the crash harness.
 
-    script/crash [N] [--seed S] [--jobs J] [--peer vfax|spandsp|both] [--only SCENARIO/PEER/POINT:NTH:WHEN]
+    script/crash [N] [--seed S] [--jobs J] [--peer vfax|spandsp|both]
+                 [--store sqlite|postgresql] [--only SCENARIO/PEER/POINT:NTH:WHEN]
 
 Owns      the trials: a child process under load, its end, a repair (killed as well, now and then), the judgement.
 Not here  the hosts (child.py), the callers (callers.py), what must hold (judging.py).
@@ -17,16 +18,17 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 from rich.console import Console
 from rich.progress import Progress
 
 from tests.durability import callers, child
+from tests.durability.databases import SQLITE, STORES, a_database, server_for
 from tests.durability.judging import Claim, judge
 from tests.durability.judging_store import judge_store
 from tests.durability.killing import Order, When
@@ -34,6 +36,9 @@ from tests.durability.points import HastyDisk
 from tests.durability.serving import serve_and_stop
 from tests.durability.store_points import POINTS as STORE_POINTS
 from vfax.host.events import DeliveryFailed, HostEvent, HostFaulted, StorageFailed
+
+if TYPE_CHECKING:
+    from tests.postgres import Postgres
 
 DEFAULT_TRIALS: Final = 300
 HEARD: Final = 0.3
@@ -107,6 +112,14 @@ class Result:
     wrong: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Bench:
+    """Where trials are made: a folder, and a PostgreSQL for those whose store is there."""
+
+    scratch: Path
+    server: "Postgres | None" = None
+
+
 class Running:
     """A child process with its pipe."""
 
@@ -166,12 +179,13 @@ class Running:
         self._pipe.close()
 
 
-async def run_trial(trial: Trial, scratch: Path) -> Result:
+async def run_trial(trial: Trial, bench: Bench) -> Result:
     """Load, kill, start again, judge."""
     result = Result(trial)
-    with tempfile.TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(dir=bench.scratch, ignore_cleanup_errors=True) as name, ExitStack() as beside:
         root = Path(name) / "disk"
         root.mkdir()
+        beside.enter_context(a_database(root, bench.server))
         try:
             with trio.fail_after(LIMIT):
                 claims, said = await _load(trial, root, Path(name), result)
@@ -256,12 +270,12 @@ Points = dict[tuple[str, int], Counter[str]]
 """How often each point is passed when nobody is killed, by scenario and seed of the load."""
 
 
-async def survey(scratch: Path, seed: int, loads: int = LOADS) -> Points:
+async def survey(bench: Bench, seed: int, loads: int = LOADS) -> Points:
     """Try the loads that the trials will have without a kill."""
     found: Points = {}
 
     async def one(scenario: str, load: int) -> None:
-        result = await run_trial(Trial(scenario, "vfax", load), scratch)
+        result = await run_trial(Trial(scenario, "vfax", load), bench)
         if result.wrong:
             raise AssertionError(f"{scenario} with the load {load} and without a kill: {result.wrong}")
         found[scenario, load] = result.seen
@@ -305,7 +319,7 @@ def _peer(wanted: str, number: int, scenario: str) -> str:
     return "spandsp" if number % SPANDSP_EVERY == SPANDSP_EVERY - 1 else "vfax"
 
 
-async def run_all(trials: Sequence[Trial], scratch: Path, jobs: int, done: "trio.MemorySendChannel[Result]") -> None:
+async def run_all(trials: Sequence[Trial], bench: Bench, jobs: int, done: "trio.MemorySendChannel[Result]") -> None:
     """Run trials, so many at once; those that take a modem's time begin first."""
     waiting = sorted(trials, key=lambda trial: trial.peer == "vfax")
     slots = trio.CapacityLimiter(jobs)
@@ -313,14 +327,14 @@ async def run_all(trials: Sequence[Trial], scratch: Path, jobs: int, done: "trio
 
     async def one(trial: Trial) -> None:
         async with slots if trial.peer == "vfax" else modems:
-            await done.send(await run_trial(trial, scratch))
+            await done.send(await run_trial(trial, bench))
 
     async with done, trio.open_nursery() as nursery:
         for trial in waiting:
             nursery.start_soon(one, trial)
 
 
-def collect(trials: Sequence[Trial], scratch: Path, jobs: int, progress: Progress | None = None) -> list[Result]:
+def collect(trials: Sequence[Trial], bench: Bench, jobs: int, progress: Progress | None = None) -> list[Result]:
     """Run all trials and return what came of them."""
     results: list[Result] = []
     task = progress.add_task("kills", total=len(trials)) if progress is not None else None
@@ -328,7 +342,7 @@ def collect(trials: Sequence[Trial], scratch: Path, jobs: int, progress: Progres
     async def run() -> None:
         sending, receiving = trio.open_memory_channel[Result](0)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(run_all, trials, scratch, jobs, sending)
+            nursery.start_soon(run_all, trials, bench, jobs, sending)
             async for result in receiving:
                 results.append(result)
                 if progress is not None and task is not None:
@@ -351,6 +365,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     parser.add_argument("--jobs", type=int, default=6 * (os.cpu_count() or 1), help="trials at once")
     parser.add_argument("--peer", choices=("vfax", "spandsp", "both"), default="both", help="who calls")
+    parser.add_argument("--store", choices=STORES, default=SQLITE, help="where the jobs are")
     parser.add_argument("--only", metavar="TRIAL", help="one trial, as a violation names it")
     options = parser.parse_args(arguments)
     try:
@@ -361,27 +376,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     memory = MEMORY if os.access(MEMORY, os.W_OK | os.X_OK) else None
     prepare()
-    with tempfile.TemporaryDirectory(dir=memory, prefix="vfax-crash-", ignore_cleanup_errors=True) as name:
+    with (
+        tempfile.TemporaryDirectory(dir=memory, prefix="vfax-crash-", ignore_cleanup_errors=True) as name,
+        server_for(options.store) as server,
+    ):
+        bench = Bench(Path(name), server)
         trials = only
         if not only:
             out.print(f"seed {options.seed}")
-            points = trio.run(survey, Path(name), options.seed)
+            points = trio.run(survey, bench, options.seed)
             trials = plan(points, options.trials, options.seed, options.peer)
         with Progress(console=out, transient=True) as progress:
-            results = collect(trials, Path(name), options.jobs, progress)
+            results = collect(trials, bench, options.jobs, progress)
             for again in range(0 if only else ROUNDS):
                 missing = options.trials - sum(result.reached for result in results)
                 if missing > 0:  # the order of things is not the same each time
                     more = plan(points, missing, options.seed + again + 1, options.peer)
-                    results += collect(more, Path(name), options.jobs, progress)
-    return report(results, time.monotonic() - started, out)
+                    results += collect(more, bench, options.jobs, progress)
+    return report(results, time.monotonic() - started, out, options.store)
 
 
-def report(results: Sequence[Result], seconds: float, out: Console) -> int:
+def report(results: Sequence[Result], seconds: float, out: Console, store: str) -> int:
     """Say how it went."""
     wrong = [(result.trial, sentence) for result in results for sentence in result.wrong]
     for trial, sentence in wrong:
-        out.print(f"{trial.command}: {sentence}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"{trial.command} --store {store}: {sentence}", markup=False, highlight=False, soft_wrap=True)
     killed = [result for result in results if result.reached]
     kinds = Counter(result.trial.peer for result in killed)
     points = {(result.trial.scenario, str(result.trial.order).split(":")[0]) for result in killed}

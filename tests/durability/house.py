@@ -14,6 +14,7 @@ from typing import Final
 
 import trio
 
+from tests.durability.databases import store_url
 from tests.durability.points import HastyDisk
 from vfax import call
 from vfax.cli.hosting import only_one, running
@@ -133,6 +134,7 @@ def settings_for(root: Path, lines: int = 2) -> Settings:
             "host": given.host.model_copy(update={"spool": root / "spool", "lines": lines}),
             "sip": given.sip.model_copy(update={"listen": "127.0.0.1:0"}),
             "journal": given.journal.model_copy(update={"enabled": False}),
+            "store": given.store.model_copy(update={"url": store_url(root)}),
         }
     )
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.durability.serving import ROUTES, store_url
+from tests.durability.databases import store_url
+from tests.durability.serving import ROUTES
 from vfax.fsp.constants import JobStatusEnum, JobType
 from vfax.host.store.store import Store
 from vfax.host.store.values import DeliveryState, StoredFax, StoredJob

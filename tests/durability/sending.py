@@ -22,10 +22,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
+from tests.durability.databases import SQLITE, STORES, a_database, server_for, store_url
 from tests.durability.killing import Killer, Order, When
 from tests.durability.points import WatchedDisk
 from tests.durability.store_points import watched_store
@@ -41,6 +42,9 @@ from vfax.host.service import HostOptions
 from vfax.host.spool import Spool
 from vfax.host.store.store import Store
 from vfax.host.store.values import Recipient, Submission
+
+if TYPE_CHECKING:
+    from tests.postgres import Postgres
 
 NUMBERS: Final = ("+491", "+492", "+493")
 PAGES: Final = 3
@@ -100,7 +104,7 @@ async def serve(root: Path, killer: Killer) -> None:
     )
     options = ServerOptions(
         host=HostOptions(spool=spool),
-        store_url=f"sqlite:///{spool / 'vfax.db'}",
+        store_url=store_url(root),
         queue=QueueOptions(look=0.1, note_interval=0.02),
     )
     disk = WatchedDisk(killer)
@@ -140,10 +144,11 @@ def prepare(root: Path) -> None:
     tiff.join_pages([single] * PAGES, root / "document.tif")
 
 
-def survey(root: Path) -> Counter[str]:
+def survey(root: Path, server: "Postgres | None" = None) -> Counter[str]:
     """How often each point is passed when nobody is killed."""
     prepare(root)
-    done = run_child(root, None)
+    with a_database(root, server):
+        done = run_child(root, None)
     if done.returncode:
         raise RuntimeError(f"the host ends with {done.returncode} without being killed: {done.stderr[-2000:]}")
     return Counter(json.loads(done.stdout))
@@ -163,9 +168,14 @@ def _moments(point: str, passed: int, dice: random.Random) -> list[Order]:
     return every
 
 
-def trial(root: Path, order: Order) -> list[str]:
+def trial(root: Path, order: Order, server: "Postgres | None" = None) -> list[str]:
     """Kill, start again, and tell what is wrong."""
     prepare(root)
+    with a_database(root, server):
+        return _kill(root, order)
+
+
+def _kill(root: Path, order: Order) -> list[str]:
     killed = run_child(root, order)
     if killed.returncode == 0:
         return judge(root)  # the moment did not come this time
@@ -180,7 +190,7 @@ def trial(root: Path, order: Order) -> list[str]:
 def judge(root: Path) -> list[str]:
     """Hold the log of the world outside against the store."""
     lines = [line.split() for line in (root / LOG).read_text().splitlines()]
-    store = Store.open(f"sqlite:///{root / 'spool' / 'vfax.db'}")
+    store = Store.open(store_url(root))
     jobs = {job.recipient.number: job for job in store.jobs()}
     known = {job.name for job in jobs.values()}
     store.close()
@@ -209,24 +219,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("count", nargs="?", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--store", choices=STORES, default=SQLITE, help="where the jobs are")
     parser.add_argument("--only", metavar="ORDER", help="one moment, such as store.commit:7:before")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.child:
         child(Path(given.child[0]), Order.parse(given.child[1]) if len(given.child) > 1 else None)
         return 0
-    with tempfile.TemporaryDirectory(prefix="vfax-sending-") as name:
+    with tempfile.TemporaryDirectory(prefix="vfax-sending-") as name, server_for(given.store) as server:
         root = Path(name)
-        moments = [Order.parse(given.only)] if given.only else orders(survey(root / "survey"), given.count, given.seed)
+        moments = [Order.parse(given.only)] if given.only else []
+        moments = moments or orders(survey(root / "survey", server), given.count, given.seed)
         print(f"seed {given.seed}: {len(moments)} kills of a host that sends")
         bad = 0
         with ThreadPoolExecutor(given.jobs) as pool:
-            found = pool.map(lambda at: trial(root / str(at[0]), at[1]), enumerate(moments))
+            found = pool.map(lambda at: trial(root / str(at[0]), at[1], server), enumerate(moments))
             for number, (order, wrong) in enumerate(zip(moments, found, strict=True), 1):
                 print(f"\r{number} of {len(moments)}", end="", file=sys.stderr, flush=True)
                 for what in wrong:
                     bad += 1
-                    print(f"\n{order}: {what}\n    script/crash sending --only {order}")
+                    print(f"\n{order}: {what}\n    script/crash sending --store {given.store} --only {order}")
     print(f"\n{len(moments)} kills, {bad} violations")
     return 1 if bad else 0
 

@@ -39,11 +39,6 @@ FOLDER_AGAIN: Final = 0.1
 OpenStore = Callable[[str], Store]
 
 
-def store_url(root: Path) -> str:
-    """The store of the server in `root`."""
-    return serving.store_url(settings_for(root))
-
-
 def make_server(
     root: Path,
     disk: Disk,

@@ -28,9 +28,9 @@ LIBSPANDSP: Final = (
 
 def test_no_kill_costs_a_confirmed_page(scratch: Path) -> None:
     crash.prepare()
-    points = trio.run(crash.survey, scratch, SEED, 1)
+    points = trio.run(crash.survey, crash.Bench(scratch), SEED, 1)
     trials = [*crash.plan(points, KILLS, SEED, "vfax"), *LIBSPANDSP]
-    results = crash.collect(trials, scratch, AT_ONCE)
+    results = crash.collect(trials, crash.Bench(scratch), AT_ONCE)
     assert [f"{result.trial.command}: {sentence}" for result in results for sentence in result.wrong] == []
     assert sum(result.reached for result in results) > 0.8 * len(trials)
     assert sum(result.confirmed for result in results) > 0
@@ -39,18 +39,18 @@ def test_no_kill_costs_a_confirmed_page(scratch: Path) -> None:
 def test_the_harness_notices_a_host_that_loses_pages(scratch: Path) -> None:
     trial = crash.Trial("forgetful", "vfax", SEED, Order("document.open_new", 1, When.BEFORE))
     lost = crash.Trial("forgetful", "vfax", SEED)
-    wrong = [sentence for result in crash.collect([trial, lost], scratch, 2) for sentence in result.wrong]
+    wrong = [sentence for result in crash.collect([trial, lost], crash.Bench(scratch), 2) for sentence in result.wrong]
     assert any("pages were confirmed and none is there" in sentence for sentence in wrong)
 
 
 def test_the_harness_notices_a_host_that_does_not_deliver(scratch: Path) -> None:
-    (result,) = crash.collect([crash.Trial("idle", "vfax", SEED)], scratch, 1)
+    (result,) = crash.collect([crash.Trial("idle", "vfax", SEED)], crash.Bench(scratch), 1)
     assert any("misses a fax that is in the inbox" in sentence for sentence in result.wrong)
 
 
 @pytest.mark.parametrize("order", [Order(point, 1, When.BEFORE) for point in POINTS], ids=str)
 def test_a_host_that_dies_while_it_makes_its_store_is_well_at_the_next_start(order: Order, scratch: Path) -> None:
-    (result,) = crash.collect([crash.Trial("receive", "vfax", SEED, order)], scratch, 1)
+    (result,) = crash.collect([crash.Trial("receive", "vfax", SEED, order)], crash.Bench(scratch), 1)
     assert result.reached
     assert result.wrong == []
 
