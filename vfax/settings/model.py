@@ -4,7 +4,6 @@ Owns      the sections. The explanation of a field is its comment in config/vfax
 Not here  reading them (reading.py), what each becomes (wiring.py), what the values do.
 """
 
-import ipaddress
 import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -14,14 +13,12 @@ from pydantic import Field, model_validator
 from vfax.settings.clients import ClientSettings
 from vfax.settings.routes import SPOOL_FOLDERS, DeliverySettings, MailSettings, RouteSettings
 from vfax.settings.section import Section
+from vfax.settings.sip import SipSettings
 from vfax.settings.words import (
-    AddressOrEmpty,
     Codings,
     Count,
-    HostPort,
     Identity,
     Line,
-    Networks,
     OrElse,
     Pause,
     Port,
@@ -30,64 +27,10 @@ from vfax.settings.words import (
     Seconds,
     Share,
     TimeZone,
-    is_loopback,
-    parse_host_port,
 )
 
-LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 VFAX_GUID: Final = "{6f1d9c0e-7a53-4a0b-9b0e-38f5f2a4c1d7}"
 VFAX_IMAGE: Final = "vfax.device:create_provider"
-
-
-class SipSettings(Section):
-    """Signalling: where calls come in, from whom, and how long each side may take. Times in seconds."""
-
-    listen: HostPort = Field(
-        default="127.0.0.1:5060",
-        description="Numeric address and UDP port to listen on; other than loopback, `allow` must say who may call.",
-    )
-    allow: Networks = Field(
-        default=LOOPBACK_NETWORKS,
-        description="Networks whose calls are taken; datagrams from others are dropped and counted.",
-    )
-    public_address: AddressOrEmpty = Field(
-        default="",
-        description="Address to announce in SIP and SDP where it is not the socket's (behind NAT). \"\": the socket's.",
-    )
-    user_agent: Line = Field(default="vfax", description="What we call ourselves in User-Agent and Server.")
-    contact_user: Line = Field(default="fax", description="User part of our Contact where the call gives none.")
-    domain: Line = Field(default="", description='Host part of our From. "": the address of the Contact.')
-    symmetric: bool = Field(
-        default=False, description="Answer where datagrams come from, whatever Via and Contact say (peers behind NAT)."
-    )
-    answer_timeout: Seconds = Field(default=30.0, description="How long a call may ring here before it hears 480.")
-    unanswered_limit: Seconds = Field(default=180.0, description="The same, should nothing here notice the call.")
-    ring_limit: Seconds = Field(default=180.0, description="How long our call may ring there before it is cancelled.")
-    offer_limit: Seconds = Field(default=40.0, description="How long our re-INVITE may stay without a final answer.")
-    reoffer_limit: Seconds = Field(default=25.0, description="How long a re-INVITE of theirs may wait for ours.")
-    t1: Seconds = Field(default=0.5, description="SIP timer T1: estimate of the round trip.")
-    t2: Seconds = Field(default=4.0, description="SIP timer T2: longest pause between repeats.")
-    t4: Seconds = Field(default=5.0, description="SIP timer T4: how long a message may stay in the network.")
-    max_calls: Count = Field(default=400, description="Calls at once; the next one hears 503.")
-    max_calls_per_source: Count = Field(
-        default=400, description="Calls at once from one host (a trunk is one); the next hears 503."
-    )
-    max_transactions: Count = Field(default=4_000, description="SIP transactions at once; the next one hears 503.")
-    retry_after: int = Field(default=10, ge=0, le=3_600, description="What a 503 asks the caller to wait.")
-    max_message: int = Field(default=65_535, ge=1_500, le=65_535, description="Octets of one SIP message.")
-    max_head: int = Field(default=32_768, ge=1_024, le=65_535, description="Octets of start line and header fields.")
-    max_header_line: int = Field(default=8_192, ge=256, le=65_535, description="Octets of one header field, unfolded.")
-    max_headers: int = Field(default=256, ge=20, le=10_000, description="Header fields of one message.")
-
-    @model_validator(mode="after")
-    def _open_only_on_purpose(self) -> Self:
-        host, _ = parse_host_port(self.listen)
-        if not ipaddress.ip_address(host).is_loopback and all(is_loopback(network) for network in self.allow):
-            raise ValueError(
-                f"listen = {toml_value(self.listen)} opens vfax to a network, but allow names loopback only: "
-                'expected who may call, as in allow = ["192.0.2.0/24"] (--allow 192.0.2.0/24)'
-            )
-        return self
 
 
 class MediaSettings(Section):
