@@ -89,7 +89,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "record",
         "capture",
     },
-    "endpoint": BASE | {"transports", "leg", "call", "calls", "carried", "disk", "record", "capture"},
+    "finding": BASE | {"transports"},
+    "endpoint": BASE | {"transports", "leg", "call", "calls", "carried", "disk", "finding", "record", "capture"},
     "simulation": BASE | {"codecs", "transports", "t30", "leg", "simulate", "journal", "record"},
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},
     # the device sees a network, never a host; the host sees the contract, never a device

@@ -4,7 +4,7 @@ Owns      what joins one leg to one dialog: from the offer or the request to the
 Not here  what both share (carried.py), the endpoint (endpoint.py), a call's course (leg.py), its tasks (runner.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,7 +17,7 @@ from vfax import call, leg
 from vfax.carried import NOTHING, Carried, Carrier, seen_from
 from vfax.codecs import tiff
 from vfax.codecs.header_line import HeaderLine
-from vfax.errors import DecodeError, DocumentError, FaxError, LinkError
+from vfax.errors import DocumentError, FaxError, LinkError
 from vfax.leg import Leg, LegOptions, SipOrder
 from vfax.outcome import Cause, Outcome
 from vfax.pages import PageFolder
@@ -26,8 +26,8 @@ from vfax.runner import Runner
 from vfax.sheets import header_line, header_of, page_infos
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
-from vfax.transports.sip.headers import Uri
-from vfax.transports.sip.values import Address
+from vfax.transports.sip.account import NO_ACCOUNT
+from vfax.transports.sip.values import Hop
 from vfax.transports.udp import format_address
 
 ENDED_EARLY: Final = (sip.Cancelled, sip.HungUp, sip.DialogLost, sip.Released)
@@ -47,6 +47,7 @@ class IncomingFax(Carried):
         super().__init__(carrier)
         self._key = event.call
         self._event = event
+        self._account = carrier.account_of(event)
         self.caller = event.caller
         self.caller_name = event.caller_name
         self.dialled = event.dialled
@@ -155,12 +156,12 @@ class IncomingFax(Carried):
         if self._key is None or self._over or self.ended_early.is_set():
             return self._gave_up()
         try:
-            socket, media = self._carrier.open_media(self._event.source)
+            socket, media = self._carrier.open_media(self._event.source, self._account)
         except FaxError as why:
             return self._refuse_unable(why)
         self._note_media(socket.address, self._event.source)
         try:
-            options = _with_id(self._carrier.leg_options, local_id)
+            options = _with_id(self._carrier.leg_options(self._account), local_id)
             event, seeds, now = self._event, self._carrier.seeds(), trio.current_time()
             one = Leg(options, media, incoming=event, document=document, seeds=seeds, now=now)
             terms = Terms(options=options, called=True, document=document, peer_agent=event.user_agent)
@@ -212,7 +213,8 @@ class OutgoingFax(Carried):
 
     def __init__(self, carrier: Carrier) -> None:
         super().__init__(carrier)
-        self._towards: Address = ("", 0)
+        self._account = NO_ACCOUNT
+        self._targets: Sequence[Hop] = ()
         self._looking_up = trio.CancelScope()
         self._hosts: set[str] = set()  # that are heard because of this call
 
@@ -264,21 +266,23 @@ class OutgoingFax(Carried):
             return self._end(await self._guarded(partial(self._put_together, folder, outcome), outcome))
 
     async def _dial(self, errand: _Errand, publish: call.Publish) -> Outcome:
+        self._account = self._carrier.account_towards(errand.destination)
         try:
             with self._looking_up:
-                self._towards = await _resolve(errand.destination, self._carrier.address)
+                self._targets = await self._carrier.find(errand.destination, self._account)
         except LinkError as why:
             return self._failed(Cause.BAD_ADDRESS, str(why))
         if self._aborted:
             return self._failed(Cause.ABORTED, "")
+        towards = self._targets[0].address
         try:
-            socket, media = self._carrier.open_media(self._towards)
+            socket, media = self._carrier.open_media(towards, self._account)
         except FaxError as why:
             return self._failed(Cause.LINE_UNAVAILABLE, str(why))
-        self._capture.sip_at = seen_from(self._towards, self._carrier.address)
-        self._note_media(socket.address, self._towards)
+        self._capture.sip_at = seen_from(towards, self._carrier.address)
+        self._note_media(socket.address, towards)
         try:
-            options = _restrained(_with_id(self._carrier.leg_options, errand.local_id), errand)
+            options = _restrained(_with_id(self._carrier.leg_options(self._account), errand.local_id), errand)
             document, poll, now = errand.document, errand.poll, trio.current_time()
             one = Leg(options, media, document=document, poll=poll, seeds=self._carrier.seeds(), now=now)
             runner = Runner(
@@ -329,7 +333,8 @@ class OutgoingFax(Carried):
             sdp=order.sdp,
             from_user=errand.local_id.replace(" ", "") or "vfax",
             from_name=errand.caller_name,
-            destination=self._towards,
+            targets=self._targets,
+            account=self._account,
             now=trio.current_time(),
         )
         self._carrier.adopt(self._key, self)
@@ -346,25 +351,3 @@ def _restrained(options: LegOptions, errand: _Errand) -> LegOptions:
     rate_bps = max(fax.min_rate_bps, min(fax.max_rate_bps, errand.max_rate_bps or fax.max_rate_bps))
     ecm = fax.ecm if errand.ecm is None else errand.ecm
     return replace(options, fax=replace(fax, max_rate_bps=rate_bps, ecm=ecm))
-
-
-async def _resolve(uri: str, ours: Address) -> Address:
-    """Host and port behind a SIP URI, of the family of `ours`: a numeric address, or the resolver's first.
-
-    Raises LinkError for what cannot be called.
-    """
-    try:
-        parsed = Uri.parse(uri)
-    except DecodeError as why:
-        raise LinkError(f"{uri!r} is not a SIP address: {why.what}") from why
-    if parsed.scheme != "sip" or parsed.headers:
-        raise LinkError(f"{uri!r} cannot be called: only sip: addresses without headers can")
-    family = trio.socket.AF_INET6 if ":" in ours[0] else trio.socket.AF_INET
-    try:
-        found = await trio.socket.getaddrinfo(
-            parsed.host, parsed.port or 5060, family=family, type=trio.socket.SOCK_DGRAM
-        )
-    except (OSError, UnicodeError) as why:  # a name that is no name fails as Unicode
-        raise LinkError(f"{parsed.host} cannot be resolved: {getattr(why, 'strerror', None) or why}") from why
-    address = found[0][4]
-    return str(address[0]), int(address[1])

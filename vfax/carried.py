@@ -7,7 +7,7 @@ Not here  the two kinds of calls (calls.py), the endpoint (endpoint.py), a call'
 import ipaddress
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -30,9 +30,10 @@ from vfax.record import CallRecord, RecordOptions, Terms
 from vfax.runner import Runner
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
+from vfax.transports.sip.account import Account
 from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.negotiation import MediaSession
-from vfax.transports.sip.values import Address, CallKey
+from vfax.transports.sip.values import Address, CallKey, Hop
 from vfax.transports.tcp import MediaSocket
 from vfax.transports.udp import address_towards, format_address
 
@@ -53,9 +54,20 @@ class Carrier(Protocol):
         """Where the endpoint listens."""
         ...
 
-    @property
-    def leg_options(self) -> LegOptions:
-        """Policy of the calls."""
+    def account_of(self, event: sip.IncomingCall) -> Account:
+        """By which account a call comes in."""
+        ...
+
+    def account_towards(self, destination: str) -> Account:
+        """By which account a SIP URI is called."""
+        ...
+
+    async def find(self, destination: str, account: Account) -> Sequence[Hop]:
+        """Where to send the INVITE, best first. Raises LinkError for what cannot be called."""
+        ...
+
+    def leg_options(self, account: Account) -> LegOptions:
+        """Policy of a call by this account."""
         ...
 
     @property
@@ -89,7 +101,7 @@ class Carrier(Protocol):
         """One call to `host` less."""
         ...
 
-    def open_media(self, peer: Address) -> tuple[MediaSocket, MediaSession]:
+    def open_media(self, peer: Address, account: Account) -> tuple[MediaSocket, MediaSession]:
         """A media socket and our side of the offer/answer that names it."""
         ...
 
@@ -172,7 +184,7 @@ class Carried:
             self._journal.note("sip", direction=direction, peer=format_address(event.peer), summary=event.summary)
             self._capture.sip(event.octets, event.peer, sent=event.sent)
             return
-        if isinstance(event, sip.DatagramDropped) or event.call != self._key:
+        if isinstance(event, sip.DatagramDropped | sip.RequestDone) or event.call != self._key:
             return  # of our first INVITE, after the second has gone out
         if self._runner is not None:
             self._runner.signal(event)

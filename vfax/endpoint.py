@@ -7,7 +7,7 @@ Not here  SIP itself (transports/sip), the calls (calls.py), devices and lines (
 import ipaddress
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import repeat
@@ -21,14 +21,16 @@ from vfax.capture import CaptureOptions
 from vfax.carried import Carried
 from vfax.disk import Disk
 from vfax.errors import DecodeError, LinkError, MisuseError
+from vfax.finding import find_hops
 from vfax.leg import LegOptions
 from vfax.record import RecordOptions
 from vfax.transports.parameters import TcpMedia
 from vfax.transports.sip import values as sip
+from vfax.transports.sip.account import NO_ACCOUNT, Account
 from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.negotiation import MediaKind, MediaSession, offers
 from vfax.transports.sip.options import SipOptions
-from vfax.transports.sip.values import Address, CallKey
+from vfax.transports.sip.values import Address, CallKey, Flow, Hop, Transport
 from vfax.transports.tcp import MediaSocket
 from vfax.transports.udp import UdpSocket, address_towards
 
@@ -133,7 +135,7 @@ class Endpoint:
                 return why
             for datagram, source in batch:
                 if self._may_talk(source[0]):
-                    agent.receive(datagram, source, trio.current_time())
+                    agent.receive(datagram, Flow(Transport.UDP, source, socket.address), trio.current_time())
                     self.pump()
                 else:
                     self.counters.not_allowed += 1
@@ -157,14 +159,22 @@ class Endpoint:
             return
         while True:
             output, events = agent.take_output(), agent.take_events()
-            for octets, to in output:
-                socket.send(octets, to)
+            for out in output:
+                self._put(socket, agent, out)
             for event in events:
                 self._dispatch(event)
             if not output and not events:
                 break
         if agent.next_timeout() < self._armed:
             self._wake.set()
+
+    def _put(self, socket: UdpSocket, agent: Agent, out: sip.Output) -> None:
+        if not isinstance(out, sip.Send):
+            return  # no connections, none to close
+        if out.to.transport is Transport.UDP:
+            socket.send(out.octets, out.to.address)
+        else:
+            agent.unreachable(out.to, f"SIP over {out.to.transport} is not served", trio.current_time())
 
     def _dispatch(self, event: sip.SipEvent) -> None:
         if isinstance(event, sip.DatagramDropped):
@@ -173,6 +183,8 @@ class Endpoint:
             self._offer_call(event)
         elif isinstance(event, sip.MessageSeen) and event.call not in self._calls:
             self._unclaimed = [*(one for one in self._unclaimed[-MAX_UNCLAIMED:] if one.call == event.call), event]
+        elif isinstance(event, sip.RequestDone):
+            pass  # of whoever asks; nobody does yet
         elif event.call is not None and (carried := self._calls.get(event.call)) is not None:
             if isinstance(event, sip.Released):
                 del self._calls[event.call]
@@ -185,7 +197,7 @@ class Endpoint:
             if seen.call == event.call:
                 carried.on_sip(seen)
         self._unclaimed = []
-        status, why = _objection(event.offer, self.options.leg.tcp)
+        status, why = _objection(event.offer, self.leg_options(self.account_of(event)).tcp)
         if status:
             carried.refuse(status, why)
         elif self._on_call is not None:
@@ -243,8 +255,21 @@ class Endpoint:
         if calls > 0:
             self._called[host] = calls
 
-    def open_media(self, peer: Address) -> tuple[MediaSocket, MediaSession]:
+    def account_of(self, event: sip.IncomingCall) -> Account:
+        """By which account a call comes in: this release has none."""
+        return NO_ACCOUNT
+
+    def account_towards(self, destination: str) -> Account:
+        """By which account a SIP URI is called: this release has none."""
+        return NO_ACCOUNT
+
+    async def find(self, destination: str, account: Account) -> Sequence[Hop]:
+        """Where to send the INVITE. Raises LinkError for what cannot be called."""
+        return await find_hops(destination, account, self.address)
+
+    def open_media(self, peer: Address, account: Account = NO_ACCOUNT) -> tuple[MediaSocket, MediaSession]:
         """A media socket and our side of the offer/answer that names it."""
+        options = self.leg_options(account)
         bound_host = self.socket.address[0]
         host = bound_host
         if self.options.public_address:
@@ -252,15 +277,14 @@ class Endpoint:
         elif ipaddress.ip_address(bound_host).is_unspecified:
             host = address_towards(peer)
         socket = MediaSocket.bind_even(bound_host, self._media_ports())
-        parameters = self.options.leg.t38
         session_id = self._dice.randrange(1, 1 << 31)
         try:
             media = MediaSession(
                 host=host,
                 port=socket.address[1],
-                parameters=parameters,
+                parameters=options.t38,
                 session_id=session_id,
-                tcp=self.options.leg.tcp,
+                tcp=options.tcp,
             )
         except MisuseError:
             socket.close()
@@ -289,9 +313,8 @@ class Endpoint:
         folder = self.options.journal
         return None if folder is None else folder / f"{call_id}.jsonl"
 
-    @property
-    def leg_options(self) -> LegOptions:
-        """Policy of the calls."""
+    def leg_options(self, account: Account) -> LegOptions:
+        """Policy of a call by this account."""
         return self.options.leg
 
     @property

@@ -28,7 +28,7 @@ from vfax.transports.sip import values as sip
 from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.options import SipOptions
-from vfax.transports.sip.values import Address, CallKey
+from vfax.transports.sip.values import Address, CallKey, Flow, Hop, Send, Transport
 
 CALLER: Final[Address] = ("192.0.2.1", 5060)  # RFC 5737 documentation addresses
 CALLED: Final[Address] = ("192.0.2.2", 5060)
@@ -368,7 +368,7 @@ class Simulation:
     def _deliver(self, datagram: bytes, source: Address, node: Node, plane: Plane | None = None) -> None:
         if plane is Plane.SIGNALLING or (plane is None and source[1] != MEDIA_PORT):
             node.sip_moved = True
-            node.agent.receive(datagram, source, self.now)
+            node.agent.receive(datagram, Flow(Transport.UDP, source, node.address), self.now)
         elif node.leg is not None:
             node.leg.receive(datagram, source, self.now)
             if node.leg.heard_from == source:
@@ -390,8 +390,9 @@ class Simulation:
             moved |= self._pump_leg(node, node.leg)
         if node.sip_moved:
             node.sip_moved = False
-            for octets, to in node.agent.take_output():
-                self._send(node.address, to, octets)
+            for out in node.agent.take_output():
+                if isinstance(out, Send):
+                    self._send(node.address, out.to.address, out.octets)
             node.sip_due = node.agent.next_timeout()
         return moved
 
@@ -426,7 +427,7 @@ class Simulation:
             self._command(node, leg.Accept())
         elif (
             node.leg is not None
-            and not isinstance(event, sip.DatagramDropped | sip.MessageSeen)
+            and not isinstance(event, sip.DatagramDropped | sip.MessageSeen | sip.RequestDone)
             and event.call == node.key
         ):
             self._watch.signal(node.side, event, self.now)
@@ -488,7 +489,11 @@ class Simulation:
         match order:
             case leg.Invite(sdp):
                 node.key = agent.invite(
-                    f"sip:fax@{CALLED[0]}:{CALLED[1]}", sdp=sdp, from_user="caller", destination=CALLED, now=now
+                    f"sip:fax@{CALLED[0]}:{CALLED[1]}",
+                    sdp=sdp,
+                    from_user="caller",
+                    targets=[Hop(Transport.UDP, *CALLED)],
+                    now=now,
                 )
             case leg.Answer(sdp) if key is not None:
                 agent.answer(key, sdp, now)

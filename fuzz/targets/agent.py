@@ -17,7 +17,7 @@ from vfax.transports.parameters import T38Parameters
 from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.message import Request, check, parse_datagram
 from vfax.transports.sip.negotiation import MediaSession
-from vfax.transports.sip.values import Address, IncomingCall, Released
+from vfax.transports.sip.values import Address, Flow, Hop, IncomingCall, Released, Send, Transport
 
 RECORDS: Final = True
 OURS: Final[Address] = ("192.0.2.2", 5060)
@@ -41,7 +41,7 @@ class Desk:
 
     def receive(self, datagram: bytes, source: Address = PEER) -> None:
         """One datagram."""
-        self.agent.receive(datagram, source, self.now)
+        self.agent.receive(datagram, Flow(Transport.UDP, source, OURS), self.now)
         self.collect()
 
     def order(self, what: int) -> None:
@@ -66,7 +66,8 @@ class Desk:
                     agent.hang_up(call, now, "enough")
                 case _:
                     uri = f"sip:fax@{self._peer[0]}"
-                    self.calls.append(agent.invite(uri, sdp=SDP, from_user="us", destination=self._peer, now=now))
+                    targets = [Hop(Transport.UDP, *self._peer)]
+                    self.calls.append(agent.invite(uri, sdp=SDP, from_user="us", targets=targets, now=now))
         self.collect()
 
     def wait_until(self, then: float) -> None:
@@ -90,7 +91,9 @@ class Desk:
                 self.released.append(event.call)
         output = self.agent.take_output()
         assert len(output) <= 4 * (len(self.calls) + 4), "an answer of many datagrams"
-        for octets, _ in output:
+        for out in output:
+            assert isinstance(out, Send)
+            octets = out.octets
             message = parse_datagram(octets, OPTIONS)
             if isinstance(message, Request):
                 check(message)  # answers repeat what they answer, sound or not

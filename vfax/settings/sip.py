@@ -50,6 +50,9 @@ class SipSettings(Section):
     ring_limit: Seconds = Field(default=180.0, description="How long our call may ring there before it is cancelled.")
     offer_limit: Seconds = Field(default=40.0, description="How long our re-INVITE may stay without a final answer.")
     reoffer_limit: Seconds = Field(default=25.0, description="How long a re-INVITE of theirs may wait for ours.")
+    failover_after: Seconds = Field(
+        default=6.0, description="How long an address may stay silent before the next one of several is called."
+    )
     t1: Seconds = Field(default=0.5, description="SIP timer T1: estimate of the round trip.")
     t2: Seconds = Field(default=4.0, description="SIP timer T2: longest pause between repeats.")
     t4: Seconds = Field(default=5.0, description="SIP timer T4: how long a message may stay in the network.")

@@ -11,9 +11,10 @@ import pytest
 
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.agent import Agent
+from vfax.transports.sip.hops import Local
 from vfax.transports.sip.message import Message, MessageError, Request, Response, check, parse_datagram
 from vfax.transports.sip.options import SipOptions
-from vfax.transports.sip.values import Address, CallKey, SipEvent
+from vfax.transports.sip.values import Address, CallKey, Close, Destination, Flow, Hop, Send, SipEvent, Transport
 
 HERE: Address = ("192.0.2.1", 5060)
 PEER: Address = ("192.0.2.9", 5060)
@@ -24,7 +25,11 @@ SDP = b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\
 class Sent:
     at: float
     message: Request | Response
-    to: Address
+    way: Destination
+
+    @property
+    def to(self) -> Address:
+        return self.way.address
 
     @property
     def word(self) -> str:
@@ -46,17 +51,22 @@ class Sent:
 class Desk:
     """One agent, its clock, all it sent and told."""
 
-    def __init__(self, *, now: float = 0.0, seed: int = 1, contact: Address = HERE, **options: Any) -> None:
+    def __init__(self, *, now: float = 0.0, seed: int = 1, contact: Address | Local = HERE, **options: Any) -> None:
         self.options = SipOptions(**options)
         self.agent = Agent(self.options, contact=contact, dice=random.Random(seed), now=now)
         self.now = now
         self.sent: list[Sent] = []
+        self.closed: list[Flow] = []
         self.events: list[SipEvent] = []
         self.seen: list[sip.MessageSeen] = []
 
     def collect(self) -> None:
-        for octets, to in self.agent.take_output():
-            self.sent.append(Sent(self.now, parse_datagram(octets, self.options), to))
+        for out in self.agent.take_output():
+            match out:
+                case Send(octets, to):
+                    self.sent.append(Sent(self.now, parse_datagram(octets, self.options), to))
+                case Close(flow):
+                    self.closed.append(flow)
         for event in self.agent.take_events():
             if isinstance(event, sip.MessageSeen):
                 self.seen.append(event)
@@ -76,10 +86,11 @@ class Desk:
         while (due := self.agent.next_timeout()) < math.inf:
             self.wait_until(due)
 
-    def receive(self, data: bytes, source: Address = PEER) -> list[Sent]:
-        """Give the agent a datagram; what it sent at once."""
+    def receive(self, data: bytes, source: Address | Flow = PEER) -> list[Sent]:
+        """Give the agent a message, by UDP from an address; what it sent at once."""
         before = len(self.sent)
-        self.agent.receive(data, source, self.now)
+        flow = source if isinstance(source, Flow) else Flow(Transport.UDP, source, HERE)
+        self.agent.receive(data, flow, self.now)
         self.collect()
         return self.sent[before:]
 
@@ -88,8 +99,8 @@ class Desk:
         self.collect()
         return result
 
-    def dial(self, uri: str = "sip:9@192.0.2.9", **more: Any) -> CallKey:
-        more = {"sdp": SDP, "from_user": "100", "destination": PEER} | more
+    def dial(self, uri: str = "sip:9@192.0.2.9", destination: Address = PEER, **more: Any) -> CallKey:
+        more = {"sdp": SDP, "from_user": "100", "targets": [Hop(Transport.UDP, *destination)]} | more
         key = self.order("invite", uri, **more)
         assert isinstance(key, int)
         return key
@@ -200,7 +211,11 @@ class Network:
 
     def dial(self) -> None:
         self.keys[0] = self.agents[0].invite(
-            "sip:fax@198.51.100.2", sdp=SDP, from_user="100", destination=self.addresses[1], now=self.now
+            "sip:fax@198.51.100.2",
+            sdp=SDP,
+            from_user="100",
+            targets=[Hop(Transport.UDP, *self.addresses[1])],
+            now=self.now,
         )
 
     def order(self, side: int, name: str, *args: Any) -> None:
@@ -222,7 +237,8 @@ class Network:
             heapq.heappop(self._plans)[2]()
         elif self._air and self._air[0][0] <= self.now:
             _, _, side, octets = heapq.heappop(self._air)
-            self.agents[side].receive(octets, self.addresses[1 - side], self.now)
+            flow = Flow(Transport.UDP, self.addresses[1 - side], self.addresses[side])
+            self.agents[side].receive(octets, flow, self.now)
         else:
             for agent in self.agents:
                 if agent.next_timeout() <= self.now:
@@ -233,8 +249,9 @@ class Network:
         while busy:
             busy = False
             for side, agent in enumerate(self.agents):
-                for octets, to in agent.take_output():
-                    self._launch(1 - side, octets, to)
+                for out in agent.take_output():
+                    assert isinstance(out, Send)
+                    self._launch(1 - side, out.octets, out.to.address)
                 for event in agent.take_events():
                     busy = True
                     self._note(side, event)

@@ -23,6 +23,7 @@ def test_invite_gets_100_at_once_and_the_owner_hears_of_it(desk: Any, peer: Any,
     assert words(desk.receive(peer.request("INVITE", body=sdp, fields=fields))) == ["100 INVITE"]
     assert desk.events == [
         sip.IncomingCall(
+            flow=sip.Flow(sip.Transport.UDP, ("192.0.2.9", 5060), ("192.0.2.1", 5060)),
             call=1,
             source=("192.0.2.9", 5060),
             request_uri="sip:fax@192.0.2.1",

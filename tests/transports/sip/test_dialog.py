@@ -8,8 +8,9 @@ from vfax.transports.sip.compose import respond
 from vfax.transports.sip.dialog import AckStore, Dialog, OkWait
 from vfax.transports.sip.message import Headers, Request
 from vfax.transports.sip.outbox import Wire
+from vfax.transports.sip.values import Flow, Transport
 
-PEER: Final = ("192.0.2.9", 5070)
+PEER: Final = Flow(Transport.UDP, ("192.0.2.9", 5070), ("192.0.2.1", 5060))
 VIA: Final = "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKown"
 
 
@@ -57,7 +58,7 @@ def test_requests_go_to_the_contact(make: Any) -> None:
     dialog = make()
     request = dialog.request("BYE", VIA)
     assert request.uri == "sip:9@192.0.2.9:5062"
-    assert dialog.next_hop() == ("192.0.2.9", 5062)
+    assert dialog.next_hop().address == ("192.0.2.9", 5062)
     assert request.headers.all("route") == []
 
 
@@ -66,7 +67,7 @@ def test_requests_of_a_route_set_go_to_its_first_hop() -> None:
     request = dialog.request("BYE", VIA)
     assert request.uri == "sip:9@192.0.2.9:5062"
     assert request.headers.all("route") == list(dialog.routes)
-    assert dialog.next_hop() == ("192.0.2.23", 5060)
+    assert dialog.next_hop().address == ("192.0.2.23", 5060)
 
 
 def test_strict_router_gets_its_own_address_as_request_uri() -> None:

@@ -24,8 +24,10 @@ from vfax.transports.sip.transaction import (
     TransactionLayer,
     server_key,
 )
+from vfax.transports.sip.values import Hop, Send, Transport
 
-PEER: Final = ("192.0.2.9", 5060)
+PEER: Final = Hop(Transport.UDP, "192.0.2.9", 5060)
+STREAM: Final = Hop(Transport.TCP, "192.0.2.9", 5060)
 T1, T2, T4 = 0.5, 4.0, 5.0
 
 
@@ -55,8 +57,9 @@ class Bench:
         self.now = 0.0
 
     def collect(self) -> None:
-        for octets, _ in self.outbox.take_output():
-            word = octets.split(b" ", 2)
+        for out in self.outbox.take_output():
+            assert isinstance(out, Send)
+            word = out.octets.split(b" ", 2)
             self.sent.append((round(self.now, 6), (word[1] if word[0] == b"SIP/2.0" else word[0]).decode()))
 
     def run(self, until: float) -> None:
@@ -67,14 +70,14 @@ class Bench:
         self.now = until
 
     def client(self, method: str, *, reliable: bool = False) -> Transaction:
-        transaction = self.layer.start_client(
-            make_request(method), PEER, self.now, call=None, purpose=Purpose.BYE, reliable=reliable
-        )
+        peer = STREAM if reliable else PEER
+        transaction = self.layer.start_client(make_request(method), peer, self.now, call=None, purpose=Purpose.BYE)
         self.collect()
         return transaction
 
     def server(self, method: str, *, reliable: bool = False, **more: Any) -> Transaction:
-        return self.layer.start_server(make_request(method, **more), PEER, self.now, call=None, reliable=reliable)
+        peer = STREAM if reliable else PEER
+        return self.layer.start_server(make_request(method, **more), peer, self.now, call=None)
 
     def hear(self, transaction: Transaction, status: int) -> None:
         response = respond(transaction.request, status, to_tag="t")
@@ -332,9 +335,10 @@ def test_ack_to_a_failure_is_of_the_same_hop(bench: Bench) -> None:
     invite = bench.layer.start_client(request, PEER, 0.0, call=None, purpose=None)
     bench.outbox.take_output()
     bench.layer.receive_response(invite, respond(request, 404, to_tag="x"), 0.0)
-    ((octets, to),) = bench.outbox.take_output()
-    ack: Any = parse_datagram(octets, SipOptions())
-    assert (ack.method, ack.uri, to) == ("ACK", request.uri, PEER)
+    (out,) = bench.outbox.take_output()
+    assert isinstance(out, Send)
+    ack: Any = parse_datagram(out.octets, SipOptions())
+    assert (ack.method, ack.uri, out.to) == ("ACK", request.uri, PEER)
     assert ack.via.branch == request.via.branch
     assert ack.to.tag == "x"
     assert (ack.cseq.number, ack.cseq.method) == (1, "ACK")

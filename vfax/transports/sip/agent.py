@@ -1,67 +1,68 @@
-"""The SIP user agent: datagrams and orders in, datagrams and events out.
+"""The SIP user agent: messages and orders in, messages and events out.
 
-Owns      what a request outside any call is answered with, admission of calls, routing of messages to calls, the
-          owner's orders.
-Not here  sockets and clocks (udp.py), SDP (sdp.py), TCP, TLS, registration and credentials (not in this release).
+Owns      admission of calls, routing of messages to calls, requests outside calls, the owner's orders.
+Not here  sockets, connections and clocks (endpoint.py), SDP (sdp.py), what is answered before any call is (screen.py),
+          what follows a failed request (retry.py).
 Source    RFC 3261 (June 2002) 8.2, 9.2, 11, 12.2.2, 13, 18; RFC 3311; RFC 3581.
 
 Times are seconds on one monotonic clock. Nothing a peer sends raises. MisuseError is for our own caller's mistakes.
 """
 
-import zlib
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import Final
+from functools import partial
 
 from vfax.errors import DecodeError, MisuseError
-from vfax.transports.sip.body import SDP, sdp_of
-from vfax.transports.sip.callee import CalledSide
+from vfax.transports.sip.account import NO_ACCOUNT, Account
+from vfax.transports.sip.callee import CalledSide, incoming_call
 from vfax.transports.sip.caller import CallingSide, Invitation
-from vfax.transports.sip.calls import ENDED, Call, sdp_in
-from vfax.transports.sip.compose import Fields, respond, response_address, stamp
-from vfax.transports.sip.core import ALLOW, Core
-from vfax.transports.sip.headers import NameAddr
-from vfax.transports.sip.message import KNOWN_METHODS, Message, MessageError, Request, Response, check, parse_datagram
+from vfax.transports.sip.calls import ENDED, Call
+from vfax.transports.sip.compose import Fields, response_hop, response_way, stamp
+from vfax.transports.sip.core import Core
+from vfax.transports.sip.errand import SILENCE, Errand, Failure
+from vfax.transports.sip.hops import Local, leads_by
+from vfax.transports.sip.message import Message, MessageError, Request, Response, check, parse_datagram
 from vfax.transports.sip.options import Dice, SipOptions
 from vfax.transports.sip.outbox import summarise
+from vfax.transports.sip.outside import Asking, build_request
+from vfax.transports.sip.screen import Desk, screen
 from vfax.transports.sip.syntax import legible, printable
 from vfax.transports.sip.transaction import Kind, S, Transaction
 from vfax.transports.sip.values import (
     Address,
     CallKey,
     DatagramDropped,
-    IncomingCall,
+    Destination,
+    Flow,
+    Hop,
     MessageSeen,
+    Output,
+    RequestDone,
+    RequestKey,
     SipEvent,
 )
 
-SERVED: Final = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE"})
-SCHEMES: Final = frozenset({"sip", "sips", "tel"})
-
-Refusal = tuple[int, Fields]
-
 
 class Agent:
-    """One SIP endpoint on UDP. `contact` is our address as others see it; `dice` gives tags, branches and pauses.
+    """One SIP endpoint. `contact`: our addresses as others see them (an Address: UDP alone); `dice`: tags, pauses.
 
     Orders about a call that has ended by itself meanwhile (released, refused, hanging up) do nothing: the owner could
     not know yet. A call that never was, or an order its state does not allow, is a MisuseError.
     """
 
-    def __init__(self, options: SipOptions, *, contact: Address, dice: Dice, now: float = 0.0) -> None:
-        self._core = Core(options, contact, dice)
+    def __init__(self, options: SipOptions, *, contact: Address | Local, dice: Dice, now: float = 0.0) -> None:
+        self._core = Core(options, contact if isinstance(contact, Local) else Local.of(contact), dice)
         self._calls: dict[CallKey, Call] = {}
         self._per_host: Counter[str] = Counter()
         self._last_key: CallKey = 0
-        self._salt = dice.getrandbits(32)
+        self._desk = Desk(self._core, dice.getrandbits(32))
         self._now = now
-        self._datagram = b""  # that is being dealt with
+        self._octets = b""  # that are being dealt with
 
     # --- three ways out -----------------------------------------------------------------------------
 
-    def take_output(self) -> list[tuple[bytes, Address]]:
-        """The datagrams to send, in order."""
+    def take_output(self) -> list[Output]:
+        """The messages to send and the connections to close, in order."""
         return self._core.outbox.take_output()
 
     def take_events(self) -> list[SipEvent]:
@@ -70,7 +71,8 @@ class Agent:
 
     def next_timeout(self) -> float:
         """When handle_timeout wants to be called; math.inf for never."""
-        return min(self._core.transactions.next_timeout(), self._core.timers.next())
+        core = self._core
+        return min(core.transactions.next_timeout(), core.timers.next(), core.errands.next_timeout())
 
     @property
     def calls(self) -> int:
@@ -86,7 +88,7 @@ class Agent:
     def is_empty(self) -> bool:
         """Whether nothing of any call or transaction is left in any table."""
         core = self._core
-        tables = (self._calls, core.dialogs, core.dialling, core.acks, core.timers, core.transactions)
+        tables = (self._calls, core.dialogs, core.dialling, core.acks, core.timers, core.transactions, core.errands)
         return not any(len(table) for table in tables) and not self._per_host
 
     # --- time ---------------------------------------------------------------------------------------
@@ -95,13 +97,72 @@ class Agent:
         """Run everything that is due."""
         core = self._core
         for happening in core.transactions.handle_timeout(now):
-            call = self._call_of(happening.transaction)
-            if call is not None and happening.message is None:
-                call.on_silence(happening.transaction, now)
+            if happening.message is None:
+                self._on_failure(happening.transaction, SILENCE, now)
+        core.errands.handle_timeout(now)
         while (due := core.timers.pop(now)) is not None:
             self._calls[due[0]].on_timer(due[1], now)
             self._sweep()
         self._sweep()
+
+    @property
+    def local(self) -> Local:
+        """Our addresses as others see them; a new value stands in the messages from then on."""
+        return self._core.local
+
+    @local.setter
+    def local(self, value: Local) -> None:
+        self._core.local = value
+
+    # --- connections --------------------------------------------------------------------------------
+
+    def flow_lost(self, flow: Flow, why: str, now: float) -> None:
+        """A connection has gone. Requests that nobody answered yet fail; answers that are due go by a new one.
+
+        A request that has had a provisional answer waits on: the other side connects for the final one (RFC 3261
+        18.2.2), and its own limits end it.
+        """
+        core = self._core
+        for transaction in core.transactions.running(partial(leads_by, flow=flow)):
+            if not transaction.is_ours:
+                transaction.peer = response_hop(transaction.request, flow)
+            elif transaction.state in (S.CALLING, S.TRYING):
+                self._fail(transaction, why, now)
+        for call in self._calls.values():
+            call.on_flow_lost(flow)
+        self._sweep()
+
+    def unreachable(self, hop: Destination, why: str, now: float) -> None:
+        """What was sent to `hop` did not arrive: no connection was made, or its flow had gone. Its requests fail."""
+        for transaction in self._core.transactions.running(lambda peer: peer == hop):
+            if transaction.is_ours and transaction.state in (S.CALLING, S.TRYING, S.PROCEEDING):
+                self._fail(transaction, why, now)
+        self._sweep()
+
+    def _fail(self, transaction: Transaction, why: str, now: float) -> None:
+        """RFC 3261 17.1.4, 8.1.3.1: a transport error is as good as a 503."""
+        self._core.transactions.drop(transaction)
+        self._on_failure(transaction, Failure(503, printable(legible(why))[:300]), now)
+
+    def _on_failure(self, transaction: Transaction, failure: Failure, now: float) -> None:
+        """No answer will come; a transaction of theirs: no ACK to our failure."""
+        errand = self._core.errands.of(transaction)
+        if self._try_again(errand, failure, now):
+            return
+        call = self._call_of(transaction)
+        if call is not None:
+            call.on_failure(transaction, failure, now)
+        elif errand is not None:
+            self._on_done(errand, failure.status, failure.reason, None, None)
+
+    def _try_again(self, errand: Errand | None, failure: Failure, now: float) -> bool:
+        """Whether the request is on its way once more."""
+        if errand is None:
+            return False
+        call = self._calls.get(errand.call) if errand.call is not None else None
+        if errand.call is not None and (call is None or not call.awaits(errand)):
+            self._core.errands.close(errand)
+        return self._core.errands.try_again(errand, failure, now)
 
     def _sweep(self) -> None:
         """Take released calls out of the table, and ACKs whose transaction is over."""
@@ -113,7 +174,9 @@ class Agent:
                 if not self._per_host[call.host]:
                     del self._per_host[call.host]
         core.gone.clear()
-        core.acks.forget(core.transactions.take_ended())
+        ended = core.transactions.take_ended()
+        core.acks.forget(ended)
+        core.errands.forget(ended)
 
     # --- orders -------------------------------------------------------------------------------------
 
@@ -124,11 +187,12 @@ class Agent:
         sdp: bytes,
         from_user: str,
         from_name: str = "",
-        destination: Address,
+        targets: Sequence[Hop],
         now: float,
+        account: Account = NO_ACCOUNT,
         extra_headers: Sequence[tuple[str, str]] = (),
     ) -> CallKey:
-        """Dial `target_uri` by way of `destination`. `sdp` is our offer; empty asks for theirs (late offer).
+        """Dial `target_uri` by the first of `targets` that can be reached. `sdp` is our offer; empty asks for theirs.
 
         `from_user` may bring its domain (`user@domain`). `extra_headers` may hold anything but what makes the dialog,
         Route included. Raises MisuseError for what cannot be sent.
@@ -139,12 +203,33 @@ class Agent:
             sdp=sdp,
             from_user=from_user,
             from_name=from_name,
-            destination=destination,
+            targets=targets,
+            account=account,
             extra_headers=extra_headers,
         )
         self._calls[key] = CallingSide(self._core, key, invitation, now)
         self._last_key = key
         return key
+
+    def request(self, asking: Asking, now: float) -> RequestKey:
+        """Send an OPTIONS or a REGISTER. RequestDone brings its end. Raises MisuseError for what cannot be sent."""
+        request = build_request(self._core, asking)
+        self._last_key += 1
+        self._core.errands.begin(
+            request,
+            list(asking.targets),
+            now,
+            call=None,
+            purpose=asking.purpose,
+            key=self._last_key,
+            account=asking.account,
+        )
+        return self._last_key
+
+    def _on_done(self, errand: Errand, status: int, reason: str, response: Response | None, flow: Flow | None) -> None:
+        if errand.key is not None:
+            text = printable(legible(reason))
+            self._core.outbox.tell(RequestDone(errand.key, status, text, errand.cseq, response, flow))
 
     def ring(self, call: CallKey, now: float) -> None:
         """Tell the caller that it rings (180). May be said again."""
@@ -206,87 +291,91 @@ class Agent:
             raise MisuseError(f"call {key} is one we made")
         return call
 
-    # --- datagrams ----------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------
 
-    def receive(self, data: bytes, source: Address, now: float) -> None:
-        """Take one datagram."""
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        """Take one datagram, or one message of a stream."""
         if not data.strip(b"\r\n\0"):
             return  # keep-alive (RFC 5626 3.5.1 and its kin)
-        self._datagram = data
+        self._octets = data
         try:
             message = parse_datagram(data, self._core.options)
             check(message)
         except MessageError as why:
-            self._reject(why, source)
+            self._drop(flow, str(why))
+            self._desk.refuse(why, flow)
+            if why.request is None and flow.transport.reliable:
+                self._core.outbox.close(flow)  # it speaks something else
             return
         if isinstance(message, Response):
-            self._on_response(message, source, now)
+            self._on_response(message, flow, now)
         else:
-            stamp(message, source)
-            self._on_request(message, source, now)
+            stamp(message, flow.remote)
+            self._on_request(message, flow, now)
         self._sweep()
 
-    def _reject(self, why: MessageError, source: Address) -> None:
-        """A 400 and its like, where there is a request to answer."""
-        self._drop(source, str(why))
-        request = why.request
-        if request is None or request.method == "ACK" or "via" not in request.headers:
-            return
-        with suppress(DecodeError):  # an unreadable Via: the answer goes where the request came from
-            stamp(request, source)
-            source = response_address(request, source, symmetric=self._core.options.symmetric)
-        self._reply_to(request, source, why.status)
+    def _drop(self, flow: Flow, why: str) -> None:
+        self._core.outbox.tell(DatagramDropped(flow.remote, printable(legible(why))[:300]))
 
-    def _drop(self, source: Address, why: str) -> None:
-        self._core.outbox.tell(DatagramDropped(source, printable(legible(why))[:300]))
-
-    def _seen(self, call: CallKey | None, source: Address, message: Message) -> None:
-        self._core.outbox.tell(MessageSeen(call, False, source, summarise(message), self._datagram))
+    def _seen(self, call: CallKey | None, flow: Flow, message: Message) -> None:
+        seen = MessageSeen(call, False, flow.remote, summarise(message), self._octets, flow.transport)
+        self._core.outbox.tell(seen)
 
     def _call_of(self, transaction: Transaction) -> Call | None:
         return self._calls.get(transaction.call) if transaction.call is not None else None
 
     # --- responses ----------------------------------------------------------------------------------
 
-    def _on_response(self, response: Response, source: Address, now: float) -> None:
+    def _on_response(self, response: Response, flow: Flow, now: float) -> None:
         core = self._core
         if len(response.headers.all("via")) > 1 or "," in response.headers.all("via")[0]:
-            self._drop(source, "a response with several Via values is not for us")  # RFC 3261 8.1.3.3
+            self._drop(flow, "a response with several Via values is not for us")  # RFC 3261 8.1.3.3
             return
         found = core.transactions.find_client(response)
         if found is None:
-            self._drop(source, f"{response.status} to no request of ours")
+            self._drop(flow, f"{response.status} to no request of ours")
             return
-        self._seen(found.call, source, response)
+        self._seen(found.call, flow, response)
         for happening in core.transactions.receive_response(found, response, now):
-            self._on_answer(happening.transaction, response, now)
+            self._on_answer(happening.transaction, response, flow, now)
 
-    def _on_answer(self, transaction: Transaction, response: Response, now: float) -> None:
-        success = transaction.kind is Kind.INVITE_CLIENT and 200 <= response.status < 300
-        if success and self._core.acknowledge_again(transaction, response):
+    def _on_answer(self, transaction: Transaction, response: Response, flow: Flow, now: float) -> None:
+        core, status = self._core, response.status
+        success = transaction.kind is Kind.INVITE_CLIENT and 200 <= status < 300
+        if success and core.acknowledge_again(transaction, response):
+            return
+        errand = core.errands.of(transaction)
+        if errand is not None and status < 200:
+            core.errands.note_provisional(errand)
+        elif status >= 300 and self._try_again(errand, Failure(status, response.reason, response), now):
             return
         call = self._call_of(transaction)
         if call is not None:
             call.on_response(transaction, response, now)
         elif success:
-            self._core.dismiss(transaction, response, now)
+            core.dismiss(transaction, response, now, NO_ACCOUNT if errand is None else errand.account)
+        elif errand is not None and status >= 200:
+            core.errands.close(errand)
+            self._on_done(errand, status, response.reason, response, flow)
+        elif errand is None and status < 200:
+            core.errands.on_late_provisional(transaction, now)
 
     # --- requests -----------------------------------------------------------------------------------
 
-    def _on_request(self, request: Request, source: Address, now: float) -> None:
+    def _on_request(self, request: Request, flow: Flow, now: float) -> None:
         core = self._core
         transaction = core.transactions.find_server(request)
         if request.method == "ACK":
-            self._on_ack(request, transaction, source, now)
+            self._on_ack(request, transaction, flow, now)
         elif transaction is not None:
-            self._seen(transaction.call, source, request)
+            self._seen(transaction.call, flow, request)
             core.transactions.receive_repeat(transaction, request, now)
         elif request.method == "CANCEL":
-            self._on_cancel(request, source, now)
+            self._on_cancel(request, flow, now)
         else:
-            self._on_new(request, source, now)
+            self._on_new(request, flow, now)
 
-    def _on_ack(self, request: Request, transaction: Transaction | None, source: Address, now: float) -> None:
+    def _on_ack(self, request: Request, transaction: Transaction | None, flow: Flow, now: float) -> None:
         """An ACK to a failure belongs to its transaction, one to a 2xx to its dialog.
 
         Quirk: some peers give the ACK to a 2xx the branch of the INVITE; it then matches the transaction, too.
@@ -294,108 +383,80 @@ class Agent:
         failed = transaction is not None and transaction.state is not S.ACCEPTED
         call = self._call_of(transaction) if transaction is not None and failed else self._dialog_of(request)
         if call is None and transaction is None:
-            self._drop(source, "ACK to nothing of ours")
+            self._drop(flow, "ACK to nothing of ours")
             return
-        self._seen(call.key if call is not None else None, source, request)
+        self._seen(call.key if call is not None else None, flow, request)
         if transaction is None or not failed:
             if call is not None:
                 call.on_ack(request, now)
         elif self._core.transactions.receive_repeat(transaction, request, now) and isinstance(call, CalledSide):
             call.on_refusal_acknowledged()
 
-    def _on_cancel(self, request: Request, source: Address, now: float) -> None:
+    def _on_cancel(self, request: Request, flow: Flow, now: float) -> None:
         """RFC 3261 9.2."""
         invite = self._core.transactions.find_server(request, "INVITE")
         if invite is None:
-            self._seen(None, source, request)
-            self._reply(request, source, 481, None)
+            self._seen(None, flow, request)
+            self._desk.answer(request, flow, 481, None)
             return
-        self._seen(invite.call, source, request)
+        self._seen(invite.call, flow, request)
         call = self._call_of(invite)
-        transaction = self._begin(request, source, now, call=invite.call)
+        transaction = self._begin(request, flow, now, call=invite.call)
         self._core.reply(transaction, 200, now, to_tag=self._tag_of(call, request))
         if call is not None:
             call.on_cancel(invite, request, now)
 
     def _tag_of(self, call: Call | None, request: Request) -> str:
         """RFC 3261 9.2: the To tag of the answer to CANCEL and to its INVITE should be the same."""
-        return call.dialog.local_tag if call is not None and call.dialog is not None else self._stable_tag(request)
+        return call.dialog.local_tag if call is not None and call.dialog is not None else self._desk.tag(request)
 
-    def _on_new(self, request: Request, source: Address, now: float) -> None:
+    def _on_new(self, request: Request, flow: Flow, now: float) -> None:
         call = self._dialog_of(request)
+        key = call.key if call is not None else None
         if request.method != "INVITE" or request.to.tag:  # a new call is seen once it has its key
-            self._seen(call.key if call is not None else None, source, request)
+            self._seen(key, flow, request)
         try:
-            refusal = self._screen(request)
+            refusal = screen(request, self._core)
         except DecodeError as why:
-            self._drop(source, str(why))
+            self._drop(flow, str(why))
             refusal = 400, ()
         if refusal is not None:
-            self._reply(request, source, refusal[0], call, fields=refusal[1])
+            self._desk.answer(request, flow, refusal[0], key, fields=refusal[1])
         elif request.method == "INVITE" and not request.to.tag:
-            self._on_invite(request, source, now)
+            self._on_invite(request, flow, now)
         elif request.to.tag and call is None:
-            self._reply(request, source, 481, None)
+            self._desk.answer(request, flow, 481, None)
         elif request.method == "OPTIONS":
-            self._on_options(request, source, call)
+            self._desk.options(request, flow, key)
         elif call is None:
-            self._reply(request, source, 481, None)  # BYE or UPDATE outside any dialog
+            self._desk.answer(request, flow, 481, None)  # BYE or UPDATE outside any dialog
         elif self._core.transactions.full and request.method != "BYE":
-            self._reply(request, source, 503, call, fields=self._come_back_later())
+            self._desk.answer(request, flow, 503, key, fields=self._come_back_later())
         else:
-            call.on_request(self._begin(request, source, now, call=call.key), now)
+            call.on_request(self._begin(request, flow, now, call=call.key), now)
 
     def _come_back_later(self) -> Fields:
         return (("Retry-After", str(self._core.options.retry_after)),)
 
-    def _screen(self, request: Request) -> Refusal | None:
-        """The checks of RFC 3261 8.2 in its order. Raises DecodeError for a value that cannot be read."""
-        if request.method not in SERVED:
-            return (405 if request.method in KNOWN_METHODS else 501), (ALLOW,)
-        if request.target.scheme not in SCHEMES:
-            return 416, ()
-        if self._core.transactions.is_merged(request):
-            return 482, ()
-        if request.require:
-            return 420, (("Unsupported", ", ".join(request.require)),)
-        takes_sdp = _takes_sdp(request)
-        if request.method not in ("INVITE", "UPDATE"):
-            return None
-        if sdp_of(request) is None:
-            return 415, (("Accept", SDP), ("Accept-Encoding", "identity"))
-        if not takes_sdp:
-            return 406, (("Warning", f'399 {self._core.options.user_agent} "only application/sdp can be answered"'),)
-        return None
-
-    def _on_options(self, request: Request, source: Address, call: Call | None) -> None:
-        """RFC 3261 11.2."""
-        options = self._core.options
-        body = options.options_sdp if _takes_sdp(request) else b""
-        fields = [ALLOW, ("Accept", SDP), ("Accept-Encoding", "identity"), ("Accept-Language", "en"), ("Supported", "")]
-        fields.append(("Contact", self._core.contact_for(request.target.user_text)))
-        if body:
-            fields.append(("Content-Type", SDP))
-        self._reply(request, source, 200, call, fields=fields, body=body)
-
-    def _on_invite(self, request: Request, source: Address, now: float) -> None:
+    def _on_invite(self, request: Request, flow: Flow, now: float) -> None:
         """A new call, if there is room (RFC 3261 21.5.4)."""
         core, options = self._core, self._core.options
         crowded = len(self._calls) >= options.max_calls or core.transactions.full
-        if crowded or self._per_host[source[0]] >= options.max_calls_per_source:  # Limit: calls and transactions
-            self._seen(None, source, request)
-            self._reply(request, source, 503, None, fields=self._come_back_later())
+        if crowded or self._per_host[flow.remote[0]] >= options.max_calls_per_source:  # Limit: calls and transactions
+            self._seen(None, flow, request)
+            self._desk.answer(request, flow, 503, None, fields=self._come_back_later())
             return
         self._last_key += 1
         key = self._last_key
-        self._seen(key, source, request)
-        transaction = self._begin(request, source, now, call=key)
-        self._calls[key] = CalledSide(core, key, transaction, source, now)
-        self._per_host[source[0]] += 1
-        core.outbox.tell(_incoming_call(key, request, source))
+        self._seen(key, flow, request)
+        transaction = self._begin(request, flow, now, call=key)
+        self._calls[key] = CalledSide(core, key, transaction, flow, now)
+        self._per_host[flow.remote[0]] += 1
+        core.outbox.tell(incoming_call(key, request, flow))
 
-    def _begin(self, request: Request, source: Address, now: float, *, call: CallKey | None) -> Transaction:
-        address = response_address(request, source, symmetric=self._core.options.symmetric)
-        return self._core.transactions.start_server(request, address, now, call=call)
+    def _begin(self, request: Request, flow: Flow, now: float, *, call: CallKey | None) -> Transaction:
+        way = response_way(request, flow, symmetric=self._core.options.symmetric)
+        return self._core.transactions.start_server(request, way, now, call=call)
 
     def _dialog_of(self, request: Request) -> Call | None:
         """The call a request with a To tag belongs to (RFC 3261 12.2.2)."""
@@ -406,61 +467,3 @@ class Agent:
         if key is None:
             key = core.dialling.get((request.call_id, to_tag))
         return self._calls.get(key) if key is not None else None
-
-    # --- answers without a transaction --------------------------------------------------------------
-
-    def _reply(
-        self,
-        request: Request,
-        source: Address,
-        status: int,
-        call: Call | None,
-        *,
-        fields: Fields = (),
-        body: bytes = b"",
-    ) -> None:
-        address = response_address(request, source, symmetric=self._core.options.symmetric)
-        self._reply_to(request, address, status, call, fields=fields, body=body)
-
-    def _reply_to(
-        self,
-        request: Request,
-        address: Address,
-        status: int,
-        call: Call | None = None,
-        *,
-        fields: Fields = (),
-        body: bytes = b"",
-    ) -> None:
-        """Answer as a stateless UAS (RFC 3261 8.2.7): a repeat of the request gets the very same answer."""
-        fields = (*fields, ("Server", self._core.options.user_agent))
-        response = respond(request, status, to_tag=self._stable_tag(request), fields=fields, body=body)
-        self._core.send(response, address, call.key if call is not None else None)
-
-    def _stable_tag(self, request: Request) -> str:
-        seed = "".join(value for name in ("via", "call-id", "from") for value in request.headers.all(name)[:1])
-        return f"{zlib.crc32(seed.encode('utf-8', 'surrogateescape'), self._salt):08x}"
-
-
-def _takes_sdp(request: Request) -> bool:
-    accept = request.accept
-    return accept is None or any(media.admits(SDP) for media in accept)
-
-
-def _incoming_call(key: CallKey, request: Request, source: Address) -> IncomingCall:
-    caller = request.from_
-    with suppress(DecodeError):  # an unreadable identity asserts nothing
-        for asserted in request.headers.values("p-asserted-identity")[:1]:
-            caller = NameAddr.parse(asserted)
-    return IncomingCall(
-        call=key,
-        source=source,
-        request_uri=printable(legible(request.uri)),
-        dialled=printable(request.target.user_text),
-        caller_uri=printable(legible(caller.uri.text)),
-        caller=printable(caller.uri.user_text),
-        caller_name=printable(legible(caller.name)),
-        call_id=legible(request.call_id),
-        offer=sdp_in(request),
-        user_agent=printable(legible(request.headers.first("user-agent") or "")),
-    )

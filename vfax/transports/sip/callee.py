@@ -5,17 +5,20 @@ Not here  who may call (agent.py), what follows the ACK (calls.py).
 Source    RFC 3261 (June 2002) 9.2, 13.3, 15.
 """
 
+from contextlib import suppress
 from typing import Final
 
-from vfax.errors import MisuseError
-from vfax.transports.sip.calls import Call, State, reason_in
+from vfax.errors import DecodeError, MisuseError
+from vfax.transports.sip.calls import Call, State, reason_in, sdp_in
 from vfax.transports.sip.core import ALLOW, CallTimer, Core
 from vfax.transports.sip.dialog import Dialog
+from vfax.transports.sip.errand import Failure
 from vfax.transports.sip.exchange import Exchange
+from vfax.transports.sip.headers import NameAddr
 from vfax.transports.sip.message import Request
-from vfax.transports.sip.syntax import sayable
+from vfax.transports.sip.syntax import legible, printable, sayable
 from vfax.transports.sip.transaction import Transaction
-from vfax.transports.sip.values import Address, CallKey, Cancelled
+from vfax.transports.sip.values import CallKey, Cancelled, Flow, IncomingCall
 
 RING_AGAIN: Final = 60.0  # RFC 3261 13.3.1.1: every minute
 
@@ -23,11 +26,12 @@ RING_AGAIN: Final = 60.0  # RFC 3261 13.3.1.1: every minute
 class CalledSide(Call):
     """The called side."""
 
-    def __init__(self, core: Core, key: CallKey, transaction: Transaction, source: Address, now: float) -> None:
+    def __init__(self, core: Core, key: CallKey, transaction: Transaction, flow: Flow, now: float) -> None:
         invite = transaction.request
-        super().__init__(core, key, source[0], core.contact_for(invite.target.user_text), State.INCOMING)
+        contact = core.contact_for(invite.target.user_text, flow, secure=invite.target.scheme == "sips")
+        super().__init__(core, key, flow.remote[0], contact, State.INCOMING)
         self._invite = transaction
-        self.dialog = Dialog.of_callee(invite, core.token(), source, symmetric=core.options.symmetric)
+        self.dialog = Dialog.of_callee(invite, core.token(), flow, symmetric=core.options.symmetric)
         core.dialogs[self.dialog.id] = key
         core.start(key, CallTimer.UNANSWERED, now + core.options.unanswered_limit)
         core.reply(transaction, 100, now)
@@ -80,12 +84,12 @@ class CalledSide(Call):
         elif self.state is not State.REFUSING:
             super().on_bye(request, now)
 
-    def on_silence(self, transaction: Transaction, now: float) -> None:
+    def on_failure(self, transaction: Transaction, failure: Failure, now: float) -> None:
         """As of Call; Timer H: nobody acknowledged our failure."""
         if transaction is self._invite:
             self.on_refusal_acknowledged()
         else:
-            super().on_silence(transaction, now)
+            super().on_failure(transaction, failure, now)
 
     def on_timer(self, timer: CallTimer, now: float) -> None:
         """As of Call."""
@@ -117,3 +121,24 @@ class CalledSide(Call):
         """What makes a response create a dialog: Record-Route as it came, our Contact (RFC 3261 12.1.1)."""
         routes = (("Record-Route", value) for value in self._invite.request.headers.all("record-route"))
         return (*routes, ("Contact", self.contact), ALLOW)
+
+
+def incoming_call(key: CallKey, request: Request, flow: Flow) -> IncomingCall:
+    """What the owner is told of a new call."""
+    caller = request.from_
+    with suppress(DecodeError):  # an unreadable identity asserts nothing
+        for asserted in request.headers.values("p-asserted-identity")[:1]:
+            caller = NameAddr.parse(asserted)
+    return IncomingCall(
+        call=key,
+        source=flow.remote,
+        flow=flow,
+        request_uri=printable(legible(request.uri)),
+        dialled=printable(request.target.user_text),
+        caller_uri=printable(legible(caller.uri.text)),
+        caller=printable(caller.uri.user_text),
+        caller_name=printable(legible(caller.name)),
+        call_id=legible(request.call_id),
+        offer=sdp_in(request),
+        user_agent=printable(legible(request.headers.first("user-agent") or "")),
+    )

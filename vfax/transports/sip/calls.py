@@ -8,14 +8,16 @@ Source    RFC 3261 (June 2002) 12.2, 15; RFC 3326 (Reason).
 from enum import Enum, auto
 
 from vfax.errors import DecodeError, MisuseError
+from vfax.transports.sip.account import NO_ACCOUNT, Account
 from vfax.transports.sip.body import sdp_of
 from vfax.transports.sip.core import CallTimer, Core
 from vfax.transports.sip.dialog import Dialog
+from vfax.transports.sip.errand import Errand, Failure
 from vfax.transports.sip.exchange import Exchange, Loss
 from vfax.transports.sip.message import Message, Request, Response
 from vfax.transports.sip.syntax import legible, printable, quote, sayable
 from vfax.transports.sip.transaction import Purpose, Transaction
-from vfax.transports.sip.values import CallKey, Confirmed, DialogLost, HungUp, Released
+from vfax.transports.sip.values import CallKey, Confirmed, DialogLost, Flow, HungUp, Released
 
 
 class State(Enum):
@@ -38,12 +40,15 @@ ENDED = frozenset({State.CANCELLING, State.REFUSING, State.LEAVING, State.RELEAS
 class Call:
     """One call. The subclass knows how it begins."""
 
+    account: Account = NO_ACCOUNT
+
     def __init__(self, core: Core, key: CallKey, host: str, contact: str, state: State) -> None:
         self.core = core
         self.key = key
         self.host = host  # counted against the calls of this source; empty for calls we make
         self.contact = contact
         self.state = state
+        self.leaving: Errand | None = None  # our BYE
         self.dialog: Dialog | None = None
         self.exchange: Exchange | None = None
         self.farewell: str | None = None  # the owner hung up before a BYE was allowed; this is the reason
@@ -176,12 +181,23 @@ class Call:
             if self.state is State.UP:
                 self._lose(self.exchange.on_response(response, sdp_in(response), now), now)
 
-    def on_silence(self, transaction: Transaction, now: float) -> None:
-        """Nobody answered a request of ours, or acknowledged our failure."""
+    def on_failure(self, transaction: Transaction, failure: Failure, now: float) -> None:
+        """A request of ours came to no answer at all, or nobody acknowledged our failure."""
         if transaction.purpose is Purpose.BYE:
             self.release()
         elif transaction.purpose is Purpose.REINVITE and self.exchange is not None and self.state is State.UP:
-            self._lose(self.exchange.on_silence(), now)
+            self._lose(self.exchange.on_failure(failure), now)
+
+    def awaits(self, errand: Errand) -> bool:
+        """Whether an answer to this request of ours still matters, so that it may be sent again."""
+        if errand is self.leaving:
+            return self.state is State.LEAVING
+        return self.state is State.UP and self.exchange is not None and self.exchange.awaits(errand)
+
+    def on_flow_lost(self, flow: Flow) -> None:
+        """A connection is gone."""
+        if self.dialog is not None:
+            self.dialog.lose(flow)
 
     def on_timer(self, timer: CallTimer, now: float) -> None:
         """A deadline of this call has passed."""
@@ -197,7 +213,9 @@ class Call:
             self.exchange.close(now)
         self.state = State.LEAVING
         fields = (("Reason", reason_value(reason)),) if reason else ()
-        self.core.request(self.dialog, "BYE", now, call=self.key, purpose=Purpose.BYE, fields=fields)
+        self.leaving = self.core.request(
+            self.dialog, "BYE", now, call=self.key, purpose=Purpose.BYE, account=self.account, fields=fields
+        )
 
     def _lose(self, loss: Loss | None, now: float) -> None:
         if loss is None or self.state in ENDED:
@@ -216,6 +234,8 @@ class Call:
         if self.state is State.RELEASED:
             return
         self.state = State.RELEASED
+        if self.leaving is not None:
+            self.core.errands.close(self.leaving)
         self.core.stop(self.key, *CallTimer)
         if self.dialog is not None:
             self.core.dialogs.pop(self.dialog.id, None)

@@ -1,23 +1,22 @@
-"""Building messages from messages: responses, the ACK to a failure, CANCEL.
+"""Building messages from messages: responses, the ACK to a failure, CANCEL, a request once more.
 
-Owns      which header fields are copied and which are added; reason phrases; where a response goes.
+Owns      which header fields are copied and which are added; where a response goes.
 Not here  requests inside a dialog (dialog.py), when anything is sent.
-Source    RFC 3261 (June 2002) 8.2.6, 9.1, 17.1.1.3, 18.2.2, 21; RFC 3581 4.
+Source    RFC 3261 (June 2002) 8.1.3.5, 8.2.6, 9.1, 17.1.1.3, 18.2.2, 21; RFC 3581 4.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from vfax.errors import DecodeError
-from vfax.transports.sip.headers import SIP_PORT, Via
+from vfax.transports.sip.headers import Via
 from vfax.transports.sip.message import Headers, Request, Response, canonical
 from vfax.transports.sip.reasons import REASONS
 from vfax.transports.sip.syntax import split_outside
-from vfax.transports.sip.values import Address
+from vfax.transports.sip.values import Address, Flow, Hop
 
 Fields = Iterable[tuple[str, str]]
-
-"""Reason phrases as RFC 3261 21 prints them (202: RFC 6665)."""
 
 _COPIED: Final = ("via", "from", "to", "call-id", "cseq")
 
@@ -57,15 +56,44 @@ def stamp(request: Request, source: Address) -> None:
     request.via = Via.parse(values[0])
 
 
-def response_address(request: Request, source: Address, *, symmetric: bool) -> Address:
-    """Where responses to a request from `source` go over UDP (RFC 3261 18.2.2, RFC 3581 4).
+def response_way(request: Request, flow: Flow, *, symmetric: bool) -> Flow:
+    """What responses to a request that came by `flow` go by (RFC 3261 18.2.2, RFC 3581 4).
 
     Deviation: maddr is not obeyed; it would let a stranger aim our answers at a third host.
     """
     via = request.via
-    if symmetric or "rport" in via.parameters:
-        return source
-    return source[0], via.port or SIP_PORT
+    if flow.transport.reliable or symmetric or "rport" in via.parameters:
+        return flow
+    return replace(flow, remote=(flow.remote[0], via.port or flow.transport.port))
+
+
+def response_hop(request: Request, flow: Flow) -> Hop:
+    """Where responses go once the connection they belong to is gone: a new one (RFC 3261 18.2.2)."""
+    return Hop(flow.transport, flow.remote[0], request.via.port or flow.transport.port)
+
+
+def renewed(
+    request: Request, via: str, *, cseq: int | None = None, contact: str = "", uri: str = "", fields: Fields = ()
+) -> Request:
+    """The request once more: another Via, and what else is given. A field of `fields` replaces all of its name;
+    an empty value only takes them out. Raises MisuseError for a value that cannot be sent.
+    """
+    instead = {canonical(name): "" for name, _ in fields}
+    headers = Headers()
+    for name, value in request.headers:
+        match canonical(name):
+            case "via":
+                headers.keep(name, via)
+            case "cseq" if cseq is not None:
+                headers.keep(name, f"{cseq} {request.method}")
+            case "contact" if contact:
+                headers.keep(name, contact)
+            case key if key not in instead:
+                headers.keep(name, value)
+    for name, value in fields:
+        if value:
+            headers.add(name, value)
+    return Request(request.method, uri or request.uri, headers, request.body)
 
 
 def ack_to_failure(invite: Request, response: Response) -> Request:

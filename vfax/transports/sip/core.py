@@ -2,24 +2,31 @@
 
 Owns      the tables of one agent; Via, Contact and the fields that say who we are; the ACK to a 2xx.
 Not here  any decision about a call (calls.py, caller.py, callee.py) or a stray message (agent.py).
-Source    RFC 3261 (June 2002) 8.1.1, 13.2.2.4.
+Source    RFC 3261 (June 2002) 8.1.1, 13.2.2.4, 18.1.1.
 """
 
 from enum import Enum, auto
 from typing import Final
 
+from vfax.errors import DecodeError, MisuseError
+from vfax.transports.sip.account import NO_ACCOUNT, Account
 from vfax.transports.sip.compose import Fields, respond
 from vfax.transports.sip.dialog import AckStore, Dialog, DialogId
-from vfax.transports.sip.headers import bracketed
-from vfax.transports.sip.message import Message, Response
+from vfax.transports.sip.errand import Errand
+from vfax.transports.sip.errands import Errands
+from vfax.transports.sip.headers import bracketed, parse_hostport
+from vfax.transports.sip.hops import Local
+from vfax.transports.sip.message import Message, Request, Response
 from vfax.transports.sip.options import Dice, SipOptions
 from vfax.transports.sip.outbox import Outbox, wire
 from vfax.transports.sip.syntax import escape_user, quote
 from vfax.transports.sip.timers import Timers
 from vfax.transports.sip.transaction import COOKIE, Purpose, Transaction, TransactionLayer
-from vfax.transports.sip.values import Address, CallKey
+from vfax.transports.sip.values import Address, CallKey, Destination, Transport
 
 ALLOW: Final = ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE")
+TCP_SHUNNED: Final = 600.0  # seconds that an address which refused TCP gets its long requests over UDP at once
+MAX_SHUNNED: Final = 256  # Limit: addresses remembered for that
 
 
 class CallTimer(Enum):
@@ -40,17 +47,21 @@ class CallTimer(Enum):
 class Core:
     """The shared state of one agent."""
 
-    def __init__(self, options: SipOptions, contact: Address, dice: Dice) -> None:
+    def __init__(self, options: SipOptions, local: Local, dice: Dice) -> None:
+        if options.domain and not _is_hostport(options.domain):
+            raise MisuseError(f"domain = {options.domain!r} is no name of a host")
         self.options = options
-        self.contact = contact
+        self.local = local
         self.dice = dice
         self.outbox = Outbox()
         self.transactions = TransactionLayer(options, self.outbox)
         self.timers: Timers[tuple[CallKey, CallTimer]] = Timers()
+        self.errands = Errands(self)
         self.acks = AckStore()
         self.dialogs: dict[DialogId, CallKey] = {}
         self.dialling: dict[tuple[str, str], CallKey] = {}  # Call-ID and our tag, while no dialog is confirmed
         self.gone: list[CallKey] = []  # released, to be taken out of the agent's table
+        self._no_tcp: dict[Address, float] = {}  # until when
 
     # --- fresh names --------------------------------------------------------------------------------
 
@@ -58,27 +69,52 @@ class Core:
         """64 random bits as text: tags, Call-IDs (RFC 3261 19.3 wants at least 32)."""
         return f"{self.dice.getrandbits(64):016x}"
 
-    @property
-    def place(self) -> str:
-        """Our host and port as they stand in a URI or a Via."""
-        host, port = self.contact
+    def place(self, to: Destination) -> str:
+        """Our host and port as they stand in a URI or a Via of a message to `to`."""
+        host, port = self.local.towards(to)
         return f"{bracketed(host)}:{port}"
 
-    def via(self) -> str:
+    def via(self, to: Destination) -> str:
         """A Via value with a fresh branch; rport is asked for always (RFC 3581)."""
-        return f"SIP/2.0/UDP {self.place};branch={COOKIE}{self.token()};rport"
+        return f"SIP/2.0/{to.transport} {self.place(to)};branch={COOKIE}{self.token()};rport"
 
-    def contact_for(self, user: str) -> str:
-        """A Contact value of ours; `user` is not escaped yet."""
-        return f"<sip:{escape_user(user or self.options.contact_user)}@{self.place}>"
+    def contact_for(self, user: str, to: Destination, *, secure: bool = False) -> str:
+        """A Contact value of ours; `user` is not escaped yet. `secure`: the peer's URI is sips (RFC 3261 8.1.1.8)."""
+        scheme = "sips" if secure else "sip"
+        by = "" if secure or to.transport is Transport.UDP else f";transport={to.transport.lower()}"
+        return f"<{scheme}:{escape_user(user or self.options.contact_user)}@{self.place(to)}{by}>"
 
-    def from_value(self, user: str, name: str, tag: str) -> str:
-        """A From value of ours; a `user` with an @ brings its own domain."""
-        local, at, domain = user.rpartition("@")
-        if not at:
-            local, domain = user, self.options.domain or bracketed(self.contact[0])
+    def contact_towards(self, request: Request, to: Destination) -> str:
+        """The Contact of a request of ours as it is to read on its way to `to`; "" when it has none."""
+        value = request.headers.first("contact")
+        if value is None or not request.contacts:
+            return ""
+        uri = request.contacts[0].uri
+        return self.contact_for(uri.user_text, to, secure=uri.scheme == "sips") + value.rpartition(">")[2]
+
+    def from_value(self, user: str, name: str, tag: str, to: Destination, domain: str = "") -> str:
+        """A From value of ours; a `user` with an @ brings its own domain if that is the name of a host.
+
+        `user` may come from outside (a sender's number): what is no host is part of the user, and escaped.
+        """
+        local, at, own = user.rpartition("@")
+        if not at or not _is_hostport(own):
+            local, own = user, ""
+        domain = own or domain or self.options.domain or bracketed(self.local.towards(to)[0])
         address = f"sip:{escape_user(local)}@{domain}" if local else f"sip:{domain}"
         return f"{quote(name)} <{address}>;tag={tag}" if name else f"<{address}>;tag={tag}"
+
+    # --- TCP for long requests ----------------------------------------------------------------------
+
+    def may_use_tcp(self, to: Destination, now: float) -> bool:
+        """Whether a request that is too long for a datagram may be tried over TCP."""
+        return self.local.speaks(Transport.TCP) and self._no_tcp.get(to.address, now) <= now
+
+    def shun_tcp(self, to: Destination, now: float) -> None:
+        """It refused TCP."""
+        if len(self._no_tcp) >= MAX_SHUNNED:
+            self._no_tcp.clear()
+        self._no_tcp[to.address] = now + TCP_SHUNNED
 
     # --- sending ------------------------------------------------------------------------------------
 
@@ -105,7 +141,7 @@ class Core:
         self.transactions.respond(transaction, response, now)
         return response
 
-    def send(self, message: Message, peer: Address, call: CallKey | None) -> None:
+    def send(self, message: Message, peer: Destination, call: CallKey | None) -> None:
         """Send outside any transaction."""
         self.outbox.send(wire(message), peer, call)
 
@@ -116,21 +152,23 @@ class Core:
         now: float,
         *,
         call: CallKey | None,
-        purpose: Purpose | None,
+        purpose: Purpose,
+        account: Account = NO_ACCOUNT,
         fields: Fields = (),
         body: bytes = b"",
-    ) -> Transaction:
-        """Send a request inside a dialog and begin its transaction."""
-        request = dialog.request(method, self.via(), body=body)
+    ) -> Errand:
+        """Send a request inside a dialog."""
+        hop = dialog.next_hop()
+        request = dialog.request(method, self.via(hop), body=body)
         for name, value in fields:
             request.headers.add(name, value)
         request.headers.add("User-Agent", self.options.user_agent)
-        return self.transactions.start_client(request, dialog.next_hop(), now, call=call, purpose=purpose)
+        return self.errands.begin(request, [hop], now, call=call, purpose=purpose, account=account, dialog=dialog)
 
     def acknowledge(self, transaction: Transaction, response: Response, dialog: Dialog) -> None:
         """ACK a 2xx by way of the dialog and keep the ACK for its repeats (RFC 3261 13.2.2.4)."""
-        ack = wire(dialog.request("ACK", self.via(), cseq=response.cseq.number))
         hop = dialog.next_hop()
+        ack = wire(dialog.request("ACK", self.via(hop), cseq=response.cseq.number))
         self.outbox.send(ack, hop, transaction.call)
         self.acks.keep(transaction.serial, response.to.tag, ack, hop)
 
@@ -142,14 +180,14 @@ class Core:
         self.outbox.send(*kept, transaction.call)
         return True
 
-    def dismiss(self, transaction: Transaction, response: Response, now: float) -> None:
+    def dismiss(self, transaction: Transaction, response: Response, now: float, account: Account = NO_ACCOUNT) -> None:
         """ACK a 2xx that nobody wants (another fork, a call given up) and hang up on it (RFC 3261 13.2.2.4)."""
         if self.acks.is_full(transaction.serial):
             return
         dialog = Dialog.of_caller(transaction.request, response, transaction.peer, symmetric=self.options.symmetric)
         self.acknowledge(transaction, response, dialog)
-        if transaction.purpose is Purpose.INVITE:
-            self.request(dialog, "BYE", now, call=None, purpose=None)
+        if transaction.purpose in (Purpose.INVITE, Purpose.CANCEL):
+            self.request(dialog, "BYE", now, call=None, purpose=Purpose.BYE, account=account)
 
     # --- deadlines ----------------------------------------------------------------------------------
 
@@ -161,3 +199,11 @@ class Core:
         """Disarm deadlines of a call."""
         for timer in timers:
             self.timers.stop((call, timer))
+
+
+def _is_hostport(text: str) -> bool:
+    try:
+        parse_hostport(text)
+    except DecodeError:
+        return False
+    return text.strip() == text

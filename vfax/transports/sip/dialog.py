@@ -11,9 +11,10 @@ from typing import Final
 
 from vfax.errors import DecodeError
 from vfax.transports.sip.headers import NameAddr, Uri
+from vfax.transports.sip.hops import hop_of, joined
 from vfax.transports.sip.message import Headers, Message, Request, Response
 from vfax.transports.sip.outbox import Wire
-from vfax.transports.sip.values import Address
+from vfax.transports.sip.values import Destination, Flow, Hop
 
 DialogId = tuple[str, str, str]
 """Call-ID, local tag, remote tag (RFC 3261 12). The remote tag of an RFC 2543 peer is empty."""
@@ -23,7 +24,7 @@ FIRST_CSEQ: Final = 1
 
 @dataclass(slots=True, kw_only=True)
 class Dialog:
-    """One dialog. `local` and `remote` are whole From/To values; `peer` is where the peer's datagrams came from."""
+    """One dialog. `local` and `remote` are whole From/To values; `peer` is what the peer's messages come by."""
 
     call_id: str
     local: str
@@ -35,7 +36,7 @@ class Dialog:
     local_cseq: int
     remote_cseq: int | None
     owner: bool  # whether the Call-ID is ours: decides who waits longer after glare
-    peer: Address
+    peer: Destination
     symmetric: bool = False
 
     @property
@@ -44,8 +45,8 @@ class Dialog:
         return self.call_id, self.local_tag, self.remote_tag
 
     @classmethod
-    def of_callee(cls, invite: Request, local_tag: str, source: Address, *, symmetric: bool) -> "Dialog":
-        """The dialog an INVITE from `source` leads to (RFC 3261 12.1.1). `invite` has been checked."""
+    def of_callee(cls, invite: Request, local_tag: str, flow: Flow, *, symmetric: bool) -> "Dialog":
+        """The dialog an INVITE that came by `flow` leads to (RFC 3261 12.1.1). `invite` has been checked."""
         local = invite.headers.first("to") or ""
         return cls(
             call_id=invite.call_id,
@@ -58,12 +59,12 @@ class Dialog:
             local_cseq=FIRST_CSEQ - 1,
             remote_cseq=invite.cseq.number,
             owner=False,
-            peer=source,
+            peer=flow,
             symmetric=symmetric,
         )
 
     @classmethod
-    def of_caller(cls, invite: Request, response: Response, peer: Address, *, symmetric: bool) -> "Dialog":
+    def of_caller(cls, invite: Request, response: Response, peer: Destination, *, symmetric: bool) -> "Dialog":
         """The dialog a response to our `invite` leads to (RFC 3261 12.1.2): the route set is reversed."""
         return cls(
             call_id=invite.call_id,
@@ -118,15 +119,23 @@ class Dialog:
             return self.target, self.routes
         return NameAddr.parse(self.routes[0]).uri.text, (*self.routes[1:], f"<{self.target}>")
 
-    def next_hop(self) -> Address:
+    def next_hop(self) -> Destination:
         """Where the next request goes: first route, else remote target; `peer` when that is no number.
 
         Names are left to the peer's own address: this release does not ask the DNS inside a dialog.
+        Quirk: a URI without a transport means UDP (RFC 3263 4.1), but peers on a stream leave theirs out of Contact;
+        the dialog stays on the transport it came by.
         """
         if self.symmetric:
             return self.peer
         uri = NameAddr.parse(self.routes[0]).uri if self.routes else Uri.parse(self.target)
-        return uri.numeric_address() or self.peer
+        hop = hop_of(uri, self.peer.transport)
+        return self.peer if hop is None else joined(hop, self.peer)
+
+    def lose(self, flow: Flow) -> None:
+        """The connection is gone: the next request needs another one."""
+        if self.peer == flow:
+            self.peer = Hop(flow.transport, flow.remote[0], flow.transport.port)
 
 
 def _contact_of(message: Message, otherwise: str) -> str:
@@ -166,16 +175,16 @@ class AckStore:
     LIMIT: Final = 16
 
     def __init__(self) -> None:
-        self._kept: dict[int, dict[str, tuple[Wire, Address]]] = {}
+        self._kept: dict[int, dict[str, tuple[Wire, Destination]]] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def keep(self, serial: int, tag: str, sent: Wire, peer: Address) -> None:
+    def keep(self, serial: int, tag: str, sent: Wire, peer: Destination) -> None:
         """Remember the ACK sent for the 2xx with this To tag."""
         self._kept.setdefault(serial, {})[tag] = (sent, peer)
 
-    def find(self, serial: int, tag: str) -> tuple[Wire, Address] | None:
+    def find(self, serial: int, tag: str) -> tuple[Wire, Destination] | None:
         """The ACK to send once more, None when this 2xx is new."""
         return self._kept.get(serial, {}).get(tag)
 

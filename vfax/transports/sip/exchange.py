@@ -10,9 +10,11 @@ from enum import Enum, auto
 from typing import Final
 
 from vfax.errors import MisuseError
+from vfax.transports.sip.account import NO_ACCOUNT, Account
 from vfax.transports.sip.compose import cancel_of
 from vfax.transports.sip.core import ALLOW, CallTimer, Core
 from vfax.transports.sip.dialog import Dialog, OkWait
+from vfax.transports.sip.errand import SILENCE, Errand, Failure
 from vfax.transports.sip.message import Request, Response
 from vfax.transports.sip.outbox import wire
 from vfax.transports.sip.transaction import Kind, Purpose, Transaction
@@ -61,13 +63,14 @@ class Loss:
 class Exchange:
     """The offers of one dialog after the first."""
 
-    def __init__(self, core: Core, call: CallKey, dialog: Dialog, contact: str) -> None:
+    def __init__(self, core: Core, call: CallKey, dialog: Dialog, contact: str, account: Account = NO_ACCOUNT) -> None:
         self._core = core
+        self._account = account
         self._call = call
         self._dialog = dialog
         self._contact = contact
         self._phase = Phase.IDLE
-        self._ours: Transaction | None = None
+        self._ours: Errand | None = None
         self._our_sdp = b""
         self._retried = False
         self._latched: bytes | None = None  # an offer that waits for the ACK
@@ -103,6 +106,7 @@ class Exchange:
             now,
             call=self._call,
             purpose=Purpose.REINVITE,
+            account=self._account,
             fields=(("Contact", self._contact), ALLOW),
             body=sdp,
         )
@@ -125,10 +129,17 @@ class Exchange:
             self._core.outbox.tell(OfferRefused(self._call, response.status, response.reason))
         return None
 
-    def on_silence(self) -> Loss:
-        """Nobody answered our re-INVITE: as a 408 (RFC 3261 8.1.3.1)."""
+    def on_failure(self, failure: Failure) -> Loss | None:
+        """Nobody answered our re-INVITE: as a 408. It could not be sent: as a 503 (RFC 3261 8.1.3.1)."""
         self._end_ours()
-        return Loss("no answer to our re-INVITE", bye=True)
+        if failure.status in ENDING:
+            return Loss("no answer to our re-INVITE", bye=True)
+        self._core.outbox.tell(OfferRefused(self._call, failure.status, failure.reason))
+        return None
+
+    def awaits(self, errand: Errand) -> bool:
+        """Whether this is our re-INVITE, and nobody has given it up."""
+        return errand is self._ours
 
     def _end_ours(self) -> None:
         self._ours = None
@@ -245,17 +256,22 @@ class Exchange:
         elif timer is CallTimer.REOFFER_LIMIT:
             self.refuse(500, now)
             self._withdrawn = True
+        elif timer is CallTimer.OFFER_LIMIT and self._ours is not None and self._ours.waiting:
+            self._core.errands.close(self._ours)
+            return self.on_failure(Failure(500, "no time was left for another try"))
         elif timer is CallTimer.OFFER_LIMIT and self._ours is not None:
             self._cancel(self._ours, now)
         elif timer is CallTimer.OFFER_CANCEL and self._ours is not None:
-            self._core.transactions.drop(self._ours)
-            return self.on_silence()
+            self._core.errands.close(self._ours)
+            self._core.transactions.drop(self._ours.transaction)
+            return self.on_failure(SILENCE)
         return None
 
-    def _cancel(self, ours: Transaction, now: float) -> None:
+    def _cancel(self, ours: Errand, now: float) -> None:
         """Our re-INVITE only got provisional answers."""
-        core = self._core
-        core.transactions.start_client(cancel_of(ours.request), ours.peer, now, call=self._call, purpose=Purpose.CANCEL)
+        core, its = self._core, ours.transaction
+        core.errands.close(ours)
+        core.transactions.start_client(cancel_of(its.request), its.peer, now, call=self._call, purpose=Purpose.CANCEL)
         core.start(self._call, CallTimer.OFFER_CANCEL, now + 64 * core.options.t1)
 
     def close(self, now: float) -> None:
@@ -263,7 +279,8 @@ class Exchange:
         if self._theirs is not None:
             self.refuse(487, now)
         if self._ours is not None:
-            self._core.transactions.abandon(self._ours, now)
+            self._core.errands.close(self._ours)
+            self._core.transactions.abandon(self._ours.transaction, now)
         self.confirm()
         self._latched = None
         self._withdrawn = True

@@ -25,6 +25,7 @@ from vfax.transports.sip.syntax import (
 from vfax.transports.sip.values import Address
 
 SIP_PORT: Final = 5060
+SIPS_PORT: Final = 5061
 MAX_CSEQ: Final = 2**32 - 1  # RFC 3261 20.16; we ourselves stay below 2**31 (8.1.1.5)
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_.-]+")
@@ -126,7 +127,8 @@ class Uri:
             ipaddress.ip_address(host)
         except ValueError:
             return None
-        return host, self.port or SIP_PORT
+        named = (self.parameters.get("transport") or "").lower()
+        return host, self.port or (SIPS_PORT if self.scheme == "sips" or named == "tls" else SIP_PORT)
 
 
 def _uri_parameters(parts: list[str]) -> Parameters:

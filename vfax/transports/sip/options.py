@@ -39,6 +39,8 @@ class SipOptions:
     max_transactions: int = 4000  # Limit: transactions at once, then 503
     retry_after: int = 10  # what the 503 asks the caller to wait
 
+    failover_after: float = 6.0  # a silent target is left for the next one, where there are several
+
     unanswered_limit: float = 180.0  # an incoming call nobody answers gets 480
     ring_limit: float = 180.0  # our INVITE that nobody answers is cancelled
     reoffer_limit: float = 25.0  # a re-INVITE or UPDATE that our owner does not answer gets 500

@@ -1,4 +1,4 @@
-"""What leaves the agent: datagrams and events, in order.
+"""What leaves the agent: messages and events, in order.
 
 Owns      the two queues, encoding with the one-line summary for journals.
 Not here  who decides to send (transaction.py, dialog.py, agent.py).
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vfax.transports.sip.message import Message, Request, Response
 from vfax.transports.sip.syntax import legible, printable
-from vfax.transports.sip.values import Address, CallKey, MessageSeen, SipEvent
+from vfax.transports.sip.values import CallKey, Close, Destination, Flow, MessageSeen, Output, Send, SipEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +23,24 @@ class Outbox:
     """Collects what the owner takes away."""
 
     def __init__(self) -> None:
-        self._output: list[tuple[bytes, Address]] = []
+        self._output: list[Output] = []
         self._events: list[SipEvent] = []
 
-    def send(self, sent: Wire, peer: Address, call: CallKey | None) -> None:
-        """Queue a datagram and say so."""
-        self._output.append((sent.octets, peer))
-        self._events.append(MessageSeen(call, True, peer, sent.summary, sent.octets))
+    def send(self, sent: Wire, to: Destination, call: CallKey | None) -> None:
+        """Queue a message and say so."""
+        self._output.append(Send(sent.octets, to))
+        self._events.append(MessageSeen(call, True, to.address, sent.summary, sent.octets, to.transport))
+
+    def close(self, flow: Flow) -> None:
+        """Queue the end of a connection."""
+        self._output.append(Close(flow))
 
     def tell(self, event: SipEvent) -> None:
         """Queue an event."""
         self._events.append(event)
 
-    def take_output(self) -> list[tuple[bytes, Address]]:
-        """Empty the queue of datagrams."""
+    def take_output(self) -> list[Output]:
+        """Empty the queue of messages."""
         taken, self._output = self._output, []
         return taken
 

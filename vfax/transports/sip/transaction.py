@@ -6,7 +6,7 @@ Not here  ACK to a 2xx and the repeats of a 2xx (dialog.py), which response a re
 Source    RFC 3261 (June 2002) 17; RFC 6026 (Accepted state, timers L and M); RFC 3261 8.2.2.2 (merged requests).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -16,7 +16,7 @@ from vfax.transports.sip.message import Message, Request, Response
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.outbox import Outbox, Wire, wire
 from vfax.transports.sip.timers import Timers
-from vfax.transports.sip.values import Address, CallKey
+from vfax.transports.sip.values import CallKey, Destination
 
 COOKIE: Final = "z9hG4bK"  # RFC 3261 8.1.1.7
 
@@ -190,6 +190,8 @@ class Purpose(Enum):
     REINVITE = auto()
     BYE = auto()
     CANCEL = auto()
+    REGISTER = auto()
+    OPTIONS = auto()
 
 
 @dataclass(slots=True, eq=False)
@@ -200,10 +202,9 @@ class Transaction:
     serial: int
     key: ClientKey | ServerKey
     request: Request
-    peer: Address
+    peer: Destination
     call: CallKey | None
     purpose: Purpose | None = None
-    reliable: bool = False
     state: S = S.TERMINATED
     last: Wire | None = None  # what a repeat repeats
     status: int = 0  # of the last response sent or received
@@ -216,6 +217,16 @@ class Transaction:
     def over(self) -> bool:
         """Whether it has left the table."""
         return self.state is S.TERMINATED
+
+    @property
+    def reliable(self) -> bool:
+        """Whether nothing needs to be repeated (TCP, TLS)."""
+        return self.peer.transport.reliable
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the request is ours."""
+        return self.kind in (Kind.INVITE_CLIENT, Kind.CLIENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,17 +264,16 @@ class TransactionLayer:
     def start_client(
         self,
         request: Request,
-        peer: Address,
+        peer: Destination,
         now: float,
         *,
         call: CallKey | None,
         purpose: Purpose | None,
-        reliable: bool = False,
     ) -> Transaction:
         """Send `request`, whose top Via carries a fresh branch, and begin its machine."""
         kind = Kind.INVITE_CLIENT if request.method == "INVITE" else Kind.CLIENT
         key = (request.via.branch, request.method)
-        transaction = self._create(kind, key, request, peer, call, reliable)
+        transaction = self._create(kind, key, request, peer, call)
         transaction.purpose = purpose
         transaction.last = wire(request)
         self._clients[key] = transaction
@@ -289,13 +299,11 @@ class TransactionLayer:
         """Whether the same request came before by another way (RFC 3261 8.2.2.2)."""
         return not request.to.tag and _merge_key(request) in self._merging
 
-    def start_server(
-        self, request: Request, peer: Address, now: float, *, call: CallKey | None, reliable: bool = False
-    ) -> Transaction:
+    def start_server(self, request: Request, peer: Destination, now: float, *, call: CallKey | None) -> Transaction:
         """Begin the machine for a new request; its responses will go to `peer`."""
         kind = Kind.INVITE_SERVER if request.method == "INVITE" else Kind.SERVER
         key = server_key(request, request.method)
-        transaction = self._create(kind, key, request, peer, call, reliable)
+        transaction = self._create(kind, key, request, peer, call)
         self._servers[key] = transaction
         if kind is Kind.INVITE_SERVER and not request.to.tag:
             transaction.merge_key = _merge_key(request)
@@ -346,6 +354,10 @@ class TransactionLayer:
         if not transaction.over:
             self._terminate(transaction)
 
+    def running(self, peer: Callable[[Destination], bool]) -> list[Transaction]:
+        """The transactions whose messages go where `peer` says."""
+        return [transaction for transaction in self._running.values() if peer(transaction.peer)]
+
     def take_ended(self) -> list[int]:
         """Serials of the transactions that are over since the last time of asking."""
         ended, self._ended = self._ended, []
@@ -354,16 +366,10 @@ class TransactionLayer:
     # --- the machine --------------------------------------------------------------------------------
 
     def _create(
-        self,
-        kind: Kind,
-        key: ClientKey | ServerKey,
-        request: Request,
-        peer: Address,
-        call: CallKey | None,
-        reliable: bool,
+        self, kind: Kind, key: ClientKey | ServerKey, request: Request, peer: Destination, call: CallKey | None
     ) -> Transaction:
         self._serial += 1
-        transaction = Transaction(kind, self._serial, key, request, peer, call, reliable=reliable)
+        transaction = Transaction(kind, self._serial, key, request, peer, call)
         transaction.interval = self._options.t1
         self._running[self._serial] = transaction
         return transaction
@@ -420,7 +426,7 @@ class TransactionLayer:
         transaction.state = S.TERMINATED
         del self._running[transaction.serial]
         self._ended.append(transaction.serial)
-        if transaction.kind in (Kind.INVITE_CLIENT, Kind.CLIENT):
+        if transaction.is_ours:
             del self._clients[(transaction.key[0], transaction.key[1])]
         else:
             del self._servers[transaction.key]

@@ -1,17 +1,105 @@
-"""Events of the SIP agent and the address type.
+"""Events of the SIP agent, and where messages come from and go to.
 
-Owns      what the agent tells its owner. Orders are methods of the agent (agent.py).
+Owns      what the agent tells its owner; transports, hops, flows; what leaves the agent. Orders are methods of the
+          agent (agent.py).
 Not here  messages (message.py), offer/answer content: SDP travels as octets.
-Source    RFC 3261, RFC 6026.
+Source    RFC 3261, RFC 6026; RFC 3263 4 for hops.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vfax.transports.sip.message import Response
 
 Address = tuple[str, int]
 """Host (numeric IPv4 or IPv6, no brackets) and port."""
 
 CallKey = int
 """The agent's handle of one call (one dialog and what leads to it); never reused."""
+
+RequestKey = int
+"""The agent's handle of one request outside any call; never reused, and never the key of a call."""
+
+
+class Transport(StrEnum):
+    """How SIP messages travel, as Via names it."""
+
+    UDP = "UDP"
+    TCP = "TCP"
+    TLS = "TLS"
+
+    @property
+    def reliable(self) -> bool:
+        """Whether nothing is lost on it: nothing is repeated then (RFC 3261 17)."""
+        return self is not Transport.UDP
+
+    @property
+    def port(self) -> int:
+        """The port where none is named (RFC 3261 19.1.2)."""
+        return 5061 if self is Transport.TLS else 5060
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """Where a request is to go: by the connection there is to it, else by a new one.
+
+    `host` is numeric. `name` is whom the certificate must be for (TLS), "" for the host itself. Not `fixed`: nobody
+    asked for this transport, so that a long request may go over TCP (RFC 3261 18.1.1). `local` is the socket of ours to
+    send from, None for any.
+    """
+
+    transport: Transport
+    host: str
+    port: int
+    name: str = ""
+    fixed: bool = True
+    local: Address | None = None
+
+    @property
+    def address(self) -> Address:
+        """Host and port."""
+        return self.host, self.port
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What a message came by: a connection, or the source of a datagram.
+
+    `local` is the bound address of our socket or listener, `connection` a number that is never reused; 0 with UDP.
+    """
+
+    transport: Transport
+    remote: Address
+    local: Address
+    connection: int = 0
+
+    @property
+    def address(self) -> Address:
+        """The remote host and port."""
+        return self.remote
+
+
+Destination = Hop | Flow
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Octets to send. To a hop without a connection: connect first. To a flow that has gone: they are lost."""
+
+    octets: bytes
+    to: Destination
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close this connection once all that was sent has left."""
+
+    flow: Flow
+
+
+Output = Send | Close
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +116,7 @@ class IncomingCall:
     call_id: str
     offer: bytes  # the SDP, or b"" for a late offer
     user_agent: str
+    flow: Flow | None = None  # what it came by; None where no agent stands behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +216,22 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestDone:
+    """A request outside any call (Agent.request) has come to its end: last event of that request.
+
+    `response` is its final answer; None when none came, and `status` is then our own word: 408 nobody answered, 503 it
+    could not be sent. `cseq` is the last number used. `by` is what the answer came by.
+    """
+
+    request: RequestKey
+    status: int
+    reason: str
+    cseq: int
+    response: "Response | None"
+    by: Flow | None
+
+
+@dataclass(frozen=True, slots=True)
 class MessageSeen:
     """One SIP message went by, for journals; `call` is None when it belongs to no call. `summary` is one line."""
 
@@ -135,6 +240,7 @@ class MessageSeen:
     peer: Address
     summary: str
     octets: bytes = b""
+    transport: Transport = Transport.UDP
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +264,7 @@ SipEvent = (
     | HungUp
     | DialogLost
     | Released
+    | RequestDone
     | MessageSeen
     | DatagramDropped
 )

@@ -1,0 +1,72 @@
+"""One request of ours on its way to a final answer, over as many transactions as that takes.
+
+Owns      the values `Errand`, `Failure`, `Again`, `Failed`.
+Not here  what a failure leads to (retry.py), carrying it out (errands.py).
+Source    RFC 3261 (June 2002) 8.1.3; RFC 3263 4.3.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from vfax.transports.sip.account import NO_ACCOUNT, Account
+from vfax.transports.sip.dialog import Dialog
+from vfax.transports.sip.message import Response
+from vfax.transports.sip.transaction import Purpose, Transaction
+from vfax.transports.sip.values import CallKey, Destination, RequestKey
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Errand:
+    """One request. `transaction` is its present one; a handler of retry.py may change what is left to try."""
+
+    call: CallKey | None
+    purpose: Purpose
+    key: RequestKey | None = None  # of a request outside any call
+    account: Account = NO_ACCOUNT
+    dialog: Dialog | None = None  # inside which it is sent
+    targets: list[Destination] = field(default_factory=list)  # still to be tried, best first
+    fallback: Destination | None = None  # over UDP, where only the size of the request chose TCP
+    tries: int = 1
+    heard: bool = False  # the present transaction has had a provisional answer
+    waiting: bool = False  # the pause before the next try runs
+    over: bool = False  # a final answer has been passed on, or nobody waits any more
+    transaction: Transaction
+
+    @property
+    def cseq(self) -> int:
+        """The number of the present request."""
+        return self.transaction.request.cseq.number
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a request failed: a response from 300 on, or none. Without one, `status` is our word for it (8.1.3.1).
+
+    408: nobody answered. 503: it could not be sent, or its connection was lost.
+    """
+
+    status: int
+    reason: str
+    response: Response | None = None
+
+
+SILENCE: Final = Failure(408, "no answer at all")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Send it once more: a new transaction with the next CSeq, same Call-ID and tags.
+
+    `to` None: where it went before. `fields` replace all fields of their name; an empty value only takes them out.
+    `uri` "": the same. `after`: seconds to wait.
+    """
+
+    to: Destination | None = None
+    fields: tuple[tuple[str, str], ...] = ()
+    uri: str = ""
+    after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The failure is final: whoever asked is told."""
