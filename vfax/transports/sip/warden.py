@@ -68,6 +68,7 @@ class Warden:
         self._secret = dice.getrandbits(256).to_bytes(32, "big")
         self._nobody = f"{dice.getrandbits(128):032x}"  # the password of users that are not there
         self._counts: dict[str, int] = {}  # the highest count of each nonce that was used well, in order of first use
+        self._issued_last = -1  # time of the last nonce
         self._floor = -1  # nonces issued until then and not in the table are stale
 
     def __len__(self) -> int:
@@ -75,7 +76,8 @@ class Warden:
 
     def challenges(self, verdict: Verdict, host: str, now: float) -> list[tuple[str, str]]:
         """The WWW-Authenticate fields of a 401 to a request from `host`, the best algorithm first."""
-        nonce = self._nonce(int(now * 1e6), host)
+        self._issued_last = max(self._issued_last + 1, int(now * 1e6))  # no nonce is given twice
+        nonce = self._nonce(self._issued_last, host)
         stale = ", stale=true" if verdict.judgement is Judgement.STALE else ""
         realm = quote(self._options.realm)
         return [
@@ -113,7 +115,7 @@ class Warden:
             return Verdict(Judgement.WRONG, shown, why)
         # RFC 7616 3.3: stale is only said to who knows the password.
         issued = self._issued(nonce, host)
-        if issued is None or not 0 <= now * 1e6 - issued <= self._options.nonce_lifetime * 1e6:
+        if issued is None or now * 1e6 - issued > self._options.nonce_lifetime * 1e6:
             return Verdict(Judgement.STALE, shown, "the nonce is none of ours or too old")
         if not self._count(nonce, issued, count):
             return Verdict(Judgement.STALE, shown, "the nonce count was used before")
