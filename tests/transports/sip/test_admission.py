@@ -67,6 +67,7 @@ def test_users_of_one_realm_share_its_challenges_and_each_realm_has_its_own() ->
     ] * 2
     for user in ("alice", "bob"):
         ring = Keyring((Credentials(user, "s3cret", "fax"),), random.Random(2))
+        entry = one.judge(ask(), "192.0.2.5", 0.0)
         assert ring.learn(Response(401, "", Headers(entry.fields)), Attempt()) == ""
         admitted = one.judge(ask("INVITE", *ring.fields("INVITE", URI)), "192.0.2.5", 0.0)
         assert (admitted.admitted, admitted.user) == (True, user)
