@@ -161,6 +161,9 @@ def test_schemes_are_told_apart_by_commas_outside_quotes(value: str, schemes: li
         'Digest="x"',
         "Digest, " * 200,
         "Digest x y",
+        'Digest realm=a"b, nonce="c"',
+        'Digest realm="a", nonce=b\\',
+        "Digest realm=a b",
     ],
 )
 def test_what_is_no_list_of_schemes_is_refused(value: str) -> None:

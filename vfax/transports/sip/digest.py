@@ -23,6 +23,7 @@ MAX_CHALLENGES: Final = 16  # Limit: challenges of one response that are looked 
 SOURCE: Final = "RFC 3261 25.1 challenge"
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
+_NOT_BARE: Final = re.compile(r'["\\ \t]')
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]++=*")
 
 
@@ -126,6 +127,8 @@ def _add_parameter(parameters: dict[str, str], text: str) -> None:
         if end_of_quoted(value, 0) != len(value):
             raise DecodeError(f"text after the quoted value of {name}", source=SOURCE)
         value = value[1:-1]
+    elif _NOT_BARE.search(value):  # it goes back between quotes of ours
+        raise DecodeError(f"a value of {name} that needs quotes", source=SOURCE)
     parameters[name] = value
 
 
