@@ -90,6 +90,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "capture",
     },
     "finding": BASE | {"transports"},
+    "resolving": BASE | {"transports"},
     "endpoint": BASE | {"transports", "leg", "call", "calls", "carried", "disk", "finding", "record", "capture"},
     "simulation": BASE | {"codecs", "transports", "t30", "leg", "simulate", "journal", "record"},
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},
