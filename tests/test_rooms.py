@@ -147,6 +147,7 @@ PURE: Final = (
     "transports/t38",
     "transports/tpkt.py",
     "transports/rtp.py",
+    "transports/stun",
     "transports/simnet.py",
     "transports/erase.py",
     "transports/parameters.py",
