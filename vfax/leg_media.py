@@ -1,8 +1,8 @@
 """What runs on a call's one media socket: audio at first, then T.38 with the T.30 terminal behind it; pure.
 
-Owns      the audio before the switch, the joint between T.30 engine and T.38 line, where media goes and from whom it
-          is heard.
-Not here  when to switch and how the call ends (leg.py), packets (rtp.py, t38.py), the fax (t30/).
+Owns      the audio before the switch, the joint between T.30 engine and T.38 line.
+Not here  when to switch and how the call ends (leg.py), packets (rtp.py, t38.py), the fax (t30/), where media goes and
+          from whom it is heard (leg_lock.py).
 """
 
 import math
@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from vfax.errors import MisuseError
+from vfax.leg_lock import SourceLock
 from vfax.leg_values import InternetAware, LegOptions
 from vfax.t30 import values as t30
 from vfax.t30.engine import T30Engine
@@ -52,10 +53,10 @@ class LegMedia:
         self._seeds = seeds
         self._audio: AudioSender | None = None
         self._engine: T30Engine | None = None
-        self._remote: Address | None = None  # where media goes; None: on hold
+        self._lock = SourceLock(learn=options.learn_source, silence=options.relearn_after)
+        self._stream_id = b""  # SSRC of the audio that is heard
         self._datagrams: list[tuple[bytes, Address]] = []
         self.line: T38Line | None = None
-        self.locked: Address | None = None  # the one source that is heard
         self.strangers = 0
         self.early = 0
 
@@ -77,6 +78,16 @@ class LegMedia:
         return math.inf if self._audio is None else self._audio.next_timeout()
 
     @property
+    def locked(self) -> Address | None:
+        """The one source whose T.38 is heard; None while there is none."""
+        return None if self.line is None else self._lock.locked
+
+    @property
+    def learned(self) -> Address | None:
+        """Where media goes instead of what SDP names, once that is known."""
+        return self._lock.learned
+
+    @property
     def is_fax(self) -> bool:
         """Whether T.38 runs."""
         return self._engine is not None
@@ -95,19 +106,22 @@ class LegMedia:
         line = self.line
         if line is None:
             self.early += 1
+            self._learn_from_audio(datagram, source, now)
             return
         if line.is_stream:
             self.strangers += 1
             return
-        if source != self.locked and not self._lock(line, datagram, source):
+        lock = self._lock
+        if source != lock.locked and not self._takes(line, datagram, source, now):
             return
+        lock.heard_at = now
         line.receive(datagram, now)
         self._pump(now)
 
     def read_stream(self, octets: bytes, now: float) -> None:
         """Take what the connection brought, where T.38 runs over one."""
         if self.line is not None and self.line.is_stream:
-            self.locked = self._remote
+            self._lock.locked = self._lock.remote
             self.line.receive(octets, now)
             self._pump(now)
 
@@ -136,7 +150,7 @@ class LegMedia:
         """Audio runs, or goes on as newly agreed: elsewhere, in another law, on hold."""
         if self._engine is not None:
             raise MisuseError("a fax does not go back to audio")
-        self._remote = None if media.held else media.remote
+        self._lock.agree(media.remote, held=media.held)
         if self._audio is not None:
             self._audio.use(media.payload_type)
             return
@@ -148,8 +162,7 @@ class LegMedia:
     def fax(self, media: T38Media, now: float) -> None:
         """T.38 runs, or goes on as newly agreed; T.30 begins its phase B once and is not restarted."""
         self._audio = None
-        self._remote = None if media.held else media.remote
-        self.locked = None
+        self._lock.agree(media.remote, held=media.held, fresh=self.line is None)
         if self.line is not None:
             self.line.renegotiate(media.parameters, now)
             return
@@ -170,7 +183,7 @@ class LegMedia:
 
     def hush(self) -> None:
         """Send nothing until something is agreed again: every stream was switched off."""
-        self._remote = None
+        self._lock.hush()
 
     # --- inside ----------------------------------------------------------------------------------
 
@@ -185,20 +198,27 @@ class LegMedia:
             return agent.startswith(OURS) or not (self._called or agent)
         return wish is InternetAware.ALWAYS
 
-    def _lock(self, line: T38Line, datagram: bytes, source: Address) -> bool:
-        """Decide about the first datagram of a source; afterwards one comparison does."""
-        remote = self._remote
-        if remote is None or looks_like_rtp(datagram):
+    def _takes(self, line: T38Line, datagram: bytes, source: Address, now: float) -> bool:
+        """Decide about a datagram that is not from the locked source; afterwards one comparison does."""
+        lock = self._lock
+        if not lock.open or looks_like_rtp(datagram):
             self.early += 1
             return False
-        if source != remote:
-            known_host = source[0] == remote[0] or self._options.learn_source
-            # Quirk: some gateways send T.38 from another port than their SDP names; believe the first that makes sense.
-            if self.locked is not None or not known_host or not line.understands(datagram):
-                self.strangers += 1
-                return False
-        self.locked = self._remote = source
-        return True
+        going_on = lock.locked is not None
+        if lock.accepts(source, now, lambda: line.understands(datagram, going_on=going_on)):
+            return True
+        self.strangers += 1
+        return False
+
+    def _learn_from_audio(self, datagram: bytes, source: Address, now: float) -> None:
+        """Audio is not decoded, but where it comes from is where ours is heard."""
+        if self._audio is None or not looks_like_rtp(datagram):
+            return
+        stream, lock = datagram[8:12], self._lock
+        if source != lock.locked and not lock.accepts(source, now, lambda: self._stream_id in (b"", stream)):
+            return
+        self._stream_id = self._stream_id or stream
+        lock.heard_at = now
 
     def _pump(self, now: float) -> None:
         """Carry what engine and line have for each other until both are silent."""
@@ -218,6 +238,6 @@ class LegMedia:
 
     def _send(self, datagrams: list[bytes]) -> None:
         """To the peer; on hold nothing is sent, and nothing is saved up either."""
-        remote = self._remote
+        remote = self._lock.remote
         if remote is not None:
             self._datagrams.extend((datagram, remote) for datagram in datagrams)

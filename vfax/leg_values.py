@@ -49,6 +49,7 @@ class LegOptions:
     tcp: TcpMedia = TcpMedia.ACCEPT
     tcp_connect: float = 10.0  # how long its connection may take
     learn_source: bool = False  # media may come from a host that the SDP does not name (NAT)
+    relearn_after: float = 3.0  # of silence, before the one change of source may come in the middle of the call
 
 
 # --- orders to the SIP agent ---------------------------------------------------------------------

@@ -41,6 +41,9 @@ class MediaSettings(Section):
     learn_source: bool = Field(
         default=False, description="Take media from a host the SDP does not name (peers behind NAT), learned once."
     )
+    relearn_after: Seconds = Field(
+        default=3.0, description="With learn_source: silence after which that one change may come in mid-call."
+    )
     caller_offer: Literal["t38", "audio"] = Field(
         default="t38", description='Calling: "t38" offers T.38 at once, "audio" begins with G.711.'
     )

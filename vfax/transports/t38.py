@@ -175,8 +175,8 @@ class T38Line:
         """Whether this is T.38 over TCP."""
         return self._stream is not None
 
-    def understands(self, datagram: bytes) -> bool:
-        """Whether the octets are UDPTL with an IFP in it; changes nothing."""
+    def understands(self, datagram: bytes, *, going_on: bool = False) -> bool:
+        """Whether the octets are UDPTL with an IFP in it, or (`going_on`) such as could come next; changes nothing."""
         if len(datagram) > self._options.max_datagram_received:
             return False
         try:
@@ -185,7 +185,7 @@ class T38Line:
                 ifp.decode(packet.primary, self._syntax.version)
         except DecodeError:
             return False
-        return True
+        return not going_on or self._recovery.goes_on_with(packet.sequence)
 
     def _hear(self, packet: bytes, now: float, *, padded: bool) -> None:
         try:

@@ -306,6 +306,10 @@ class Recovery:
             return []
         return self._doubt(packet, ahead)
 
+    def goes_on_with(self, number: int) -> bool:
+        """Whether a datagram of this number could be the next of the stream, with some lost; changes nothing."""
+        return self._expected < 0 or (number - self._expected) % MODULUS <= RING
+
     def expect_restart(self) -> None:
         """The session was agreed anew: old numbers may be those of another stream, even with the same octets."""
         self._prints = [None] * PRINTS
