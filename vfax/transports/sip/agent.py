@@ -302,10 +302,7 @@ class Agent:
             message = parse_datagram(data, self._core.options)
             check(message)
         except MessageError as why:
-            self._drop(flow, str(why))
-            self._desk.refuse(why, flow)
-            if why.request is None and flow.transport.reliable:
-                self._core.outbox.close(flow)  # it speaks something else
+            self.reject(why, flow, close=why.request is None)  # without a request it speaks something else
             return
         if isinstance(message, Response):
             self._on_response(message, flow, now)
@@ -313,6 +310,13 @@ class Agent:
             stamp(message, flow.remote)
             self._on_request(message, flow, now)
         self._sweep()
+
+    def reject(self, why: MessageError, flow: Flow, *, close: bool = True) -> None:
+        """Answer what could be read of a request that is none; a stream that cannot be framed ends here."""
+        self._drop(flow, str(why))
+        self._desk.refuse(why, flow)
+        if close and flow.transport.reliable:
+            self._core.outbox.close(flow)
 
     def _drop(self, flow: Flow, why: str) -> None:
         self._core.outbox.tell(DatagramDropped(flow.remote, printable(legible(why))[:300]))
