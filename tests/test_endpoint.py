@@ -433,7 +433,14 @@ async def test_running_out_of_files_is_a_link_error() -> None:
 
 @pytest.mark.parametrize(
     "uri",
-    ["sip:1@127.0.0.1?Subject=x", "sips:1@127.0.0.1", "not a uri", "sip:1@a..b", "sip:1@no-such-host.invalid", "sip:"],
+    [
+        "sip:1@127.0.0.1?Subject=x",
+        "sip:1@127.0.0.1;transport=sctp",
+        "not a uri",
+        "sip:1@a..b",
+        "sip:1@no-such-host.invalid",
+        "sip:",
+    ],
 )
 async def test_destination_that_cannot_be_called_is_an_outcome(uri: str, tmp_path: Path) -> None:
     document = tmp_path / "document.tif"

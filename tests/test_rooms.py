@@ -92,7 +92,9 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     },
     "finding": BASE | {"transports"},
     "resolving": BASE | {"transports"},
-    "endpoint": BASE | {"transports", "leg", "call", "calls", "carried", "disk", "finding", "record", "capture"},
+    "sockets": BASE | {"transports"},
+    "endpoint": BASE
+    | {"transports", "leg", "call", "calls", "carried", "disk", "finding", "record", "capture", "sockets"},
     "simulation": BASE | {"codecs", "transports", "t30", "leg", "simulate", "journal", "record"},
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},
     # the device sees a network, never a host; the host sees the contract, never a device
@@ -101,7 +103,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "host": BASE | {"fsp", "codecs", "ports", "pages", "disk"},
     # a client sees the contract and the wire, never the host
     "client": BASE | {"fsp"},
-    "settings": BASE | {"codecs", "transports", "t30", "leg", "endpoint", "fsp", "device", "host", "record", "capture"},
+    "settings": BASE
+    | {"codecs", "transports", "t30", "leg", "endpoint", "fsp", "device", "host", "record", "capture", "sockets"},
     "cli": BASE
     | {
         "client",

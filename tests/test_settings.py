@@ -22,6 +22,8 @@ from vfax.host.service import HostOptions
 from vfax.settings import Section, Settings, doors, example_text, load, parse_host_port, serving, wiring
 from vfax.settings.model import VFAX_GUID, OtherProviderSettings
 from vfax.settings.routes import RouteSettings
+from vfax.sockets import Listen
+from vfax.transports.sip.values import Transport
 
 OTHER_GUID = "{77777777-7777-4777-8777-777777777777}"
 EXAMPLE = Path(__file__).parent.parent / "config" / "vfax.example.toml"
@@ -107,6 +109,12 @@ def test_other_programs_variables_are_left_alone() -> None:
         ("[fax]\nt1 = 3", "[fax] t1: unknown key; did you mean [sip] or [timers] t1?"),
         ("[host]\nqqqqqq = 'x'", "[host] qqqqqq: unknown key; keys here are spool, lines,"),
         ("[sip]\nlisten = 'localhost'", '[sip] listen = "localhost": expected a numeric address and a port'),
+        ("[sip]\nlisten = 'tcp:localhost:1'", '"[::1]:5060", with "tcp:" or "tls:" in front where it is not UDP'),
+        (
+            "[sip]\nlisten_also = ['tls:127.0.0.1:5061']",
+            '"tls:127.0.0.1:5061" is to be listened on with TLS: give tls_cert',
+        ),
+        ("[sip]\nlisten_also = ['tcp:0.0.0.0:5060']", 'listen_also = "tcp:0.0.0.0:5060" opens vfax to a network'),
         ("[sip]\nallow = ['10.0.0.1/8']", '[sip] allow = "10.0.0.1/8": expected networks, such as'),
         ("[host]\nlines = '4'", '[host] lines = "4": expected a valid integer'),
         ("[host]\nlines = 0", "[host] lines = 0: expected greater than or equal to 1"),
@@ -221,6 +229,8 @@ def test_all_sections_refuse_unknown_keys_and_are_frozen() -> None:
 
 OTHER_VALUES: dict[str, object] = {
     "sip.listen": "127.0.0.1:5099",
+    "sip.listen_also": ("tcp:127.0.0.1:5060",),
+    "sip.tls_checks": "chain",
     "sip.allow": ("10.0.0.0/8",),
     "sip.public_address": "192.0.2.9",
     "media.caller_offer": "audio",
@@ -597,7 +607,28 @@ def test_the_device_is_made_from_a_dump_of_the_settings() -> None:
     ],
 )
 def test_a_sender_listens_where_the_destination_can_answer(destination: str, listen: tuple[str, int]) -> None:
-    assert wiring.network_towards(Settings(), destination).options.listen == listen
+    options = wiring.network_towards(Settings(), destination).options
+    assert options.listen == Listen(*listen)
+    assert options.listen_also == ()
+
+
+@pytest.mark.parametrize(
+    ("destination", "also"),
+    [
+        ("sip:fax@127.0.0.1;transport=tcp", (Listen("127.0.0.1", 0, Transport.TCP),)),
+        ("sip:fax@[2001:db8::1];transport=TCP", (Listen("::", 0, Transport.TCP),)),
+        ("sips:fax@127.0.0.1", ()),  # without a certificate nobody could connect to us
+        ("sip:fax@127.0.0.1;transport=udp", ()),
+    ],
+)
+def test_a_sender_over_a_stream_listens_for_it_too(destination: str, also: tuple[Listen, ...]) -> None:
+    assert wiring.network_towards(Settings(), destination).options.listen_also == also
+
+
+def test_a_sender_with_a_certificate_listens_with_tls() -> None:
+    settings = load(environ={}, overrides={("sip", "tls_certificate"): "fax.pem"})
+    options = wiring.network_towards(settings, "sips:fax@127.0.0.1").options
+    assert options.listen_also == (Listen("127.0.0.1", 0, Transport.TLS),)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ Not here  SIP itself (transports/sip), the calls (calls.py), devices and lines (
 import ipaddress
 import math
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,18 +25,27 @@ from vfax.errors import DecodeError, LinkError, MisuseError
 from vfax.finding import find_hops
 from vfax.leg import LegOptions
 from vfax.record import RecordOptions
+from vfax.sockets import Listen, Sockets, shown_as
+from vfax.transports.certificates import TlsOptions
 from vfax.transports.parameters import TcpMedia
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import NO_ACCOUNT, Account
 from vfax.transports.sip.agent import Agent
+from vfax.transports.sip.message import MessageError
 from vfax.transports.sip.negotiation import MediaKind, MediaSession, offers
 from vfax.transports.sip.options import SipOptions
-from vfax.transports.sip.values import Address, CallKey, Flow, Hop, Transport
+from vfax.transports.sip.values import Address, CallKey, Destination, Flow, Hop
+from vfax.transports.sip_connection import StreamOptions
+from vfax.transports.sip_streams import StreamHooks
 from vfax.transports.tcp import MediaSocket
-from vfax.transports.udp import UdpSocket, address_towards
+from vfax.transports.udp import address_towards
 
 MAX_UNCLAIMED = 8
 """Limit: messages that are kept until their call is known."""
+
+DEFAULT_PLACE = Listen("127.0.0.1", 5060)
+MAX_NOTICES = 100
+"""Limit: sentences that are kept for the operator."""
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -44,12 +54,16 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 class EndpointOptions:
     """Where the endpoint listens, who may call, and the policy of its calls.
 
-    `allow` are the networks whose datagrams are read at all; hosts that we call are added while the call lasts.
+    `listen` is the first place, UDP where it names no transport; `listen_also` are the others. `allow` are the networks
+    whose messages are read at all; hosts that we call are added while the call lasts.
     `media_ports` is an inclusive range, or None for any free even port. `public_address` stands in Contact and SDP when
     the machine's own address is not what peers see.
     """
 
-    listen: Address = ("127.0.0.1", 5060)
+    listen: Address | Listen = DEFAULT_PLACE
+    listen_also: tuple[Listen, ...] = ()
+    tls: TlsOptions = field(default_factory=TlsOptions)
+    streams: StreamOptions = field(default_factory=StreamOptions)
     allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     public_address: str | None = None
     media_ports: tuple[int, int] | None = None
@@ -65,8 +79,8 @@ class EndpointOptions:
 class Counters:
     """What the endpoint dropped, and why."""
 
-    not_allowed: int = 0  # datagrams from networks that may not call
-    not_sip: int = 0  # datagrams the agent could not use
+    not_allowed: int = 0  # messages from networks that may not call
+    not_sip: int = 0  # messages the agent could not use
     bugs: int = 0  # calls that a fault of ours ended
 
 
@@ -85,15 +99,21 @@ class Endpoint:
         self._wake = trio.Event()
         self._armed = math.inf
         self._unclaimed: list[sip.MessageSeen] = []  # of a call that the agent has not told of yet
-        self._socket: UdpSocket | None = None
+        self._sockets: Sockets | None = None
+        self.notices: deque[str] = deque(maxlen=MAX_NOTICES)  # sentences for the operator, newest last
         self._agent: Agent | None = None
 
     @property
     def address(self) -> Address:
-        """The bound host and port."""
-        if self._socket is None:
+        """The bound host and port of the first place."""
+        if self._sockets is None:
             raise LinkError("the endpoint is not running: await run() first")
-        return self._socket.address
+        return self._sockets.address
+
+    @property
+    def addresses(self) -> list[Listen]:
+        """All places, as they are bound."""
+        return list(self.sockets.addresses)
 
     async def run(
         self,
@@ -102,22 +122,51 @@ class Endpoint:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Serve until cancelled (see `call.Network.run`). Calls that are up then are hung up."""
-        self._socket = UdpSocket.bind(*self.options.listen)
+        self._sockets = sockets = self._open()
         self._on_call = on_call
         try:
-            host, port = self._socket.address
-            contact = (self._advertised(host), port)
-            self._agent = Agent(self.options.sip, contact=contact, dice=self._dice, now=trio.current_time())
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._keep_time)
-                task_status.started()
-                broken = await self._read()
-                nursery.cancel_scope.cancel()
-            raise broken
+            self._agent = Agent(self.options.sip, contact=sockets.local, dice=self._dice, now=trio.current_time())
+            await sockets.streams.check()
+            async with trio.open_nursery() as house:
+                house.start_soon(self._carry, sockets)
+                try:
+                    await sockets.streams.started.wait()
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self._keep_time)
+                        nursery.start_soon(sockets.read, self._hear_datagram)
+                        task_status.started()
+                finally:
+                    self._cut_off_calls()
+                    sockets.streams.finish()
+        except ExceptionGroup as group:
+            raise _only(group) from None
         finally:
             self._cut_off_calls()
-            self._socket.close()
-            self._socket = self._agent = None
+            sockets.close()
+            self._sockets = self._agent = None
+
+    def _open(self) -> Sockets:
+        options = self.options
+        return Sockets(
+            (Listen(*options.listen), *options.listen_also),
+            public_address=options.public_address,
+            tls=options.tls,
+            streams=options.streams,
+            sip_options=options.sip,
+            hooks=StreamHooks(
+                owner=self,
+                lost=self._flow_lost,
+                unreachable=self._unreachable,
+                may_talk=self._may_talk,
+                say=self.notices.append,
+            ),
+        )
+
+    @staticmethod
+    async def _carry(sockets: Sockets) -> None:
+        """Run the connections; they outlast being cancelled until the last words of the calls have left."""
+        with trio.CancelScope(shield=True):
+            await sockets.streams.run()
 
     def outbound(self) -> OutgoingFax:
         """A fresh outgoing call."""
@@ -125,20 +174,38 @@ class Endpoint:
 
     # --- the agent's rim -------------------------------------------------------------------------
 
-    async def _read(self) -> LinkError:
-        """Read until the socket breaks. Each datagram is dealt with to its end before the next one is looked at."""
-        socket, agent = self.socket, self.agent
-        while True:
-            try:
-                batch = await socket.receive()
-            except LinkError as why:
-                return why
-            for datagram, source in batch:
-                if self._may_talk(source[0]):
-                    agent.receive(datagram, Flow(Transport.UDP, source, socket.address), trio.current_time())
-                    self.pump()
-                else:
-                    self.counters.not_allowed += 1
+    def _hear_datagram(self, datagram: bytes, flow: Flow) -> None:
+        if self._may_talk(flow.remote[0]):
+            self.agent.receive(datagram, flow, trio.current_time())
+            self.pump()
+        else:
+            self.counters.not_allowed += 1
+
+    def hear(self, message: bytes, flow: Flow) -> None:
+        """A message of a stream (`sip_connection.Owner`)."""
+        if self._agent is not None:
+            self._hear_datagram(message, flow)
+
+    def hear_fault(self, fault: MessageError, flow: Flow) -> None:
+        """A stream that cannot be read any further (`sip_connection.Owner`)."""
+        if self._agent is not None:
+            self._agent.reject(fault, flow)
+            self.pump()
+
+    def is_needed(self, flow: Flow) -> bool:
+        """Whether a call goes by this connection (`sip_connection.Owner`)."""
+        return self._agent is not None and self._agent.uses(flow)
+
+    def _flow_lost(self, flow: Flow, why: str) -> None:
+        if self._agent is not None:
+            self._agent.flow_lost(flow, why, trio.current_time())
+            self.pump()
+
+    def _unreachable(self, to: Destination, why: str) -> None:
+        """As of Agent; what it leads to is carried out by whoever pumps."""
+        if self._agent is not None:
+            self._agent.unreachable(to, why, trio.current_time())
+            self._wake.set()
 
     async def _keep_time(self) -> None:
         agent = self.agent
@@ -154,27 +221,19 @@ class Endpoint:
 
     def pump(self) -> None:
         """Send what the agent has to send, tell the calls what it has to tell."""
-        agent, socket = self._agent, self._socket
-        if agent is None or socket is None:
+        agent, sockets = self._agent, self._sockets
+        if agent is None or sockets is None:
             return
         while True:
             output, events = agent.take_output(), agent.take_events()
             for out in output:
-                self._put(socket, agent, out)
+                sockets.put(out)
             for event in events:
                 self._dispatch(event)
             if not output and not events:
                 break
         if agent.next_timeout() < self._armed:
             self._wake.set()
-
-    def _put(self, socket: UdpSocket, agent: Agent, out: sip.Output) -> None:
-        if not isinstance(out, sip.Send):
-            return  # no connections, none to close
-        if out.to.transport is Transport.UDP:
-            socket.send(out.octets, out.to.address)
-        else:
-            agent.unreachable(out.to, f"SIP over {out.to.transport} is not served", trio.current_time())
 
     def _dispatch(self, event: sip.SipEvent) -> None:
         if isinstance(event, sip.DatagramDropped):
@@ -218,13 +277,6 @@ class Endpoint:
             return False
         return any(address in network for network in self._allow)
 
-    def _advertised(self, host: str) -> str:
-        if self.options.public_address:
-            return self.options.public_address
-        if ipaddress.ip_address(host).is_unspecified:
-            return address_towards(("2001:db8::1" if ":" in host else "192.0.2.1", 9))  # RFC 5737, RFC 3849
-        return host
-
     # --- for the calls ---------------------------------------------------------------------------
 
     @property
@@ -235,11 +287,11 @@ class Endpoint:
         return self._agent
 
     @property
-    def socket(self) -> UdpSocket:
-        """The running SIP socket."""
-        if self._socket is None:
+    def sockets(self) -> Sockets:
+        """The open sockets."""
+        if self._sockets is None:
             raise LinkError("the endpoint has been shut down")
-        return self._socket
+        return self._sockets
 
     def adopt(self, key: CallKey, carried: Carried) -> None:
         """Events of `key` go to `carried` from now on."""
@@ -265,16 +317,14 @@ class Endpoint:
 
     async def find(self, destination: str, account: Account) -> Sequence[Hop]:
         """Where to send the INVITE. Raises LinkError for what cannot be called."""
-        return await find_hops(destination, account, self.address)
+        return await find_hops(destination, account, self.sockets.families)
 
     def open_media(self, peer: Address, account: Account = NO_ACCOUNT) -> tuple[MediaSocket, MediaSession]:
         """A media socket and our side of the offer/answer that names it."""
         options = self.leg_options(account)
-        bound_host = self.socket.address[0]
-        host = bound_host
-        if self.options.public_address:
-            host = self.options.public_address
-        elif ipaddress.ip_address(bound_host).is_unspecified:
+        bound_host = self.sockets.host_towards(peer[0])
+        host = shown_as(bound_host, self.options.public_address)
+        if host != self.options.public_address and ipaddress.ip_address(bound_host).is_unspecified:
             host = address_towards(peer)
         socket = MediaSocket.bind_even(bound_host, self._media_ports())
         session_id = self._dice.randrange(1, 1 << 31)
@@ -335,6 +385,13 @@ class Endpoint:
     def count_bug(self) -> None:
         """A fault of ours ended a call."""
         self.counters.bugs += 1
+
+
+def _only(found: Exception) -> Exception:
+    """The one exception that nurseries have wrapped up, or the group when there are several."""
+    while isinstance(found, ExceptionGroup) and len(found.exceptions) == 1:
+        found = found.exceptions[0]
+    return found
 
 
 def _objection(offer: bytes, tcp: TcpMedia = TcpMedia.OFF) -> tuple[int, str]:

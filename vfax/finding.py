@@ -14,28 +14,31 @@ from vfax.transports.sip.hops import transport_of
 from vfax.transports.sip.values import Address, Hop, Transport
 
 
-async def find_hops(uri: str, account: Account, ours: Address) -> list[Hop]:
-    """The hops of a SIP URI in the family of `ours`, best first; at least one. Raises LinkError for what cannot be
-    called.
+async def find_hops(uri: str, account: Account, families: frozenset[int]) -> list[Hop]:
+    """The hops of a SIP URI in the IP versions `families`, best first; at least one. Raises LinkError for what cannot
+    be called.
     """
     try:
         parsed = Uri.parse(uri)
     except DecodeError as why:
         raise LinkError(f"{uri!r} is not a SIP address: {why.what}") from why
-    if parsed.scheme != "sip" or parsed.headers:
-        raise LinkError(f"{uri!r} cannot be called: only sip: addresses without headers can")
+    if parsed.scheme not in ("sip", "sips") or parsed.headers:
+        raise LinkError(f"{uri!r} cannot be called: only sip: and sips: addresses without headers can")
     found = transport_of(parsed, account.transport or Transport.UDP)
     if found is None:
         raise LinkError(f"{uri!r} cannot be called: its transport is none of udp, tcp and tls")
     transport, fixed = found
-    family = trio.socket.AF_INET6 if ":" in ours[0] else trio.socket.AF_INET
-    host = (parsed.parameters.get("maddr") or parsed.host).strip("[]")
-    try:
-        addresses = await trio.socket.getaddrinfo(
-            host, parsed.port or transport.port, family=family, type=trio.socket.SOCK_DGRAM
-        )
-    except (OSError, UnicodeError) as why:  # a name that is no name fails as Unicode
-        raise LinkError(f"{parsed.host} cannot be resolved: {getattr(why, 'strerror', None) or why}") from why
-    hops = [(str(address[0]), int(address[1])) for *_, address in addresses]
     fixed = fixed or account.transport is not None
-    return [Hop(transport, *hop, name=parsed.host, fixed=fixed) for hop in dict.fromkeys(hops)]
+    name = (parsed.parameters.get("maddr") or parsed.host).strip("[]")
+    addresses = await _look_up(name, parsed.port or transport.port, families)
+    return [Hop(transport, *address, name=parsed.host, fixed=fixed) for address in addresses]
+
+
+async def _look_up(name: str, port: int, families: frozenset[int]) -> list[Address]:
+    family = {4: trio.socket.AF_INET, 6: trio.socket.AF_INET6}[min(families)] if len(families) == 1 else 0
+    try:
+        found = await trio.socket.getaddrinfo(name, port, family=family, type=trio.socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as why:  # a name that is no name fails as Unicode
+        alone = f" over IPv{min(families)}, and we listen on nothing else" if len(families) == 1 else ""
+        raise LinkError(f"{name} cannot be resolved{alone}: {getattr(why, 'strerror', None) or why}") from why
+    return list(dict.fromkeys((str(address[0]), int(address[1])) for *_, address in found))

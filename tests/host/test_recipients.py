@@ -46,13 +46,12 @@ def test_devices_that_dial_sip_alone_refuse_a_number_and_say_which_setting_helps
         recipient("030 123456", plan=SIP_ONLY)
     for part in ("'030 123456'", '[queue] dial = "{e164}"', "+4930123456", "sip:{e164}@trunk.example.com"):
         assert part in str(caught.value)
-    with pytest.raises(InvalidParameter, match="TLS"):
-        recipient("sips:fax@example.net", plan=SIP_ONLY)
     assert not SIP_ONLY.numbers
 
 
 def test_devices_that_dial_sip_alone_take_sip_addresses_and_numbers_that_become_some() -> None:
     assert recipient("sip:fax@example.net", plan=SIP_ONLY).number == "sip:fax@example.net"
+    assert recipient("sips:fax@example.net", plan=SIP_ONLY).number == "sips:fax@example.net"
     plan = DialPlan(region="DE", dial="sip:{e164}@trunk.example.com", sip_only=True)
     assert plan.numbers
     assert recipient("030 123456", plan=plan).number == "sip:+4930123456@trunk.example.com"
@@ -113,7 +112,6 @@ def test_no_recipient_and_too_many_are_refused() -> None:
         ({"dial": "sip:{e164}"}, r"sip:\{e164\}@trunk.example.com\" is expected .'sip:\+1' is no SIP address"),
         ({"dial": "sip:{e164}@my trunk"}, "is no SIP address"),
         ({"dial": "0{national}", "sip_only": True}, r"SIP addresses alone.*sip:0\{national\}@trunk.example.com"),
-        ({"dial": "sips:{e164}@trunk.example.com", "sip_only": True}, "asks for TLS"),
     ],
 )
 def test_a_dial_plan_that_cannot_work_is_refused(settings: dict[str, str], why: str) -> None:

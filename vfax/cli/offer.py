@@ -24,7 +24,7 @@ from vfax.cli.sockets import holder_of
 from vfax.codecs.dis import Resolution
 from vfax.endpoint import Endpoint
 from vfax.errors import LinkError
-from vfax.settings import Settings, parse_host_port, wiring
+from vfax.settings import Settings, parse_listen, wiring
 
 BUSY = 486
 
@@ -53,7 +53,7 @@ def offer(
             return trio.run(_Stand(endpoint, offered, settings.host.lines, once=once, console=out()).run)
         except* LinkError as group:
             why = only_one(group)
-            holder = holder_of(parse_host_port(settings.sip.listen)[1])
+            holder = holder_of(parse_listen(settings.sip.listen)[2])
             raise LinkError(" ".join(part for part in (str(why), holder) if part)) from None
 
 

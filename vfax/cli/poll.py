@@ -23,7 +23,7 @@ from vfax.errors import DocumentError, LinkError, StoreError
 from vfax.journal import facts_of
 from vfax.outcome import Outcome
 from vfax.pages import PageFolder, pages_folder, recover
-from vfax.settings import Settings, parse_host_port, wiring
+from vfax.settings import Settings, parse_listen, wiring
 
 
 def poll(
@@ -46,7 +46,7 @@ def poll(
     try:
         outcome, journal, interrupted = trio.run(_poll, endpoint, request, target, console)
     except LinkError as why:
-        port = parse_host_port(listen)[1] if listen else 0
+        port = parse_listen(listen)[2] if listen else 0
         raise LinkError(" ".join(part for part in (str(why), holder_of(port) if port else "") if part)) from why
     finally:
         waiting = _tidy(target)

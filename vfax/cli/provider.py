@@ -79,7 +79,8 @@ def run(subject: Subject, rules: Sequence[Rule], *, as_json: bool) -> int:
 def _on_any_port(settings: Settings) -> Settings:
     """Each check has a provider of its own, and somebody may be listening where the settings say."""
     host = settings.sip.listen.rpartition(":")[0]
-    return settings.model_copy(update={"sip": settings.sip.model_copy(update={"listen": f"{host}:0"})})
+    sip = settings.sip.model_copy(update={"listen": f"{host}:0", "listen_also": ()})
+    return settings.model_copy(update={"sip": sip})
 
 
 def _find(what: str, name: str) -> Callable[..., object]:

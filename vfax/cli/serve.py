@@ -20,7 +20,7 @@ from vfax.fsp.errors import FaxServiceError
 from vfax.host.events import HostEvent, IdleLongEnough, ProviderFaulted, ProviderLost
 from vfax.host.server import FaxServer
 from vfax.host.service import FaxService
-from vfax.settings import Settings, is_loopback, parse_host_port, serving, wiring
+from vfax.settings import Settings, is_loopback, parse_host_port, parse_listen, serving, wiring
 
 NO_NUMBERS: Final = (
     'Faxes go to SIP addresses; for telephone numbers set [queue] dial = "sip:{e164}@trunk.example.com", with the name '
@@ -49,7 +49,7 @@ async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
 
     server = FaxServer(serving.server_options(settings), wiring.registrations(settings, network), observe=hear)
     await trio.to_thread.run_sync(make_journal_folder, wiring.journal_folder(settings))
-    _, port = parse_host_port(settings.sip.listen)
+    port = parse_listen(settings.sip.listen)[2]
     async with interruptible(ended.set), running(server, port=port):
         service = server.service
         for line in (*refusals(service), *greeting(settings, address_of(service), service)):
@@ -104,9 +104,14 @@ def greeting(settings: Settings, address: tuple[str, int] | None, service: FaxSe
     local = all(is_loopback(network) for network in settings.sip.allow)
     lines = settings.host.lines
     roads = "UDP" if settings.media.tcp == "off" else "UDP or TCP"
+    transport = parse_listen(settings.sip.listen)[0]
+    by = "" if transport == "UDP" else f";transport={transport.lower()}"
+    others = map(parse_listen, settings.sip.listen_also)
+    also = "".join(f", {one} {f'[{there}]' if ':' in there else there}:{at}" for one, there, at in others)
+    count = f"{lines} line{'s' if lines > 1 else ''}"
     return [
-        f"vfax {__version__} is listening on UDP {shown}:{port} with {lines} line{'s' if lines > 1 else ''}.",
-        f"Call it at sip:{settings.sip.contact_user}@{shown}:{port}",
+        f"vfax {__version__} is listening on {transport} {shown}:{port}{also} with {count}.",
+        f"Call it at sip:{settings.sip.contact_user}@{shown}:{port}{by}",
         f"Faxes appear in {inbox}",
         f"It takes T.38 over {roads}, or G.711 audio that becomes T.38: up to {fax.max_rate} bit/s, "
         f"{'ECM' if fax.ecm else 'no ECM'}, {', '.join(fax.receive_codings)}, {_resolutions(fax.resolutions)}.",

@@ -65,7 +65,7 @@ class DialPlan:
 
     def _check_sip(self, tried: str) -> None:
         try:
-            _sip(tried, sip_only=self.sip_only)
+            _sip(tried)
         except InvalidParameter as why:
             raise SettingsError(f'dial = {self.dial!r}: "sip:{{e164}}@trunk.example.com" is expected ({why})') from why
 
@@ -81,7 +81,7 @@ def recipient(text: object, name: object = "", *, plan: DialPlan) -> Recipient:
     if not given:
         raise InvalidParameter("the recipient's number is empty: a telephone number or a SIP URI is expected")
     if given.lower().startswith(_SIP):
-        return Recipient(number=_sip(given, sip_only=plan.sip_only), name=named, given=given)
+        return Recipient(number=_sip(given), name=named, given=given)
     return Recipient(number=_dialled(given, plan), name=named, given=given)
 
 
@@ -109,13 +109,11 @@ def _text(what: str, value: object) -> str:
     return text
 
 
-def _sip(uri: str, *, sip_only: bool) -> str:
+def _sip(uri: str) -> str:
     scheme, _, rest = uri.partition(":")
     user, at, host = rest.rpartition("@")
     if not (at and user and host) or any(char in ' <>"' for char in rest):
         raise InvalidParameter(f"{uri!r} is no SIP address: sip:user@host is expected")
-    if sip_only and scheme.lower() == "sips":  # Limit: it needs TLS, which this release does not speak
-        raise InvalidParameter(f"{uri!r} asks for TLS, which is not spoken here: sip:{rest} is expected")
     return f"{scheme.lower()}:{rest}"
 
 

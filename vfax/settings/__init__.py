@@ -15,6 +15,6 @@ or the environment holds the wrong value, and because making a value object must
 from vfax.settings.model import Settings
 from vfax.settings.reading import example_text, load
 from vfax.settings.section import Section
-from vfax.settings.words import is_loopback, parse_host_port
+from vfax.settings.words import is_loopback, parse_host_port, parse_listen
 
-__all__ = ["Section", "Settings", "example_text", "is_loopback", "load", "parse_host_port"]
+__all__ = ["Section", "Settings", "example_text", "is_loopback", "load", "parse_host_port", "parse_listen"]

@@ -5,7 +5,7 @@ Not here  the other sections (model.py), what each becomes (wiring.py), what the
 """
 
 import ipaddress
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,12 +13,13 @@ from vfax.settings.section import Section
 from vfax.settings.words import (
     AddressOrEmpty,
     Count,
-    HostPort,
     Line,
+    ListenAt,
     Networks,
+    Places,
     Seconds,
     is_loopback,
-    parse_host_port,
+    parse_listen,
 )
 
 LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
@@ -27,9 +28,28 @@ LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 class SipSettings(Section):
     """Signalling: where calls come in, from whom, and how long each side may take. Times in seconds."""
 
-    listen: HostPort = Field(
+    listen: ListenAt = Field(
         default="127.0.0.1:5060",
         description="Numeric address and UDP port to listen on; other than loopback, `allow` must say who may call.",
+    )
+    listen_also: Places = Field(
+        default=(),
+        description='Further places, as in "tcp:192.0.2.1:5060", "tls:192.0.2.1:5061", "udp:[2001:db8::1]:5060".',
+    )
+    tls_certificate: Line = Field(
+        default="",
+        description="Our certificate with its chain, PEM; needed to listen with TLS. Read anew when it changes.",
+    )
+    tls_key: Line = Field(default="", description='Its key, PEM, without a password. "": it is in tls_certificate.')
+    tls_authorities: Line = Field(
+        default="", description='Whose certificates we believe when we call, PEM. "": those of the system.'
+    )
+    tls_client_authorities: Line = Field(
+        default="", description='Callers over TLS must show a certificate of these, PEM. "": they need none.'
+    )
+    tls_checks: Literal["full", "chain", "none"] = Field(
+        default="full",
+        description="Of a certificate when we call: issuer, dates and name; all but the name; or nothing at all.",
     )
     allow: Networks = Field(
         default=LOOPBACK_NETWORKS,
@@ -62,6 +82,21 @@ class SipSettings(Section):
     )
     max_transactions: Count = Field(default=4_000, description="SIP transactions at once; the next one hears 503.")
     retry_after: int = Field(default=10, ge=0, le=3_600, description="What a 503 asks the caller to wait.")
+    max_connections: Count = Field(default=200, description="TCP and TLS connections at once, ours and theirs.")
+    max_connections_per_source: Count = Field(default=50, description="Such connections that one host may have made.")
+    max_handshakes: Count = Field(default=40, description="TLS connections at once that are not agreed yet.")
+    connect_limit: Seconds = Field(default=5.0, description="How long a connection of ours may take to be made.")
+    handshake_limit: Seconds = Field(default=5.0, description="How long TLS may take on a connection that came in.")
+    message_limit: Seconds = Field(
+        default=20.0, description="A message that has begun on a connection is whole by then, or the connection ends."
+    )
+    idle_limit: Seconds = Field(default=900.0, description="A silent connection that no call needs ends after this.")
+    ping_interval: Seconds = Field(
+        default=110.0, description="Silence after which a connection of ours is asked whether it lives (CRLF)."
+    )
+    max_unsent: int = Field(
+        default=262_144, ge=65_536, le=16_777_216, description="Octets that may wait for a peer who does not read."
+    )
     max_message: int = Field(default=65_535, ge=1_500, le=65_535, description="Octets of one SIP message.")
     max_head: int = Field(default=32_768, ge=1_024, le=65_535, description="Octets of start line and header fields.")
     max_header_line: int = Field(default=8_192, ge=256, le=65_535, description="Octets of one header field, unfolded.")
@@ -69,10 +104,18 @@ class SipSettings(Section):
 
     @model_validator(mode="after")
     def _open_only_on_purpose(self) -> Self:
-        host, _ = parse_host_port(self.listen)
-        if not ipaddress.ip_address(host).is_loopback and all(is_loopback(network) for network in self.allow):
-            raise ValueError(
-                f'listen = "{self.listen}" opens vfax to a network, but allow names loopback only: '
-                'expected who may call, as in allow = ["192.0.2.0/24"] (--allow 192.0.2.0/24)'
-            )
+        for key, place in (("listen", self.listen), *(("listen_also", place) for place in self.listen_also)):
+            _, host, _ = parse_listen(place)
+            if not ipaddress.ip_address(host).is_loopback and all(is_loopback(network) for network in self.allow):
+                raise ValueError(
+                    f'{key} = "{place}" opens vfax to a network, but allow names loopback only: '
+                    'expected who may call, as in allow = ["192.0.2.0/24"] (--allow 192.0.2.0/24)'
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _certificate_for_tls(self) -> Self:
+        for place in (self.listen, *self.listen_also):
+            if parse_listen(place)[0] == "TLS" and not self.tls_certificate:
+                raise ValueError(f'"{place}" is to be listened on with TLS: give tls_certificate, a file in PEM')
         return self

@@ -40,11 +40,16 @@ from vfax.settings.model import (
     TimerSettings,
 )
 from vfax.settings.section import Section
-from vfax.settings.words import parse_host_port
+from vfax.settings.words import parse_listen
+from vfax.sockets import Listen
 from vfax.t30.options import AfterRtn, BadPage, Limits, T30Options, Timers
+from vfax.transports.certificates import Checks, TlsOptions
 from vfax.transports.parameters import ErrorCorrection, T38Parameters, TcpMedia
 from vfax.transports.sip.headers import Uri
+from vfax.transports.sip.hops import transport_of
 from vfax.transports.sip.options import SipOptions
+from vfax.transports.sip.values import Transport
+from vfax.transports.sip_connection import StreamOptions
 from vfax.transports.t38 import ReadVersion, T38Options
 
 if TYPE_CHECKING:
@@ -135,7 +140,10 @@ def check_options(options: LegOptions) -> None:
 def endpoint_options(settings: Settings) -> EndpointOptions:
     """The SIP endpoint."""
     return EndpointOptions(
-        listen=parse_host_port(settings.sip.listen),
+        listen=listen_at(settings.sip.listen),
+        listen_also=tuple(listen_at(place) for place in settings.sip.listen_also),
+        tls=tls_options(settings),
+        streams=StreamOptions(**same_names(StreamOptions, settings.sip)),
         allow=settings.sip.allow,
         public_address=settings.sip.public_address or None,
         media_ports=(settings.media.port_min, settings.media.port_max),
@@ -146,6 +154,28 @@ def endpoint_options(settings: Settings) -> EndpointOptions:
         capture=CaptureOptions(**same_names(CaptureOptions, settings.journal) | {"pcap": Pcap(settings.journal.pcap)}),
         sip=SipOptions(**same_names(SipOptions, settings.sip)),
         leg=leg_options(settings),
+    )
+
+
+def listen_at(text: str) -> Listen:
+    """A place to listen at, which has been checked."""
+    transport, host, port = parse_listen(text)
+    return Listen(host, port, Transport(transport))
+
+
+def tls_options(settings: Settings) -> TlsOptions:
+    """Certificates, and what is checked of others'."""
+
+    def file(name: str) -> Path | None:
+        return Path(name).absolute() if name else None
+
+    sip = settings.sip
+    return TlsOptions(
+        certificate=file(sip.tls_certificate),
+        key=file(sip.tls_key),
+        authorities=file(sip.tls_authorities),
+        client_authorities=file(sip.tls_client_authorities),
+        checks=Checks(sip.tls_checks),
     )
 
 
@@ -219,14 +249,28 @@ def network_towards(
     """
     towards = _towards(settings, destination)
     try:
-        address = parse_host_port(listen) if listen else (towards, 0)
+        place = listen_at(listen) if listen else Listen(towards, 0)
     except ValueError as why:
         raise SettingsError(f"command line: --listen {listen}: {why}") from None
-    if Uri.parse(destination).numeric_address() and (":" in address[0]) != (":" in towards):
+    if Uri.parse(destination).numeric_address() and (":" in place.host) != (":" in towards):
         raise SettingsError(
             f"command line: --listen {listen}: {destination} cannot be called from there, IPv4 and IPv6"
         )
-    return Endpoint(replace(endpoint_options(settings), listen=address, allow=allow, journal=journal))
+    options = endpoint_options(settings)
+    also = _also_towards(options, destination, place)
+    return Endpoint(replace(options, listen=place, listen_also=also, allow=allow, journal=journal))
+
+
+def _also_towards(options: EndpointOptions, destination: str, place: Listen) -> tuple[Listen, ...]:
+    """A second place where `destination` is called by a stream: the other side may want to connect for its answers.
+
+    With TLS only where we have a certificate to show; else all goes by the connection that we make.
+    """
+    found = transport_of(Uri.parse(destination))
+    transport = Transport.UDP if found is None else found[0]
+    if transport in (Transport.UDP, place.transport) or (transport is Transport.TLS and not options.tls.certificate):
+        return ()
+    return (Listen(place.host, 0, transport),)
 
 
 def _towards(settings: Settings, destination: str) -> str:
@@ -235,13 +279,13 @@ def _towards(settings: Settings, destination: str) -> str:
         uri = Uri.parse(destination)
     except DecodeError as why:
         raise SettingsError(f"{expected} ({why.what})") from why
-    if uri.scheme != "sip" or not uri.host:
+    if uri.scheme not in ("sip", "sips") or not uri.host:
         raise SettingsError(expected)
     try:
         uri.host.encode("idna")
     except UnicodeError as why:
         raise SettingsError(f"{expected} (no name of a host: {why})") from why
-    host, _ = parse_host_port(settings.sip.listen)
+    _, host, _ = parse_listen(settings.sip.listen)
     numeric = uri.numeric_address()
     if uri.host.lower() == "localhost":
         return "127.0.0.1"

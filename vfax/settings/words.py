@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field
 
+TRANSPORTS: Final = ("udp", "tcp", "tls")
+"""What may stand in front of an address to listen on."""
 LONGEST_T30_ID: Final = 20
 """T.30 identities (CSI, TSI) have 20 characters."""
 
@@ -27,6 +29,25 @@ def parse_host_port(text: str) -> tuple[str, int]:
         return str(ipaddress.ip_address(host)), int(port)
     except ValueError:
         raise expected from None
+
+
+def parse_listen(text: str) -> tuple[str, str, int]:
+    """Split `TRANSPORT:HOST:PORT`: the transport in capitals (UDP when it is left out), host and port.
+
+    Raises ValueError saying what is expected.
+    """
+    word, colon, rest = text.partition(":")
+    if word.lower() not in TRANSPORTS or not colon:
+        word, rest = "udp", text
+    return word.upper(), *parse_host_port(rest)
+
+
+def _listen(text: str) -> str:
+    try:
+        parse_listen(text)
+    except ValueError as why:
+        raise ValueError(f'{why}, with "tcp:" or "tls:" in front where it is not UDP') from None
+    return text
 
 
 def _host_port(text: str) -> str:
@@ -84,6 +105,8 @@ def _no_doubles(items: tuple[str, ...]) -> tuple[str, ...]:
 
 
 HostPort = Annotated[str, AfterValidator(_host_port)]
+ListenAt = Annotated[str, AfterValidator(_listen)]
+Places = Annotated[tuple[ListenAt, ...], Field(strict=False)]
 Network = Annotated[str, AfterValidator(_network)]
 Identity = Annotated[str, AfterValidator(_identity)]
 Line = Annotated[str, Field(max_length=128), AfterValidator(_one_line)]

@@ -116,6 +116,10 @@ class Agent:
 
     # --- connections --------------------------------------------------------------------------------
 
+    def uses(self, flow: Flow) -> bool:
+        """Whether a call goes by this connection."""
+        return any(call.dialog is not None and call.dialog.peer == flow for call in self._calls.values())
+
     def flow_lost(self, flow: Flow, why: str, now: float) -> None:
         """A connection has gone. Requests that nobody answered yet fail; answers that are due go by a new one.
 

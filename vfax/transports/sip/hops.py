@@ -76,6 +76,7 @@ class Place:
     transport: Transport
     bound: Address
     shown: Address
+    listens: bool = True  # else the port is only held: connections are made from here, none are taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Local:
 
     def speaks(self, transport: Transport) -> bool:
         """Whether we listen on this transport."""
-        return any(place.transport is transport for place in self.places)
+        return any(place.transport is transport and place.listens for place in self.places)
 
     def towards(self, to: Destination) -> Address:
         """What we call ourselves in messages to `to`: the place of that socket, else of that transport and family."""
