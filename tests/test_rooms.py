@@ -38,6 +38,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "call": BASE,
     "ports": {"fsp", "errors"},
     "leg_values": BASE | {"transports", "t30"},
+    "trunks": BASE | {"transports", "leg_values"},
     "leg_lock": {"transports"},
     "leg_media": BASE | {"transports", "t30", "leg_values", "leg_lock"},
     "leg_core": BASE | {"transports", "t30", "verdict", "leg_values", "leg_media", "course"},
@@ -92,7 +93,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     },
     "finding": BASE | {"transports"},
     "resolving": BASE | {"transports"},
-    "endpoint": BASE | {"transports", "leg", "call", "calls", "carried", "disk", "finding", "record", "capture"},
+    "endpoint": BASE
+    | {"transports", "trunks", "leg", "call", "calls", "carried", "disk", "finding", "record", "capture"},
     "simulation": BASE | {"codecs", "transports", "t30", "leg", "simulate", "journal", "record"},
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},
     # the device sees a network, never a host; the host sees the contract, never a device
@@ -101,7 +103,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "host": BASE | {"fsp", "codecs", "ports", "pages", "disk"},
     # a client sees the contract and the wire, never the host
     "client": BASE | {"fsp"},
-    "settings": BASE | {"codecs", "transports", "t30", "leg", "endpoint", "fsp", "device", "host", "record", "capture"},
+    "settings": BASE
+    | {"codecs", "transports", "trunks", "t30", "leg", "endpoint", "fsp", "device", "host", "record", "capture"},
     "cli": BASE
     | {
         "client",
@@ -152,6 +155,7 @@ PURE: Final = (
     "transports/simnet.py",
     "transports/erase.py",
     "transports/parameters.py",
+    "trunks/",
     "leg",
     "course.py",
     "verdict",
