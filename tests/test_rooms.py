@@ -38,6 +38,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "call": BASE,
     "ports": {"fsp", "errors"},
     "leg_values": BASE | {"transports", "t30"},
+    "trunks": BASE | {"transports", "leg_values"},
     "leg_lock": {"transports"},
     "leg_media": BASE | {"transports", "t30", "leg_values", "leg_lock"},
     "leg_core": BASE | {"transports", "t30", "verdict", "leg_values", "leg_media", "course"},
@@ -94,7 +95,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "resolving": BASE | {"transports"},
     "sockets": BASE | {"transports"},
     "endpoint": BASE
-    | {"transports", "leg", "call", "calls", "carried", "disk", "finding", "record", "capture", "sockets"},
+    | {"transports", "trunks", "leg", "call", "calls", "carried", "disk", "finding", "record", "capture", "sockets"},
     "simulation": BASE | {"codecs", "transports", "t30", "leg", "simulate", "journal", "record"},
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},
     # the device sees a network, never a host; the host sees the contract, never a device
@@ -104,7 +105,20 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     # a client sees the contract and the wire, never the host
     "client": BASE | {"fsp"},
     "settings": BASE
-    | {"codecs", "transports", "t30", "leg", "endpoint", "fsp", "device", "host", "record", "capture", "sockets"},
+    | {
+        "codecs",
+        "transports",
+        "trunks",
+        "t30",
+        "leg",
+        "endpoint",
+        "fsp",
+        "device",
+        "host",
+        "record",
+        "capture",
+        "sockets",
+    },
     "cli": BASE
     | {
         "client",
@@ -155,6 +169,7 @@ PURE: Final = (
     "transports/simnet.py",
     "transports/erase.py",
     "transports/parameters.py",
+    "trunks/",
     "leg",
     "course.py",
     "verdict",

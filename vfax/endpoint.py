@@ -39,6 +39,7 @@ from vfax.transports.sip_connection import StreamOptions
 from vfax.transports.sip_streams import StreamHooks
 from vfax.transports.tcp import MediaSocket
 from vfax.transports.udp import address_towards
+from vfax.trunks.options import TrunkOptions
 
 MAX_UNCLAIMED = 8
 """Limit: messages that are kept until their call is known."""
@@ -72,6 +73,7 @@ class EndpointOptions:
     capture: CaptureOptions = field(default_factory=CaptureOptions)
     sip: SipOptions = field(default_factory=SipOptions)
     leg: LegOptions = field(default_factory=LegOptions)
+    trunks: tuple[TrunkOptions, ...] = ()
     disk: Disk = field(default_factory=Disk)
 
 
@@ -335,6 +337,7 @@ class Endpoint:
                 parameters=options.t38,
                 session_id=session_id,
                 tcp=options.tcp,
+                codecs=options.audio_codecs,
             )
         except MisuseError:
             socket.close()

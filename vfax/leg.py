@@ -38,6 +38,7 @@ from vfax.leg_values import (
     StreamAgreed,
     StreamLost,
     StreamOffered,
+    SwitchBy,
     Switched,
     SwitchRefused,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "StreamAgreed",
     "StreamLost",
     "StreamOffered",
+    "SwitchBy",
     "SwitchRefused",
     "Switched",
 ]
@@ -245,11 +247,13 @@ class Leg(LegCore):
                 self._hang_up_with(Cause.T38_REFUSED if self._offered_t38 else Cause.REJECTED, why, now)
 
     def _await_switch(self, state: S, now: float) -> None:
-        """Audio runs until one side offers T.38; ours goes out after a while, counted from the ACK."""
+        """Audio runs until one side offers T.38; ours, where it is our turn, goes out after a while from the ACK on."""
+        options, called = self._options, self._incoming is not None
         self._state = state
-        self._give_up_at = min(self._give_up_at, now + self._options.audio_limit)
-        after = self._options.called_switch_after if self._incoming is not None else self._options.caller_switch_after
-        self._deadline = math.inf if state is S.AWAIT_ACK else now + after
+        self._give_up_at = min(self._give_up_at, now + options.audio_limit)
+        after = options.called_switch_after if called else options.caller_switch_after
+        ours = options.switch_by in (SwitchBy.EITHER, SwitchBy.CALLED if called else SwitchBy.CALLER)
+        self._deadline = now + after if ours and state is not S.AWAIT_ACK else math.inf
 
     def _confirmed(self, sdp: bytes, now: float) -> None:
         """The ACK to a 200 of ours; with `sdp` it answers the offer in that 200."""

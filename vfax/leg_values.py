@@ -10,7 +10,7 @@ from enum import StrEnum
 from vfax.outcome import Outcome
 from vfax.t30 import values as t30
 from vfax.t30.options import T30Options
-from vfax.transports.parameters import T38Parameters, TcpMedia
+from vfax.transports.parameters import AudioCodec, T38Parameters, TcpMedia
 from vfax.transports.sip.values import Address
 from vfax.transports.t38 import T38Options
 
@@ -20,6 +20,15 @@ class CallerOffer(StrEnum):
 
     T38 = "t38"
     AUDIO = "audio"
+
+
+class SwitchBy(StrEnum):
+    """Which side's re-INVITE makes an audio call a T.38 call, as far as it is for us to say."""
+
+    EITHER = "either"  # ours when theirs has not come in time
+    CALLED = "called"  # calling, theirs is waited for
+    CALLER = "caller"  # called, theirs is waited for
+    PEER = "peer"  # ours is never sent
 
 
 class InternetAware(StrEnum):
@@ -39,6 +48,8 @@ class LegOptions:
     fax: T30Options = field(default_factory=T30Options)
     caller_offer: CallerOffer = CallerOffer.T38
     caller_retries_audio: bool = True  # a refused direct T.38 offer is dialled again with audio
+    switch_by: SwitchBy = SwitchBy.EITHER
+    audio_codecs: tuple[AudioCodec, ...] = (AudioCodec.PCMU, AudioCodec.PCMA)
     called_switch_after: float = 1.5  # called side: from the ACK to our re-INVITE, CED sounding
     caller_switch_after: float = 6.0  # calling side: how long their re-INVITE is awaited
     refused_grace: float = 10.0  # after a refused switch-over: a T.38 offer of theirs may still come

@@ -271,7 +271,13 @@ class Simulation:
         seeds = (self._dice.randrange(1 << 32), self._dice.randrange(1 << 16), self._dice.randrange(1 << 32))
 
         def make(incoming: sip.IncomingCall | None, now: float) -> Leg:
-            media = MediaSession(host=address[0], port=MEDIA_PORT, parameters=options.t38, session_id=session_id)
+            media = MediaSession(
+                host=address[0],
+                port=MEDIA_PORT,
+                parameters=options.t38,
+                session_id=session_id,
+                codecs=options.audio_codecs,
+            )
             return Leg(options, media, incoming=incoming, document=document, poll=poll, seeds=seeds, now=now)
 
         return Node(side, address, agent, make)

@@ -12,7 +12,7 @@ from vfax.host.api.listening import ListenOptions, can_name_peers, is_reachable,
 from vfax.host.notify import Account, HubOptions, Profile
 from vfax.host.server import ClientOptions
 from vfax.settings.model import Settings
-from vfax.settings.wiring import same_names
+from vfax.settings.section import same_names
 from vfax.settings.words import parse_host_port
 
 AUTO: Final = "auto"

@@ -4,17 +4,20 @@ Owns      the sections. The explanation of a field is its comment in config/vfax
 Not here  reading them (reading.py), what each becomes (wiring.py), what the values do.
 """
 
-import json
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from vfax.settings.clients import ClientSettings
 from vfax.settings.routes import SPOOL_FOLDERS, DeliverySettings, MailSettings, RouteSettings
 from vfax.settings.section import Section
 from vfax.settings.sip import SipSettings
+from vfax.settings.trunks import TrunkSettings, check_trunks
 from vfax.settings.words import (
+    AudioCodecs,
     Codings,
     Count,
     Identity,
@@ -27,8 +30,13 @@ from vfax.settings.words import (
     Seconds,
     Share,
     TimeZone,
+    is_loopback,
+    parse_listen,
+    toml_value,
 )
 
+IN_SECTION: Final = "in_section"
+"""Type of an error that several sections make together and one of them can mend; its context names that section."""
 VFAX_GUID: Final = "{6f1d9c0e-7a53-4a0b-9b0e-38f5f2a4c1d7}"
 VFAX_IMAGE: Final = "vfax.device:create_provider"
 
@@ -49,6 +57,14 @@ class MediaSettings(Section):
     )
     caller_retries_audio: bool = Field(
         default=True, description="Calling: dial again with audio where the direct offer of T.38 was refused."
+    )
+    audio_codecs: AudioCodecs = Field(
+        default=("PCMU", "PCMA"), description="Audio before T.38, as offered, the best first; others are not taken."
+    )
+    switch_by: Literal["either", "called", "caller", "peer"] = Field(
+        default="either",
+        description="Whose re-INVITE makes audio T.38: whose time comes first, the called or the calling side's, or "
+        "never ours.",
     )
     called_switch_after: Seconds = Field(default=1.5, description="Called with audio: until we offer T.38 ourselves.")
     caller_switch_after: Seconds = Field(
@@ -396,6 +412,27 @@ class Settings(Section):
     mail: MailSettings = MailSettings()
     delivery: DeliverySettings = DeliverySettings()
     route: Annotated[tuple[RouteSettings, ...], Field(strict=False, max_length=1_000)] = ()
+    trunk: Annotated[tuple[TrunkSettings, ...], Field(strict=False, max_length=1_000)] = ()
+
+    @model_validator(mode="after")
+    def _trunks_can_work(self) -> Self:
+        check_trunks(self.trunk, {"media": self.media, "t38": self.t38, "fax": self.fax})
+        return self
+
+    @model_validator(mode="after")
+    def _open_only_on_purpose(self) -> Self:
+        if self.trunk or not all(is_loopback(network) for network in self.sip.allow):
+            return self
+        for key, place in (("listen", self.sip.listen), *(("listen_also", place) for place in self.sip.listen_also)):
+            _, host, _ = parse_listen(place)
+            if not ipaddress.ip_address(host).is_loopback:
+                raise PydanticCustomError(
+                    IN_SECTION,
+                    "{key} = {listen} opens vfax to a network, but allow names loopback only: "
+                    'expected who may call, as in allow = ["192.0.2.0/24"] (--allow 192.0.2.0/24), or a [[trunk]]',
+                    {"section": "sip", "key": key, "listen": toml_value(place)},
+                )
+        return self
 
     @model_validator(mode="after")
     def _rules_can_work(self) -> Self:
@@ -413,17 +450,3 @@ class Settings(Section):
         spool, folder = self.host.spool.absolute(), Path(rule.folder)
         if folder == spool or any(folder.is_relative_to(spool / name) for name in SPOOL_FOLDERS):
             raise ValueError(f"the rule {rule.name} has folder = {rule.folder!r}, where vfax keeps its own files")
-
-
-def toml_value(value: object) -> str:
-    """Write one value as TOML does."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(toml_value(item) for item in value)}]"
-    if isinstance(value, dict):
-        inner = ", ".join(f"{json.dumps(str(key))} = {toml_value(item)}" for key, item in value.items())
-        return f"{{ {inner} }}" if inner else "{}"
-    return json.dumps(str(value), ensure_ascii=False)

@@ -6,7 +6,7 @@ Owns      the order of sources, the nearest name for an unknown key, TOML as wri
 import difflib
 import os
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, get_origin
 
@@ -15,9 +15,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from vfax.errors import SettingsError
-from vfax.settings.model import VFAX_IMAGE, Settings, toml_value
+from vfax.settings.model import IN_SECTION, VFAX_IMAGE, Settings
 from vfax.settings.routes import RouteSettings
 from vfax.settings.section import Section
+from vfax.settings.trunks import OVERRIDES, TRUNK, TrunkSettings
+from vfax.settings.words import toml_value
 
 ENV_PREFIX: Final = "VFAX_"
 ENV_SEPARATOR: Final = "__"
@@ -25,8 +27,12 @@ ENVIRONMENT: Final = "environment"
 OWN: Final = "provider"
 OTHERS: Final = "providers"
 ROUTE: Final = "route"
-"""The one part that is a list of tables; it comes from the file alone."""
-SECRETS: Final = frozenset({"password", "secret"})
+LISTS: Final[dict[str, tuple[type[Section], tuple[str, ...], str]]] = {
+    ROUTE: (RouteSettings, ("name", "kind"), "rules for received faxes"),
+    TRUNK: (TrunkSettings, ("name",), "trunks"),
+}
+"""Lists of tables, which come from the file alone: the tables, what each has to have, what they are."""
+SECRETS: Final = frozenset({"password", "inbound_password", "secret"})
 """Keys whose values no message shows."""
 MAX_FILE_OCTETS: Final = 1 << 20
 """Limit: a settings file is small; a larger one is another file by mistake."""
@@ -49,7 +55,8 @@ def load(
         tables = _read_file(path)
         if others := _take_others(tables, file_name):
             merged[OTHERS] = others
-        merged[ROUTE] = _known_rules(tables.pop(ROUTE, []), file_name)
+        for kind in LISTS:
+            merged[kind] = _known_tables(kind, tables.pop(kind, []), file_name)
         _merge(merged, sources, tables, file_name)
     _merge(merged, sources, _read_environment(os.environ if environ is None else environ), ENVIRONMENT)
     for (section, key), value in (overrides or {}).items():
@@ -57,7 +64,7 @@ def load(
     try:
         return Settings.model_validate(merged)
     except ValidationError as why:
-        raise SettingsError(_one_sentence(why, sources, file_name)) from None
+        raise SettingsError(_one_sentence(why, sources, file_name, merged)) from None
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -75,7 +82,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     for name, table in tables.items():
         if name == OWN and isinstance(table, list) and all(isinstance(entry, dict) for entry in table):
             continue
-        if name != ROUTE and not isinstance(table, dict):
+        if name not in LISTS and not isinstance(table, dict):
             _known_section(name, str(path))
             raise SettingsError(f"{path}: {name} = {_shown(table)}: expected a table, written [{name}]")
     return tables
@@ -154,24 +161,26 @@ def _merge(
             sources[section, key] = source
 
 
-def _known_rules(rules: object, source: str) -> list[dict[str, object]]:
-    """The tables [[route]], each with known keys alone."""
-    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
-        raise SettingsError(f"{source}: {ROUTE}: expected tables, each written [[{ROUTE}]]")
-    for at, rule in enumerate(rules):
-        for key in rule:
-            if key not in RouteSettings.model_fields:
-                hint = _nearest(key, RouteSettings.model_fields, "keys here are")
-                raise SettingsError(f"{source}: {_rule_label(rule, at)} {key}: unknown key; {hint}")
-        for key in ("name", "kind"):
-            if key not in rule:
-                raise SettingsError(f"{source}: {_rule_label(rule, at)} has no {key}: every rule needs one")
-    return rules
+def _known_tables(kind: str, tables: object, source: str) -> list[dict[str, object]]:
+    """The tables [[route]] or [[trunk]], each with known keys alone."""
+    model, needed, _ = LISTS[kind]
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise SettingsError(f"{source}: {kind}: expected tables, each written [[{kind}]]")
+    for at, table in enumerate(tables):
+        for key in table:
+            if key not in model.model_fields:
+                hint = _nearest(key, model.model_fields, "keys here are")
+                raise SettingsError(f"{source}: {_table_label(kind, table, at)} {key}: unknown key; {hint}")
+        for key in needed:
+            if key not in table:
+                noun = "rule" if kind == ROUTE else kind
+                raise SettingsError(f"{source}: {_table_label(kind, table, at)} has no {key}: every {noun} needs one")
+    return tables
 
 
-def _rule_label(rule: object, at: int) -> str:
-    name = rule.get("name") if isinstance(rule, dict) else None
-    return f"[[{ROUTE}]] {at + 1}{f' ({name})' if isinstance(name, str) else ''}"
+def _table_label(kind: str, table: object, at: int) -> str:
+    name = table.get("name") if isinstance(table, dict) else getattr(table, "name", None)
+    return f"[[{kind}]] {at + 1}{f' ({name})' if isinstance(name, str) else ''}"
 
 
 # --- saying what is wrong --------------------------------------------------------------------------
@@ -180,7 +189,7 @@ def _rule_label(rule: object, at: int) -> str:
 def _sections() -> dict[str, type[Section]]:
     found: dict[str, type[Section]] = {}
     for name, field in Settings.model_fields.items():
-        if name in (OTHERS, ROUTE):  # lists of what is a section of its own
+        if name == OTHERS or name in LISTS:  # lists of what is a section of its own
             continue
         assert isinstance(field.annotation, type)
         assert issubclass(field.annotation, Section)
@@ -195,11 +204,11 @@ def _field(section: str, key: str) -> FieldInfo | None:
 
 def _known_section(name: str, source: str) -> None:
     known = _sections()
-    if name == ROUTE:
-        raise SettingsError(f"{source}: rules for received faxes are written in the settings file, as [[{ROUTE}]]")
+    if name in LISTS:
+        raise SettingsError(f"{source}: {LISTS[name][2]} are written in the settings file, as [[{name}]]")
     if name not in known:
         label = _label(name, "", source)
-        raise SettingsError(f"{source}: {label}: unknown section; {_nearest(name, [*known, ROUTE], 'sections are')}")
+        raise SettingsError(f"{source}: {label}: unknown section; {_nearest(name, [*known, *LISTS], 'sections are')}")
 
 
 def _known_key(section: str, key: str, source: str, label: str = "") -> None:
@@ -219,14 +228,18 @@ def _nearest(name: str, known: Collection[str], otherwise: str) -> str:
     return f"did you mean {close[0]}?" if close else f"{otherwise} {', '.join(known)}"
 
 
-def _one_sentence(why: ValidationError, sources: Mapping[tuple[str, str], str], file_name: str) -> str:
+def _one_sentence(
+    why: ValidationError, sources: Mapping[tuple[str, str], str], file_name: str, merged: Mapping[str, Any]
+) -> str:
     first = why.errors(include_url=False)[0]
     words = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
     section = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == IN_SECTION:
+        first = {**first, "loc": (section := first["ctx"]["section"],)}
     if not section:
         return f"{file_name}: {words}"
-    if section == ROUTE:
-        return f"{file_name}: {_wrong_rule(first['loc'], first['input'], words)}"
+    if section in LISTS:
+        return f"{file_name}: {_wrong_table(merged[section], first['loc'], first['input'], words)}"
     if len(first["loc"]) < 2:
         given = [source for (named, _), source in sources.items() if named == section]
         return f"{given[-1] if given else file_name}: [{section}] {words}"
@@ -237,14 +250,13 @@ def _one_sentence(why: ValidationError, sources: Mapping[tuple[str, str], str], 
     return f"{source}: {_label(section, key, source)} = {_shown(first['input'], key)}: {words}"
 
 
-def _wrong_rule(where: tuple[int | str, ...], value: object, words: str) -> str:
-    """What is wrong with one rule; `where` is route, its number, and the key if it is one key's fault."""
+def _wrong_table(tables: Sequence[object], where: tuple[int | str, ...], value: object, words: str) -> str:
+    """What is wrong with one table; `where` is its kind, its number, and the key if it is one key's fault."""
+    kind = str(where[0])
     if len(where) < 2 or not isinstance(where[1], int):
-        return f"[[{ROUTE}]]: {words}"
-    if len(where) == 2:
-        name = getattr(value, "name", None) or (value.get("name") if isinstance(value, dict) else None)
-        return f"{_rule_label({'name': name}, where[1])}: {words}"
-    return f"{_rule_label(None, where[1])} {where[2]} = {_shown(value, str(where[2]))}: {words}"
+        return f"[[{kind}]]: {words}"
+    label = _table_label(kind, tables[where[1]], where[1])
+    return f"{label}: {words}" if len(where) == 2 else f"{label} {where[2]} = {_shown(value, str(where[2]))}: {words}"
 
 
 def _one_sentence_of_others(first: ErrorDetails, words: str, file_name: str) -> str:
@@ -290,6 +302,7 @@ def _example_lines() -> Iterator[str]:
             yield f"# {field.description}"
             yield f"{key} = {toml_value(getattr(values, key))}"
     yield from _example_rule()
+    yield from _example_trunk(defaults)
 
 
 def _example_rule() -> Iterator[str]:
@@ -302,3 +315,22 @@ def _example_rule() -> Iterator[str]:
     for key, field in RouteSettings.model_fields.items():
         yield f"## {field.description}"
         yield f"#{key} = {toml_value(getattr(values, key))}"
+
+
+def _example_trunk(defaults: Settings) -> Iterator[str]:
+    """A trunk with every key, commented out; keys that stand for another section's have what holds without them."""
+    yield ""
+    yield f"# {(TrunkSettings.__doc__ or '').splitlines()[0]}"
+    yield "# Without any, calls go where their address says. config/trunks/ has some for known makes (docs/trunks.md)."
+    yield "# This one has every key with its default, and those of other sections that it can have for itself alone:"
+    yield f"#[[{TRUNK}]]"
+    values = TrunkSettings(name="example", gateways=("pbx.example.com",))
+    for key, field in TrunkSettings.model_fields.items():
+        value = getattr(values, key)
+        if key in OVERRIDES:
+            section, theirs = OVERRIDES[key]
+            yield f"## [{section}] {theirs} of this trunk's calls. {field.description}"
+            value = getattr(getattr(defaults, section), theirs)
+        else:
+            yield f"## {field.description}"
+        yield f"#{key} = {toml_value(value)}"

@@ -22,7 +22,8 @@ from vfax.host.server import ServerOptions
 from vfax.settings.doors import client_options
 from vfax.settings.model import Settings
 from vfax.settings.routes import RouteSettings
-from vfax.settings.wiring import convert_limits, dials_sip_alone, host_options, journal_folder, same_names
+from vfax.settings.section import same_names
+from vfax.settings.wiring import convert_limits, dials_sip_alone, host_options, journal_folder
 
 
 def store_url(settings: Settings) -> str:

@@ -4,7 +4,6 @@ Owns      its fields. The explanation of a field is its comment in config/vfax.e
 Not here  the other sections (model.py), what each becomes (wiring.py), what the values do.
 """
 
-import ipaddress
 from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -18,7 +17,6 @@ from vfax.settings.words import (
     Networks,
     Places,
     Seconds,
-    is_loopback,
     parse_listen,
 )
 
@@ -101,17 +99,6 @@ class SipSettings(Section):
     max_head: int = Field(default=32_768, ge=1_024, le=65_535, description="Octets of start line and header fields.")
     max_header_line: int = Field(default=8_192, ge=256, le=65_535, description="Octets of one header field, unfolded.")
     max_headers: int = Field(default=256, ge=20, le=10_000, description="Header fields of one message.")
-
-    @model_validator(mode="after")
-    def _open_only_on_purpose(self) -> Self:
-        for key, place in (("listen", self.listen), *(("listen_also", place) for place in self.listen_also)):
-            _, host, _ = parse_listen(place)
-            if not ipaddress.ip_address(host).is_loopback and all(is_loopback(network) for network in self.allow):
-                raise ValueError(
-                    f'{key} = "{place}" opens vfax to a network, but allow names loopback only: '
-                    'expected who may call, as in allow = ["192.0.2.0/24"] (--allow 192.0.2.0/24)'
-                )
-        return self
 
     @model_validator(mode="after")
     def _certificate_for_tls(self) -> Self:

@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Callable, Collection
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
@@ -27,7 +27,7 @@ from vfax.host.jobs import JobOptions
 from vfax.host.loading import LoadOptions
 from vfax.host.process_link import ProcessOptions
 from vfax.host.service import HostOptions
-from vfax.leg import CallerOffer, InternetAware, LegOptions
+from vfax.leg import CallerOffer, InternetAware, LegOptions, SwitchBy
 from vfax.record import Packets, RecordOptions
 from vfax.settings.model import (
     VFAX_IMAGE,
@@ -39,12 +39,13 @@ from vfax.settings.model import (
     T38Settings,
     TimerSettings,
 )
-from vfax.settings.section import Section
+from vfax.settings.section import Section, same_names
+from vfax.settings.trunking import trunk_options
 from vfax.settings.words import parse_listen
 from vfax.sockets import Listen
 from vfax.t30.options import AfterRtn, BadPage, Limits, T30Options, Timers
 from vfax.transports.certificates import Checks, TlsOptions
-from vfax.transports.parameters import ErrorCorrection, T38Parameters, TcpMedia
+from vfax.transports.parameters import AudioCodec, ErrorCorrection, T38Parameters, TcpMedia
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.hops import transport_of
 from vfax.transports.sip.options import SipOptions
@@ -63,11 +64,6 @@ CORRECTIONS: Final = {
 APART: Final = "vfax.settings.apart:create_provider"
 """The entry point of the device in a process of its own (apart.py)."""
 RESOLUTIONS: Final = {resolution.title: resolution for resolution in Resolution}
-
-
-def same_names(options: "type[DataclassInstance]", section: Section) -> dict[str, Any]:
-    """The section's values for the fields that both have."""
-    return {field.name: getattr(section, field.name) for field in fields(options) if hasattr(section, field.name)}
 
 
 def t30_options(settings: Settings) -> T30Options:
@@ -111,6 +107,8 @@ def leg_options(settings: Settings) -> LegOptions:
         "caller_offer": CallerOffer(settings.media.caller_offer),
         "internet_aware": InternetAware(settings.media.internet_aware),
         "tcp": TcpMedia(settings.media.tcp),
+        "switch_by": SwitchBy(settings.media.switch_by),
+        "audio_codecs": tuple(AudioCodec(word) for word in settings.media.audio_codecs),
         "t38": t38_parameters(settings),
         "line": t38_options(settings),
         "fax": t30_options(settings),
@@ -154,6 +152,7 @@ def endpoint_options(settings: Settings) -> EndpointOptions:
         capture=CaptureOptions(**same_names(CaptureOptions, settings.journal) | {"pcap": Pcap(settings.journal.pcap)}),
         sip=SipOptions(**same_names(SipOptions, settings.sip)),
         leg=leg_options(settings),
+        trunks=trunk_options(settings, leg_options),
     )
 
 

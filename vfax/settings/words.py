@@ -1,9 +1,10 @@
 """Kinds of values that settings are made of: addresses, networks, names, rates, each with its own refusal.
 
-Owns      the validators; each message says what is expected. Not here: the settings (model.py).
+Owns      the validators, each with its message; values as TOML has them. Not here: the settings (model.py).
 """
 
 import ipaddress
+import json
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -119,6 +120,7 @@ Port = Annotated[int, Field(ge=1_024, le=65_534), AfterValidator(_even)]
 Networks = Annotated[tuple[Network, ...], Field(strict=False)]
 Rate = Literal[2400, 4800, 7200, 9600, 12000, 14400]
 Codings = Annotated[tuple[Literal["MMR", "MR", "MH"], ...], Field(strict=False), AfterValidator(_no_doubles)]
+AudioCodecs = Annotated[tuple[Literal["PCMU", "PCMA"], ...], Field(strict=False), AfterValidator(_no_doubles)]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 ResolutionName = Literal[
@@ -140,3 +142,17 @@ TimeZone = Annotated[str, AfterValidator(_time_zone)]
 def is_loopback(network: str) -> bool:
     """True when every address of the network is this machine's own."""
     return ipaddress.ip_network(network).is_loopback
+
+
+def toml_value(value: object) -> str:
+    """Write one value as TOML does."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(toml_value(item) for item in value)}]"
+    if isinstance(value, dict):
+        inner = ", ".join(f"{json.dumps(str(key))} = {toml_value(item)}" for key, item in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    return json.dumps(str(value), ensure_ascii=False)

@@ -32,6 +32,13 @@ class TcpMedia(StrEnum):
     OFF = "off"
 
 
+class AudioCodec(StrEnum):
+    """G.711 before the switch to T.38; values as written in SDP."""
+
+    PCMU = "PCMU"
+    PCMA = "PCMA"
+
+
 class Transport(StrEnum):
     """What carries the IFPs; values as written in SDP."""
 

@@ -14,7 +14,14 @@ from enum import Flag
 from typing import Final
 
 from vfax.errors import FaxError, MisuseError
-from vfax.transports.parameters import ErrorCorrection, RateManagement, T38Parameters, TcpMedia, Transport
+from vfax.transports.parameters import (
+    AudioCodec,
+    ErrorCorrection,
+    RateManagement,
+    T38Parameters,
+    TcpMedia,
+    Transport,
+)
 from vfax.transports.sip.sdp import (
     DEFAULT_LIMITS,
     Description,
@@ -33,6 +40,8 @@ PCMU: Final = 0
 PCMA: Final = 8
 G711: Final[dict[int, str]] = {PCMU: "PCMU/8000", PCMA: "PCMA/8000"}
 """Static payload types of RFC 3551 that we can send."""
+PAYLOAD_TYPES: Final = {AudioCodec.PCMU: PCMU, AudioCodec.PCMA: PCMA}
+BOTH: Final = (AudioCodec.PCMU, AudioCodec.PCMA)
 
 NOT_ACCEPTABLE_HERE: Final = 488
 
@@ -118,7 +127,6 @@ class _Session:
 
 IMAGE_SLOT: Final = _Slot("image", "udptl", ("t38",))
 TCP_SLOT: Final = _Slot("image", "TCP", ("t38",))
-AUDIO_SLOT: Final = _Slot("audio", "RTP/AVP", tuple(str(one) for one in G711))
 MIRRORED: Final[dict[str, str]] = {"sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 """How the answer writes the direction of the offer (RFC 3264 6.1); sendrecv needs no word."""
 
@@ -139,7 +147,7 @@ class MediaSession:
     """Offers, answers and the state between them, for one dialog.
 
     `host` is the numeric address the peer shall send to, `port` the one UDP port for audio and image alike (and of
-    TCP, as far as `tcp` has us use that).
+    TCP, as far as `tcp` has us use that). `codecs` are those of audio, the best first.
     Nothing here raises for what a peer wrote but DecodeError and Unacceptable; then the state is as it was.
     """
 
@@ -154,6 +162,7 @@ class MediaSession:
         explicit_flags: bool = False,
         limits: SdpLimits = DEFAULT_LIMITS,
         tcp: TcpMedia = TcpMedia.OFF,
+        codecs: Sequence[AudioCodec] = BOTH,
     ) -> None:
         own = parse_host(host)
         if own is None or not 0 < port < 65536:
@@ -168,7 +177,9 @@ class MediaSession:
         self._limits = limits
         self._version = 0
         self._now = _Session()
-        self._ran_last = AUDIO_SLOT  # what refresh() offers when nothing runs
+        self._codecs = tuple(PAYLOAD_TYPES[codec] for codec in codecs)
+        self._audio_slot = _Slot("audio", "RTP/AVP", tuple(str(one) for one in self._codecs))
+        self._ran_last = self._audio_slot  # what refresh() offers when nothing runs
         self._before: _Session | None = None  # what revert() restores while an offer of ours is open
 
     @property
@@ -189,7 +200,7 @@ class MediaSession:
 
     def offer_audio(self) -> bytes:
         """An offer of G.711, any image slot of the dialog with port 0."""
-        return self._offer(AUDIO_SLOT)
+        return self._offer(self._audio_slot)
 
     def refresh(self) -> bytes:
         """The current session once more, octet for octet with the same version (session refresh, late offer).
@@ -227,8 +238,8 @@ class MediaSession:
         return self._now.sdp
 
     def _offered_lines(self, wanted: _Slot) -> Sequence[Line]:
-        if wanted.kind == AUDIO_SLOT.kind:
-            return _audio_lines(tuple(G711))
+        if wanted.kind == self._audio_slot.kind:
+            return _audio_lines(self._codecs)
         if wanted.proto == TCP_SLOT.proto:
             return (*self._image_lines(_for_stream(self._parameters)), _setup_line(Setup.ACTPASS), NEW_CONNECTION)
         return self._image_lines(self._parameters)
@@ -253,7 +264,7 @@ class MediaSession:
 
     def _usable(self, sdp: Description, want: MediaKind) -> list[int]:
         """The lines we could accept now. Limit: T.38 that runs stays on UDPTL or TCP, as it began."""
-        found = _candidates(sdp, want, self._tcp)
+        found = _candidates(sdp, want, self._tcp, self._codecs)
         current = self.media
         if not isinstance(current, T38Media):
             return found
@@ -285,9 +296,9 @@ class MediaSession:
         """Why nothing fits, for people."""
         if not sdp.media:
             return "the offer has no media"
-        if _candidates(sdp, want, self._tcp):
+        if _candidates(sdp, want, self._tcp, self._codecs):
             return f"the offer names no address that {self._host} can reach"
-        if _candidates(sdp, MediaKind.ANY, self._tcp):
+        if _candidates(sdp, MediaKind.ANY, self._tcp, self._codecs):
             return f"the offer has no {'T.38' if want is MediaKind.T38 else 'audio'}"
         lines = ", ".join(f"{m.kind} {m.port} {m.proto} {' '.join(m.formats[:4])}".strip() for m in sdp.media[:4])
         return f"neither T.38 over UDPTL nor G.711 over RTP is offered ({lines})"
@@ -313,7 +324,7 @@ class MediaSession:
     def _agreed(self, media: AgreedMedia) -> None:
         self._now = replace(self._now, media=media)
         if not isinstance(media, Declined):
-            self._ran_last = AUDIO_SLOT if isinstance(media, AudioMedia) else IMAGE_SLOT
+            self._ran_last = self._audio_slot if isinstance(media, AudioMedia) else IMAGE_SLOT
 
     def _agree(self, sdp: Description) -> AgreedMedia:
         if self._now.live < 0:
@@ -323,7 +334,7 @@ class MediaSession:
         media = _find(sdp.media, self._now.live, kind)
         if media is None or media.port == 0:
             return Declined(f"the peer declined the {'audio' if wants_audio else 'T.38'} stream")
-        if wants_audio and _g711(media) is None:
+        if wants_audio and _g711(media, self._codecs) is None:
             return Declined("the peer's answer names no G.711 payload type")
         stream = self._now.slots[self._now.live].proto == TCP_SLOT.proto
         if not wants_audio and not (media.is_tcp_t38 if stream else media.is_udptl or media.is_odd_t38):
@@ -360,7 +371,7 @@ class MediaSession:
     def _audio(self, sdp: Description, media: Media) -> AudioMedia:
         remote = self._remote(sdp, media) or (self._host, 0)
         held = remote[1] == 0 or sdp.direction(media) in ("sendonly", "inactive")
-        return AudioMedia(remote, _g711(media) or PCMU, held=held)
+        return AudioMedia(remote, _g711(media, self._codecs) or PCMU, held=held)
 
     def _say(self, slots: Sequence[_Slot], live: int, media_lines: Sequence[Line]) -> None:
         """Make this our half of the session; equal content keeps its version, new content gets a new one."""
@@ -454,7 +465,7 @@ def _audio_lines(payload_types: Sequence[int], direction: str = "sendrecv") -> t
     return tuple(("a", text) for text in (*maps, "ptime:20", "silenceSupp:off - - - -", direction))
 
 
-def _candidates(sdp: Description, want: MediaKind, tcp: TcpMedia) -> list[int]:
+def _candidates(sdp: Description, want: MediaKind, tcp: TcpMedia, codecs: Sequence[int] = (PCMU, PCMA)) -> list[int]:
     """Indexes of the lines we could accept, the best first.
 
     T.38 as it should be, T.38 written oddly, T.38 over TCP, audio.
@@ -467,15 +478,15 @@ def _candidates(sdp: Description, want: MediaKind, tcp: TcpMedia) -> list[int]:
         if tcp is not TcpMedia.OFF:
             found += [i for i, media in live if media.is_tcp_t38 and media.setup is not Setup.HOLDCONN]
     if MediaKind.AUDIO in want:
-        found += [index for index, media in live if media.is_audio and _g711(media) is not None]
+        found += [index for index, media in live if media.is_audio and _g711(media, codecs) is not None]
     return found
 
 
-def _g711(media: Media) -> int | None:
-    """The peer's first G.711 payload type. Limit: static numbers only; 0 and 8 mean nothing else (RFC 3551)."""
+def _g711(media: Media, codecs: Sequence[int]) -> int | None:
+    """The peer's first payload type among `codecs`. Limit: static numbers only; they mean nothing else (RFC 3551)."""
     for text in media.formats:
         payload_type = number(text)
-        if payload_type in G711:
+        if payload_type in codecs:
             return payload_type
     return None
 

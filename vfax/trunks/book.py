@@ -1,0 +1,171 @@
+"""Which trunk a call belongs to.
+
+Owns      the trunks by name, domain, gateway and network; the Request-URI of a call that goes out.
+Not here  asking the DNS (the rim tells what a gateway's name stands for), what becomes of the call (calls.py).
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from vfax.errors import DecodeError
+from vfax.transports.sip.headers import Uri, bracketed
+from vfax.transports.sip.syntax import escape_user
+from vfax.trunks.identity import written
+from vfax.trunks.options import Accept, IpNetwork, TrunkOptions
+
+MAX_HOSTS = 64
+"""Limit: numeric addresses that are remembered as one trunk's gateways."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The way of a call that goes out: its trunk, and the user part it dials there (escaped, parameters included)."""
+
+    trunk: TrunkOptions
+    user: str
+    tail: str = ""  # URI parameters, `;user=phone`
+
+    def uri_for(self, goal: Uri) -> str:
+        """The Request-URI towards `goal`, one of the trunk's goals."""
+        trunk = self.trunk
+        scheme = "sips" if goal.scheme == "sips" else "sip"
+        if trunk.domain:
+            return f"{scheme}:{self.user}@{bracketed(trunk.domain)}{self.tail}"
+        place = goal if goal in trunk.gateways or not trunk.gateways else trunk.gateways[0]
+        port = f":{place.port}" if place.port is not None else ""
+        return f"{scheme}:{self.user}@{bracketed(place.host)}{port}{self.tail}"
+
+
+class TrunkBook:
+    """All trunks of one endpoint, in the order of the settings. Disabled ones have no calls."""
+
+    def __init__(self, trunks: Sequence[TrunkOptions] = ()) -> None:
+        self.trunks = tuple(trunks)
+        self._by_name = {trunk.name.lower(): trunk for trunk in trunks}
+        self._hosts: dict[str, tuple[str, ...]] = {trunk.name: _numeric_hosts(trunk) for trunk in trunks}
+
+    def __len__(self) -> int:
+        return len(self.trunks)
+
+    def find(self, name: str) -> TrunkOptions | None:
+        """The trunk of that name, in capitals or not."""
+        return self._by_name.get(name.lower())
+
+    # --- calls that go out -------------------------------------------------------------------------
+
+    def of_destination(self, destination: str) -> Passage | None:
+        """The trunk that a SIP URI names: as its host, by its domain, or as one of its gateways; None for no trunk.
+
+        A trunk of that name that is disabled is returned as well: its calls cannot be made.
+        """
+        try:
+            uri = Uri.parse(destination)
+        except DecodeError:
+            return None
+        if uri.scheme not in ("sip", "sips") or not uri.host:
+            return None
+        trunk = (self.find(uri.host) if uri.port is None else None) or next(
+            (one for one in self.trunks if one.enabled and _leads_to(one, uri)), None
+        )
+        if trunk is None:
+            return None
+        tail = "".join(
+            f";{name}" if value is None else f";{name}={value}"
+            for name, value in uri.parameters.items
+            if name.lower() not in ("transport", "maddr", "lr")
+        )
+        return Passage(trunk, _dialled(uri, trunk), tail)
+
+    # --- calls that come in ------------------------------------------------------------------------
+
+    def learn_hosts(self, name: str, hosts: Iterable[str]) -> None:
+        """What the names of a trunk's gateways stand for now: calls from there are its own."""
+        trunk = self.find(name)
+        if trunk is not None:
+            known = dict.fromkeys((*_numeric_hosts(trunk), *hosts))
+            self._hosts[trunk.name] = tuple(known)[:MAX_HOSTS]
+
+    def may_talk(self, host: str) -> bool:
+        """Whether datagrams from there are read for the sake of a trunk."""
+        address = _address(host)
+        return address is not None and any(
+            trunk.enabled and self._reach(trunk, host, address) >= 0 for trunk in self.trunks
+        )
+
+    def of_incoming(
+        self, host: str, *, digest_user: str = "", domains: Sequence[str] = (), contact_user: str = ""
+    ) -> TrunkOptions | None:
+        """The trunk an INVITE from `host` came through; None for none.
+
+        `digest_user` has answered our challenge. `domains` are the hosts of Request-URI, To and From, `contact_user`
+        the user of the Request-URI: they tell apart what comes from one host.
+        """
+        enabled = [trunk for trunk in self.trunks if trunk.enabled]
+        if digest_user:
+            return next((trunk for trunk in enabled if digest_user in trunk.inbound.users), None)
+        address = _address(host)
+        if address is None:
+            return None
+        reach = {trunk.name: self._reach(trunk, host, address) for trunk in enabled}
+        best = max(reach.values(), default=-1)
+        near = [trunk for trunk in enabled if reach[trunk.name] == best >= 0]
+        spoken = {domain.lower() for domain in domains}
+        for trunk in near:
+            if spoken & {domain.lower() for domain in (*trunk.inbound.domains, trunk.domain) if domain}:
+                return trunk
+        for trunk in near:
+            if contact_user and trunk.register is not None and trunk.register.contact_user == contact_user:
+                return trunk
+        return near[0] if near else None
+
+    def challenges(self, host: str) -> TrunkOptions | None:
+        """The trunk whose calls from `host` have to answer a challenge first; None where none is asked for."""
+        trunk = self.of_incoming(host)
+        return trunk if trunk is not None and trunk.inbound.accept is Accept.DIGEST else None
+
+    def _reach(self, trunk: TrunkOptions, host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
+        """How closely a host is a trunk's: the length of the network's prefix, -1 for not at all."""
+        lengths = [network.prefixlen for network in trunk.inbound.networks if _within(address, network)]
+        if str(address) in self._hosts[trunk.name]:
+            lengths.append(address.max_prefixlen)
+        return max(lengths, default=-1)
+
+
+def _within(address: ipaddress.IPv4Address | ipaddress.IPv6Address, network: IpNetwork) -> bool:
+    return address.version == network.version and address in network
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def _places(trunk: TrunkOptions) -> tuple[Uri, ...]:
+    proxy = () if trunk.outbound_proxy is None else (trunk.outbound_proxy,)
+    registrar = () if trunk.register is None else (trunk.register.registrar,)
+    return (*trunk.gateways, *proxy, *trunk.route, *registrar)
+
+
+def _numeric_hosts(trunk: TrunkOptions) -> tuple[str, ...]:
+    found = (_address(uri.host) for uri in _places(trunk))
+    return tuple(dict.fromkeys(str(address) for address in found if address is not None))
+
+
+def _leads_to(trunk: TrunkOptions, uri: Uri) -> bool:
+    host = uri.host.lower()
+    if trunk.domain and host == trunk.domain.lower() and uri.port is None:
+        return True
+    return any((gateway.host.lower(), gateway.port) == (host, uri.port) for gateway in trunk.gateways)
+
+
+def _dialled(uri: Uri, trunk: TrunkOptions) -> str:
+    """The user part as the trunk wants it; one that is no telephone number stays as it came."""
+    user = uri.user or ""
+    number, semicolon, rest = user.partition(";")
+    plain = uri.user_text.partition(";")[0]
+    form = trunk.numbers.dial_format
+    wanted = written(plain, form, trunk.numbers.region) if form else plain
+    return (escape_user(wanted) if wanted != plain else number) + semicolon + rest

@@ -1,0 +1,241 @@
+"""What the owner chooses for one trunk.
+
+Owns      `TrunkOptions` and its parts: values, no behaviour beyond what follows from them alone.
+Not here  where they are read from (settings/trunks.py), what is done with them (book, identity, limits, board).
+
+Times in seconds. Secrets are left out of every repr.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vfax.leg_values import LegOptions
+from vfax.transports.sip.headers import Uri
+from vfax.transports.sip.values import Address
+
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+CALLER = "{caller}"
+"""In an identity: the sender's number of the job, written as `NumberOptions.caller_format` has it."""
+
+
+class KeepAlive(StrEnum):
+    """What keeps a way through NAT and firewalls open towards a trunk."""
+
+    AUTO = "auto"  # CRLF on connections, on UDP where NAT was seen
+    OFF = "off"
+    CRLF = "crlf"
+    OPTIONS = "options"
+
+
+class Accept(StrEnum):
+    """By what the calls of a trunk are known to be its own."""
+
+    NETWORK = "network"  # they come from its networks or gateways
+    DIGEST = "digest"  # they answer our challenge
+    OPEN = "open"  # anybody in its networks, unasked
+
+
+class SessionTimer(StrEnum):
+    """Session timers (RFC 4028)."""
+
+    ACCEPT = "accept"  # where the other side asks
+    ASK = "ask"
+    OFF = "off"
+
+
+class Refresher(StrEnum):
+    """Who refreshes a session."""
+
+    AUTO = "auto"
+    US = "us"
+    PEER = "peer"
+
+
+class Reliable(StrEnum):
+    """Reliable provisional responses (100rel, RFC 3262)."""
+
+    ACCEPT = "accept"
+    REQUIRE = "require"
+    OFF = "off"
+
+
+class Dtls(StrEnum):
+    """UDPTL over DTLS (RFC 7345)."""
+
+    OFF = "off"
+    OPPORTUNISTIC = "opportunistic"
+    REQUIRED = "required"
+
+
+class DidPlace(StrEnum):
+    """Where the number that was dialled stands in an INVITE."""
+
+    REQUEST_URI = "request-uri"
+    TO = "to"
+    P_CALLED_PARTY_ID = "p-called-party-id"  # RFC 7315 4.2
+    DIVERSION = "diversion"  # RFC 5806: the first of them all, the last in the list
+    HISTORY_INFO = "history-info"  # RFC 7044: the first of them all
+
+
+class CallerPlace(StrEnum):
+    """Where the caller's number stands in an INVITE."""
+
+    P_ASSERTED_IDENTITY = "p-asserted-identity"  # RFC 3325
+    P_PREFERRED_IDENTITY = "p-preferred-identity"
+    REMOTE_PARTY_ID = "remote-party-id"
+    FROM = "from"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What answers a challenge. `realm` "" means whichever realm asks; `md5`: answer where MD5 alone is offered."""
+
+    user: str
+    password: str = field(repr=False)
+    realm: str = ""
+    md5: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterOptions:
+    """Where and as whom we register; `refresh_share` of the granted time later again, after failures with a pause."""
+
+    registrar: Uri
+    user: str
+    domain: str
+    contact_user: str
+    expires: int = 3_600
+    refresh_share: float = 0.8
+    retry: float = 30.0
+    retry_max: float = 1_800.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeOptions:
+    """OPTIONS every `interval` (0: none); so many failures in a row make a gateway bad, so many successes good."""
+
+    interval: float = 60.0
+    failures: int = 2
+    successes: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityOptions:
+    """Who we say we are: each text is fixed, or has CALLER in it; "" leaves a header field out.
+
+    `from_name` "" is the name of the job's sender, `from_domain` "" the trunk's domain.
+    """
+
+    from_user: str = CALLER
+    from_name: str = ""
+    from_domain: str = ""
+    p_asserted_identity: str = ""
+    p_preferred_identity: str = ""
+    remote_party_id: str = ""
+    diversion: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberOptions:
+    """How numbers are written to the trunk, and read from it. Formats: "" as it is, else {e164} {digits} {national}.
+
+    `region` (ISO 3166) is the country of numbers without a country code. The first of the places that holds a number
+    counts.
+    """
+
+    dial_format: str = ""
+    caller_format: str = ""
+    did_format: str = ""
+    did_from: tuple[DidPlace, ...] = (DidPlace.REQUEST_URI,)
+    caller_from: tuple[CallerPlace, ...] = (CallerPlace.P_ASSERTED_IDENTITY, CallerPlace.FROM)
+    region: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundOptions:
+    """Which calls are this trunk's: from `networks` and its gateways, by digest, or to its `domains`.
+
+    `users` are those who may call by digest, with their passwords.
+    """
+
+    accept: Accept = Accept.NETWORK
+    networks: tuple[IpNetwork, ...] = ()
+    domains: tuple[str, ...] = ()
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    realm: str = "vfax"
+    nonce_lifetime: float = 300.0
+    nonce_uses: int = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialogOptions:
+    """Session timers and reliable provisional responses."""
+
+    session_timer: SessionTimer = SessionTimer.ACCEPT
+    session_expires: int = 1_800
+    min_se: int = 90
+    refresher: Refresher = Refresher.AUTO
+    reliable: Reliable = Reliable.ACCEPT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsOptions:
+    """TLS towards the trunk. Paths of PEM files, "" for none (`ca_file`: those of this machine)."""
+
+    ca_file: str = ""
+    certificate: str = ""
+    key: str = ""
+    server_name: str = ""
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitOptions:
+    """What the trunk takes: calls at once (0: any number), calls a second with so many at once (0.0: any number).
+
+    An outgoing call waits up to `queue_for` for its turn.
+    """
+
+    max_calls: int = 0
+    calls_per_second: float = 0.0
+    burst: int = 1
+    queue_for: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkOptions:
+    """One trunk. `leg` is the whole policy of its calls: the global one with what this trunk has of its own."""
+
+    name: str
+    enabled: bool = True
+    gateways: tuple[Uri, ...] = ()
+    outbound_proxy: Uri | None = None
+    route: tuple[Uri, ...] = ()
+    domain: str = ""
+    transport: str = ""
+    tls: TlsOptions = field(default_factory=TlsOptions)
+    public_address: Address | None = None  # port 0: that of the socket
+    learn_address: bool = True
+    stun: str = ""
+    keep_alive: KeepAlive = KeepAlive.AUTO
+    keep_alive_interval: float = 0.0  # 0: 25 on UDP, 120 on connections
+    credentials: Credentials | None = None
+    register: RegisterOptions | None = None
+    probe: ProbeOptions = field(default_factory=ProbeOptions)
+    identity: IdentityOptions = field(default_factory=IdentityOptions)
+    numbers: NumberOptions = field(default_factory=NumberOptions)
+    inbound: InboundOptions = field(default_factory=InboundOptions)
+    dialogs: DialogOptions = field(default_factory=DialogOptions)
+    dtls: Dtls = Dtls.OFF
+    limits: LimitOptions = field(default_factory=LimitOptions)
+    leg: LegOptions = field(default_factory=LegOptions)
+
+    @property
+    def goals(self) -> tuple[Uri, ...]:
+        """Where requests are sent, in order of preference."""
+        if self.outbound_proxy is not None:
+            return (self.outbound_proxy,)
+        return self.route[:1] or self.gateways
