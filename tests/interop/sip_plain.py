@@ -24,7 +24,9 @@ REASONS: Final = {
     100: "Trying",
     180: "Ringing",
     200: "OK",
+    401: "Unauthorized",
     405: "Method Not Allowed",
+    407: "Proxy Authentication Required",
     480: "Temporarily Unavailable",
     481: "Call/Transaction Does Not Exist",
     486: "Busy Here",
@@ -71,6 +73,10 @@ class Message:
         """All headers of that name."""
         return [value for key, value in self.headers if key == name]
 
+    def listed(self, name: str) -> list[str]:
+        """All values of a header that may hold several, one each."""
+        return [part.strip() for value in self.all(name) for part in value.split(",")]
+
     @property
     def status(self) -> int:
         """Status of a response, 0 for a request."""
@@ -102,6 +108,12 @@ def address_uri(value: str) -> str:
     """The URI inside a From, To, Contact or Record-Route value."""
     inside = re.search(r"<([^>]*)>", value)
     return inside.group(1) if inside else value.split(";")[0].strip()
+
+
+def uri_parameter(uri: str, name: str) -> str:
+    """A ;name=value parameter of a URI, or an empty text."""
+    found = re.search(rf";{name}=([^;?>\s]+)", uri, re.IGNORECASE)
+    return found.group(1) if found else ""
 
 
 def host_port(uri: str) -> tuple[str, int]:

@@ -1,0 +1,155 @@
+"""Which faxes go between vfax and libspandsp through Kamailio, and how each is judged.
+
+Owns      `Passage` (one fax by way of a proxy), `play_passage`, `Balance` (two vfax nodes behind a load balancer).
+Not here  the proxy (kamailio.py), both ends (peer.py, side.py), which of these run when (test_kamailio.py: a few;
+          `script/interop kamailio`: all).
+
+Everything here takes real time: Kamailio knows no other.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from tests.interop import documents
+from tests.interop.kamailio import HOST, Kamailio, Plan, free_port, running_kamailio
+from tests.interop.matrix import PEER_ID, Caller, Case, Limiter, Played, Start, judge, peer_habits, vfax_options
+from tests.interop.peer import CallResult, Habits, SpandspPeer, open_peer
+from tests.interop.side import Fax, VfaxSide, open_vfax
+from tests.interop.spandsp import Abilities, Coding, Modem
+from vfax.endpoint import EndpointOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """One fax of one page by way of Kamailio."""
+
+    caller: Caller
+    start: Start
+
+    @property
+    def case(self) -> Case:
+        """What is agreed between both ends."""
+        return Case(self.caller, self.start, True, Modem.V17, Coding.MMR, 1, False, Limiter.PEER)
+
+    def __str__(self) -> str:
+        return f"udp {self.caller} {self.start}"
+
+
+def all_passages() -> list[Passage]:
+    """Every combination."""
+    return [Passage(caller=caller, start=start) for caller, start in product(Caller, Start)]
+
+
+@dataclass(slots=True)
+class Passed:
+    """How a passage went."""
+
+    played: Played
+    pages_arrived: bool
+    relayed: list[str]  # what Kamailio saw of the call
+    complaints: list[str]  # of Kamailio
+
+
+async def play_passage(passage: Passage, folder: Path, *, lines: int = 1) -> Passed:
+    """Run one fax to its end."""
+    folder.mkdir(exist_ok=True)  # noqa: ASYNC240 - nothing else waits yet
+    pages = documents.draw_pages(1, lines=lines)
+    document, target = documents.write_fax(folder / "sent.tif", pages), folder / "got.tif"
+    async with open_vfax(vfax_options(passage.case)) as side, open_peer() as peer:
+        plan = Plan(routes={"fax": side.uri, "spandsp": peer.uri})
+        with running_kamailio(plan, folder / "kamailio") as proxy:
+            played = await _play(passage, side, peer, proxy, document, target)
+        try:
+            documents.assert_same_pages(target, pages)
+        except (AssertionError, OSError):
+            return Passed(played, False, proxy.seen("script"), proxy.complaints())
+    return Passed(played, True, proxy.seen("script"), proxy.complaints())
+
+
+async def _play(
+    passage: Passage, side: VfaxSide, peer: SpandspPeer, proxy: Kamailio, document: Path, target: Path
+) -> Played:
+    habits = peer_habits(passage.case)
+    faxes: list[Fax] = []
+    results: list[CallResult] = []
+
+    async def vfax_works() -> None:
+        inbound = passage.caller is Caller.PEER
+        faxes.append(await (side.receive(target) if inbound else side.send(document, proxy.uri("spandsp"))))
+
+    async def peer_works() -> None:
+        inbound = passage.caller is Caller.PEER
+        work = peer.call(proxy.uri("fax"), document, habits) if inbound else peer.listen(target, habits)
+        results.append(await work)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(vfax_works)
+        nursery.start_soon(peer_works)
+    return Played(faxes[0], results[0], peer.transcript.text())
+
+
+def judge_passage(passage: Passage, passed: Passed) -> None:
+    """The fax is well, and every message of its dialog went through Kamailio."""
+    judge(passage.case, passed.played)
+    assert passed.pages_arrived, passed.played.log
+    assert passed.complaints == []
+    relayed = "\n".join(passed.relayed)
+    for request in ("INVITE", "ACK", "BYE"):
+        assert f" {request} sip:" in relayed, relayed
+    invites = relayed.count(" INVITE sip:")
+    assert invites == (1 if passage.start is Start.DIRECT else 2), relayed
+
+
+# A load balancer
+
+NODE_PATIENCE: Final = 120.0
+
+
+@dataclass(slots=True)
+class Balance:
+    """Two vfax nodes behind one Kamailio, and what came of faxes to it. A third node was never there."""
+
+    folder: Path
+    results: list[CallResult] = field(default_factory=list)
+    taken: dict[str, list[Fax]] = field(default_factory=lambda: {"one": [], "two": []})
+    served: int = 0
+
+    async def run(self, faxes: int, *, lines: int = 1) -> None:
+        """Send so many faxes at once, and wait until all have ended."""
+        document = documents.write_fax(self.folder / "balanced.tif", documents.draw_pages(1, lines=lines))
+        async with AsyncExitStack() as stack:
+            nodes = {name: await stack.enter_async_context(self._node(name, faxes)) for name in self.taken}
+            peer = await stack.enter_async_context(open_peer())
+            gone = f"sip:{HOST}:{free_port()}"
+            uris = tuple(f"sip:{node.address[0]}:{node.address[1]}" for node in nodes.values())
+            with running_kamailio(Plan(nodes=(gone, *uris)), self.folder / "balancer") as proxy:
+                async with trio.open_nursery() as nursery:
+                    for _ in range(faxes):
+                        nursery.start_soon(self._call, peer, proxy.uri("fax"), document)
+
+    async def _call(self, peer: SpandspPeer, uri: str, document: Path) -> None:
+        self.results.append(await peer.call(uri, document, Habits(abilities=Abilities(ident=PEER_ID))))
+
+    @asynccontextmanager
+    async def _node(self, name: str, faxes: int) -> AsyncIterator[VfaxSide]:
+        async with open_vfax(EndpointOptions(listen=(HOST, 0))) as side, trio.open_nursery() as nursery:
+            for number in range(faxes):
+                nursery.start_soon(self._take, name, side, self.folder / f"{name}-{number}.tif")
+            yield side
+            with trio.move_on_after(NODE_PATIENCE):
+                while sum(map(len, self.taken.values())) < faxes:  # noqa: ASYNC110 - the end of another task's work
+                    await trio.sleep(0.05)
+            nursery.cancel_scope.cancel()
+
+    async def _take(self, name: str, side: VfaxSide, target: Path) -> None:
+        self.taken[name].append(await side.receive(target))
+
+    def arrived(self) -> Iterator[Fax]:
+        """All faxes that vfax has received whole."""
+        return (fax for faxes in self.taken.values() for fax in faxes if fax.ended.ok)
