@@ -216,6 +216,23 @@ class Message:
         except DecodeError:
             return None
 
+    @cached_property
+    def options(self) -> frozenset[str]:
+        """Option tags of Supported and Require, in lower case; none where they cannot be read."""
+        try:
+            values = (*self.headers.values("supported"), *self.headers.values("require"))
+        except DecodeError:
+            return frozenset()
+        return frozenset(value.lower() for value in values)
+
+    def allows(self, method: str) -> bool | None:
+        """Whether Allow names `method`; None when there is no Allow, or none that can be read."""
+        try:
+            named = self.headers.values("allow") if "allow" in self.headers else None
+        except DecodeError:
+            return None
+        return None if named is None else method in named
+
     @property
     def accept(self) -> list[MediaType] | None:
         """Accept; None when the field is absent, which is not the same as empty (RFC 3261 20.1)."""
