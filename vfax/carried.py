@@ -184,7 +184,7 @@ class Carried:
             self._journal.note("sip", direction=direction, peer=format_address(event.peer), summary=event.summary)
             self._capture.sip(event.octets, event.peer, sent=event.sent)
             return
-        if isinstance(event, sip.DatagramDropped | sip.RequestDone) or event.call != self._key:
+        if isinstance(event, sip.DatagramDropped | sip.RequestDone | sip.CredentialsRefused) or event.call != self._key:
             return  # of our first INVITE, after the second has gone out
         if self._runner is not None:
             self._runner.signal(event)

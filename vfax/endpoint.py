@@ -82,6 +82,7 @@ class Counters:
     """What the endpoint dropped, and why."""
 
     not_allowed: int = 0  # messages from networks that may not call
+    not_proved: int = 0  # calls with a wrong user or password
     not_sip: int = 0  # messages the agent could not use
     bugs: int = 0  # calls that a fault of ours ended
 
@@ -246,6 +247,8 @@ class Endpoint:
             self._unclaimed = [*(one for one in self._unclaimed[-MAX_UNCLAIMED:] if one.call == event.call), event]
         elif isinstance(event, sip.RequestDone):
             pass  # of whoever asks; nobody does yet
+        elif isinstance(event, sip.CredentialsRefused):
+            self.counters.not_proved += 1
         elif event.call is not None and (carried := self._calls.get(event.call)) is not None:
             if isinstance(event, sip.Released):
                 del self._calls[event.call]

@@ -433,7 +433,7 @@ class Simulation:
             self._command(node, leg.Accept())
         elif (
             node.leg is not None
-            and not isinstance(event, sip.DatagramDropped | sip.MessageSeen | sip.RequestDone)
+            and not isinstance(event, sip.DatagramDropped | sip.MessageSeen | sip.RequestDone | sip.CredentialsRefused)
             and event.call == node.key
         ):
             self._watch.signal(node.side, event, self.now)

@@ -511,8 +511,8 @@ _CALLING: Final = _calling(
         _R.REJECTED,
         Retry.NEVER,
         _status(401, 407),
-        proofs=("sip",),
-        hint="Ask the provider how calls from this machine are allowed.",
+        proofs=("sip", "seen"),
+        hint="Set user and password of its trunk, or ask the provider how calls from this machine are allowed.",
     ),
     _row(
         V.FORBIDDEN,

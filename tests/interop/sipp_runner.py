@@ -67,6 +67,7 @@ class Sipp:
         *,
         calls: int = 1,
         at_once: int = 1,
+        login: tuple[str, str] | None = None,
     ) -> None:
         self.port = free_port()
         self._errors = folder / f"{scenario}-{self.port}.errors"
@@ -76,6 +77,8 @@ class Sipp:
         command += ["-mi", "127.0.0.1", "-mp", str(free_port()), "-m", str(calls), "-l", str(at_once), "-r", "20"]
         command += ["-nostdin", "-timeout", f"{SIPP_SECONDS}s", "-timeout_error", "-recv_timeout", "15000"]
         command += ["-trace_err", "-error_file", str(self._errors), "-trace_msg", "-message_file", str(self._messages)]
+        if login is not None:
+            command += ["-au", login[0], "-ap", login[1]]
         self._command, self._folder = command, folder
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -115,7 +118,15 @@ class Sipp:
         return SippReport(self._process.returncode == 0, self._process.returncode, errors, messages)
 
 
-def run_sipp(program: str, scenario: str, folder: Path, target: tuple[str, int], *, calls: int = 1) -> SippReport:
-    """Run a calling scenario against `target` to its end."""
-    with Sipp(program, scenario, folder, target, calls=calls, at_once=calls) as run:
+def run_sipp(
+    program: str,
+    scenario: str,
+    folder: Path,
+    target: tuple[str, int],
+    *,
+    calls: int = 1,
+    login: tuple[str, str] | None = None,
+) -> SippReport:
+    """Run a calling scenario against `target` to its end. `login`: user and password for challenges."""
+    with Sipp(program, scenario, folder, target, calls=calls, at_once=calls, login=login) as run:
         return run.report()

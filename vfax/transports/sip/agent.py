@@ -14,6 +14,7 @@ from functools import partial
 
 from vfax.errors import DecodeError, MisuseError
 from vfax.transports.sip.account import NO_ACCOUNT, Account
+from vfax.transports.sip.admission import OPEN, Admission
 from vfax.transports.sip.callee import CalledSide, incoming_call
 from vfax.transports.sip.caller import CallingSide, Invitation
 from vfax.transports.sip.calls import ENDED, Call
@@ -46,11 +47,22 @@ from vfax.transports.sip.values import (
 class Agent:
     """One SIP endpoint. `contact`: our addresses as others see them (an Address: UDP alone); `dice`: tags, pauses.
 
+    `admission` says whom a password is asked of; without one it is nobody.
+
     Orders about a call that has ended by itself meanwhile (released, refused, hanging up) do nothing: the owner could
     not know yet. A call that never was, or an order its state does not allow, is a MisuseError.
     """
 
-    def __init__(self, options: SipOptions, *, contact: Address | Local, dice: Dice, now: float = 0.0) -> None:
+    def __init__(
+        self,
+        options: SipOptions,
+        *,
+        contact: Address | Local,
+        dice: Dice,
+        now: float = 0.0,
+        admission: Admission | None = None,
+    ) -> None:
+        self._admission = Admission((), dice) if admission is None else admission
         self._core = Core(options, contact if isinstance(contact, Local) else Local.of(contact), dice)
         self._calls: dict[CallKey, Call] = {}
         self._per_host: Counter[str] = Counter()
@@ -227,13 +239,20 @@ class Agent:
             purpose=asking.purpose,
             key=self._last_key,
             account=asking.account,
+            keyring=asking.keyring,
         )
         return self._last_key
 
     def _on_done(self, errand: Errand, status: int, reason: str, response: Response | None, flow: Flow | None) -> None:
         if errand.key is not None:
-            text = printable(legible(reason))
-            self._core.outbox.tell(RequestDone(errand.key, status, text, errand.cseq, response, flow))
+            text = printable(legible(errand.why or reason))
+            contact = errand.transaction.request.headers.first("contact") or ""
+            self._core.outbox.tell(RequestDone(errand.key, status, text, errand.cseq, response, flow, contact))
+
+    def assign(self, call: CallKey, account: Account) -> None:
+        """By which account a call came in: its credentials answer challenges of what we ask inside the call."""
+        if (incoming := self._incoming(call)) is not None:
+            incoming.assign(account)
 
     def ring(self, call: CallKey, now: float) -> None:
         """Tell the caller that it rings (180). May be said again."""
@@ -391,7 +410,8 @@ class Agent:
         failed = transaction is not None and transaction.state is not S.ACCEPTED
         call = self._call_of(transaction) if transaction is not None and failed else self._dialog_of(request)
         if call is None and transaction is None:
-            self._drop(flow, "ACK to nothing of ours")
+            if request.to.tag != self._desk.tag(request):  # else of a failure that left no state
+                self._drop(flow, "ACK to nothing of ours")
             return
         self._seen(call.key if call is not None else None, flow, request)
         if transaction is None or not failed:
@@ -419,6 +439,11 @@ class Agent:
         return call.dialog.local_tag if call is not None and call.dialog is not None else self._desk.tag(request)
 
     def _on_new(self, request: Request, flow: Flow, now: float) -> None:
+        entry = OPEN if request.to.tag else self._admission.judge(request, flow.remote[0], now)
+        if not entry.admitted:
+            self._seen(None, flow, request)
+            self._desk.challenge(request, flow, entry)
+            return
         call = self._dialog_of(request)
         key = call.key if call is not None else None
         if request.method != "INVITE" or request.to.tag:  # a new call is seen once it has its key
@@ -431,7 +456,7 @@ class Agent:
         if refusal is not None:
             self._desk.answer(request, flow, refusal[0], key, fields=refusal[1])
         elif request.method == "INVITE" and not request.to.tag:
-            self._on_invite(request, flow, now)
+            self._on_invite(request, flow, entry.user, now)
         elif request.to.tag and call is None:
             self._desk.answer(request, flow, 481, None)
         elif request.method == "OPTIONS":
@@ -446,7 +471,7 @@ class Agent:
     def _come_back_later(self) -> Fields:
         return (("Retry-After", str(self._core.options.retry_after)),)
 
-    def _on_invite(self, request: Request, flow: Flow, now: float) -> None:
+    def _on_invite(self, request: Request, flow: Flow, user: str, now: float) -> None:
         """A new call, if there is room (RFC 3261 21.5.4)."""
         core, options = self._core, self._core.options
         crowded = len(self._calls) >= options.max_calls or core.transactions.full
@@ -460,7 +485,7 @@ class Agent:
         transaction = self._begin(request, flow, now, call=key)
         self._calls[key] = CalledSide(core, key, transaction, flow, now)
         self._per_host[flow.remote[0]] += 1
-        core.outbox.tell(incoming_call(key, request, flow))
+        core.outbox.tell(incoming_call(key, request, flow, user))
 
     def _begin(self, request: Request, flow: Flow, now: float, *, call: CallKey | None) -> Transaction:
         way = response_way(request, flow, symmetric=self._core.options.symmetric)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from vfax.errors import DecodeError, MisuseError
+from vfax.transports.sip.account import Account
 from vfax.transports.sip.calls import Call, State, reason_in, sdp_in
 from vfax.transports.sip.core import ALLOW, CallTimer, Core
 from vfax.transports.sip.dialog import Dialog
@@ -36,6 +37,14 @@ class CalledSide(Call):
         core.start(key, CallTimer.UNANSWERED, now + core.options.unanswered_limit)
         core.reply(transaction, 100, now)
 
+    def assign(self, account: Account) -> None:
+        """Agent.assign."""
+        self.account = account
+        if self.dialog is not None:
+            self.dialog.keyring = None
+        if self.exchange is not None:
+            self.exchange.account = account
+
     def ring(self, now: float) -> None:
         """Agent.ring."""
         self._expect_incoming("ring")
@@ -47,7 +56,7 @@ class CalledSide(Call):
         dialog = self._expect_incoming("answer")
         self._stop_waiting()
         self.state = State.ANSWERED
-        self.exchange = Exchange(self.core, self.key, dialog, self.contact)
+        self.exchange = Exchange(self.core, self.key, dialog, self.contact, self.account)
         fields = [*self._dialog_fields(), ("Supported", "")]
         if sdp:
             fields.append(("Content-Type", "application/sdp"))
@@ -123,8 +132,8 @@ class CalledSide(Call):
         return (*routes, ("Contact", self.contact), ALLOW)
 
 
-def incoming_call(key: CallKey, request: Request, flow: Flow) -> IncomingCall:
-    """What the owner is told of a new call."""
+def incoming_call(key: CallKey, request: Request, flow: Flow, user: str = "") -> IncomingCall:
+    """What the owner is told of a new call; `user` has proved itself by digest."""
     caller = request.from_
     with suppress(DecodeError):  # an unreadable identity asserts nothing
         for asserted in request.headers.values("p-asserted-identity")[:1]:
@@ -133,6 +142,7 @@ def incoming_call(key: CallKey, request: Request, flow: Flow) -> IncomingCall:
         call=key,
         source=flow.remote,
         flow=flow,
+        digest_user=user,
         request_uri=printable(legible(request.uri)),
         dialled=printable(request.target.user_text),
         caller_uri=printable(legible(caller.uri.text)),

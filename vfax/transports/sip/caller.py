@@ -156,7 +156,7 @@ class CallingSide(Call):
         elif response.status < 300:
             self._on_answer(response, now)
         else:
-            self._refuse(response.status, response.reason, heard=True)
+            self._refuse(response.status, self._errand.why or response.reason, heard=True)
             self.release()
 
     def _on_progress(self, response: Response, now: float) -> None:
@@ -190,6 +190,7 @@ class CallingSide(Call):
         self.dialog = Dialog.of_caller(
             self._invite.request, response, self._invite.peer, symmetric=core.options.symmetric
         )
+        self.dialog.keyring = self._errand.keyring
         self.exchange = Exchange(core, self.key, self.dialog, self.contact, self.account)
         self.state = State.UP
         core.dialling.pop(self._dialling, None)

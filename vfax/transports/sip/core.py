@@ -16,6 +16,7 @@ from vfax.transports.sip.errand import Errand
 from vfax.transports.sip.errands import Errands
 from vfax.transports.sip.headers import bracketed, parse_hostport
 from vfax.transports.sip.hops import Local
+from vfax.transports.sip.keyring import FIELD
 from vfax.transports.sip.message import Message, Request, Response
 from vfax.transports.sip.options import Dice, SipOptions
 from vfax.transports.sip.outbox import Outbox, wire
@@ -163,12 +164,30 @@ class Core:
         for name, value in fields:
             request.headers.add(name, value)
         request.headers.add("User-Agent", self.options.user_agent)
-        return self.errands.begin(request, [hop], now, call=call, purpose=purpose, account=account, dialog=dialog)
+        errand = self.errands.begin(
+            request,
+            [hop],
+            now,
+            call=call,
+            purpose=purpose,
+            account=account,
+            dialog=dialog,
+            keyring=dialog.keyring,
+        )
+        dialog.keyring = errand.keyring
+        return errand
 
     def acknowledge(self, transaction: Transaction, response: Response, dialog: Dialog) -> None:
-        """ACK a 2xx by way of the dialog and keep the ACK for its repeats (RFC 3261 13.2.2.4)."""
+        """ACK a 2xx by way of the dialog and keep the ACK for its repeats (RFC 3261 13.2.2.4).
+
+        It bears the credentials of its INVITE: nobody can challenge an ACK (RFC 3261 22.1).
+        """
         hop = dialog.next_hop()
-        ack = wire(dialog.request("ACK", self.via(hop), cseq=response.cseq.number))
+        request = dialog.request("ACK", self.via(hop), cseq=response.cseq.number)
+        for name in FIELD.values():
+            for value in transaction.request.headers.all(name.lower()):
+                request.headers.keep(name, value)
+        ack = wire(request)
         self.outbox.send(ack, hop, transaction.call)
         self.acks.keep(transaction.serial, response.to.tag, ack, hop)
 
@@ -185,6 +204,8 @@ class Core:
         if self.acks.is_full(transaction.serial):
             return
         dialog = Dialog.of_caller(transaction.request, response, transaction.peer, symmetric=self.options.symmetric)
+        errand = self.errands.of(transaction)
+        dialog.keyring = None if errand is None else errand.keyring
         self.acknowledge(transaction, response, dialog)
         if transaction.purpose in (Purpose.INVITE, Purpose.CANCEL):
             self.request(dialog, "BYE", now, call=None, purpose=Purpose.BYE, account=account)

@@ -12,6 +12,7 @@ from typing import Final
 from vfax.errors import DecodeError
 from vfax.transports.sip.headers import NameAddr, Uri
 from vfax.transports.sip.hops import hop_of, joined
+from vfax.transports.sip.keyring import Keyring
 from vfax.transports.sip.message import Headers, Message, Request, Response
 from vfax.transports.sip.outbox import Wire
 from vfax.transports.sip.values import Destination, Flow, Hop
@@ -38,6 +39,7 @@ class Dialog:
     owner: bool  # whether the Call-ID is ours: decides who waits longer after glare
     peer: Destination
     symmetric: bool = False
+    keyring: Keyring | None = None  # the challenges met on its behalf, and the nonces in use
 
     @property
     def id(self) -> DialogId:

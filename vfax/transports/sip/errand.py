@@ -10,6 +10,7 @@ from typing import Final
 
 from vfax.transports.sip.account import NO_ACCOUNT, Account
 from vfax.transports.sip.dialog import Dialog
+from vfax.transports.sip.keyring import Attempt, Keyring
 from vfax.transports.sip.message import Response
 from vfax.transports.sip.transaction import Purpose, Transaction
 from vfax.transports.sip.values import CallKey, Destination, RequestKey
@@ -23,12 +24,15 @@ class Errand:
     purpose: Purpose
     key: RequestKey | None = None  # of a request outside any call
     account: Account = NO_ACCOUNT
+    keyring: Keyring  # answers the challenges it meets
+    attempt: Attempt = field(default_factory=Attempt)  # what has been answered on its behalf
     dialog: Dialog | None = None  # inside which it is sent
     targets: list[Destination] = field(default_factory=list)  # still to be tried, best first
     fallback: Destination | None = None  # over UDP, where only the size of the request chose TCP
     tries: int = 1
     heard: bool = False  # the present transaction has had a provisional answer
     waiting: bool = False  # the pause before the next try runs
+    why: str = ""  # in words of ours, where the last failure says more than its reason phrase
     over: bool = False  # a final answer has been passed on, or nobody waits any more
     transaction: Transaction
 

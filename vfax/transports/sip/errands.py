@@ -14,6 +14,7 @@ from vfax.transports.sip.account import NO_ACCOUNT, Account
 from vfax.transports.sip.compose import cancel_of, renewed
 from vfax.transports.sip.dialog import Dialog
 from vfax.transports.sip.errand import SILENCE, Again, Errand, Failure
+from vfax.transports.sip.keyring import Keyring
 from vfax.transports.sip.message import Request
 from vfax.transports.sip.retry import decide
 from vfax.transports.sip.timers import Timers
@@ -56,15 +57,23 @@ class Errands:
         key: RequestKey | None = None,
         account: Account = NO_ACCOUNT,
         dialog: Dialog | None = None,
+        keyring: Keyring | None = None,
     ) -> Errand:
-        """Send `request`, which is written for the first of `targets`; the rest are fields of its Errand."""
+        """Send `request`, which is written for the first of `targets`; the rest are fields of its Errand.
+
+        A `keyring` that has met challenges before answers them unasked (RFC 3261 22.3).
+        """
         to, *others = targets
+        ring = Keyring(account.credentials, self._core.dice, md5=account.md5) if keyring is None else keyring
+        for name, value in ring.fields(request.method, request.uri, request.body):
+            request.headers.add(name, value)
         request, to, fallback = self._by_size(request, to, now)
         errand = Errand(
             call=call,
             purpose=purpose,
             key=key,
             account=account,
+            keyring=ring,
             dialog=dialog,
             targets=others,
             fallback=fallback,
@@ -133,9 +142,10 @@ class Errands:
         if errand.dialog is not None:
             number = errand.dialog.local_cseq = errand.dialog.local_cseq + 1
         contact = self._core.contact_towards(before.request, to) if to != before.peer else ""
-        fresh = renewed(
-            before.request, self._core.via(to), cseq=number, contact=contact, uri=again.uri, fields=again.fields
-        )
+        uri = again.uri or before.request.uri
+        # Anew for each try: the number of a nonce is good for one request (RFC 7616 3.4.5).
+        fields = (*again.fields, *errand.keyring.fields(before.request.method, uri, before.request.body))
+        fresh = renewed(before.request, self._core.via(to), cseq=number, contact=contact, uri=uri, fields=fields)
         if errand.fallback is None and to != before.peer:
             fresh, to, errand.fallback = self._by_size(fresh, to, now)
         self._by_transaction.pop(before.serial, None)

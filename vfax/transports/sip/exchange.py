@@ -65,7 +65,7 @@ class Exchange:
 
     def __init__(self, core: Core, call: CallKey, dialog: Dialog, contact: str, account: Account = NO_ACCOUNT) -> None:
         self._core = core
-        self._account = account
+        self.account = account
         self._call = call
         self._dialog = dialog
         self._contact = contact
@@ -106,7 +106,7 @@ class Exchange:
             now,
             call=self._call,
             purpose=Purpose.REINVITE,
-            account=self._account,
+            account=self.account,
             fields=(("Contact", self._contact), ALLOW),
             body=sdp,
         )
@@ -116,6 +116,7 @@ class Exchange:
         """A final answer to our re-INVITE; a 2xx has been acknowledged. Provisional ones decide nothing."""
         if response.status < 200 or self._ours is None:
             return None
+        why = self._ours.why or response.reason
         self._end_ours()
         if response.status < 300:
             self._dialog.refresh(response)
@@ -126,7 +127,7 @@ class Exchange:
         elif response.status in ENDING:
             return Loss(f"{response.status} {response.reason} to our re-INVITE", ENDING[response.status])
         else:
-            self._core.outbox.tell(OfferRefused(self._call, response.status, response.reason))
+            self._core.outbox.tell(OfferRefused(self._call, response.status, why))
         return None
 
     def on_failure(self, failure: Failure) -> Loss | None:

@@ -14,6 +14,7 @@ from vfax.transports.sip.account import NO_ACCOUNT, Account
 from vfax.transports.sip.core import ALLOW, Core
 from vfax.transports.sip.dialog import FIRST_CSEQ
 from vfax.transports.sip.headers import Uri
+from vfax.transports.sip.keyring import Keyring
 from vfax.transports.sip.message import Headers, Request, canonical
 from vfax.transports.sip.transaction import Purpose
 from vfax.transports.sip.values import Hop
@@ -44,6 +45,7 @@ class Asking:
     call_id: str = ""
     from_tag: str = ""
     cseq: int = FIRST_CSEQ
+    keyring: Keyring | None = None  # of those that belong together: it goes on where the last one ended
 
     @property
     def purpose(self) -> Purpose:

@@ -2,7 +2,7 @@
 
 Owns      the one decision, and its table by status.
 Not here  carrying it out (errands.py), glare (exchange.py: 491 is a matter of the dialog).
-Source    RFC 3261 (June 2002) 8.1.3, 18.1.1; RFC 3263 4.3.
+Source    RFC 3261 (June 2002) 8.1.3, 18.1.1, 22.2, 22.3; RFC 3263 4.3.
 
 A handler looks at the errand and the failure and answers Again, or None for "not mine". The first answer counts.
 """
@@ -50,7 +50,17 @@ def next_if_silent(errand: Errand, failure: Failure, core: "Core", now: float) -
     return next_target(errand, failure, core, now) if failure.response is None else None
 
 
+def answer_challenge(errand: Errand, failure: Failure, core: "Core", now: float) -> Again | None:
+    """Credentials for who asks for them, as long as that is of use; errands.py puts them into the repeat."""
+    if failure.response is None:
+        return None
+    errand.why = errand.keyring.learn(failure.response, errand.attempt)
+    return None if errand.why else Again()
+
+
 TABLE: Final[dict[int, tuple[Handler, ...]]] = {
+    401: (answer_challenge,),
+    407: (answer_challenge,),
     408: (over_udp, next_if_silent),
     503: (over_udp, next_target),
 }

@@ -1,6 +1,6 @@
 """What a request is answered with before any call sees it.
 
-Owns      the checks of RFC 3261 8.2, the answer to OPTIONS, answers without a transaction.
+Owns      the checks of RFC 3261 8.2, the answer to OPTIONS, challenges, answers without a transaction.
 Not here  which call a request belongs to, admission of calls (agent.py).
 Source    RFC 3261 (June 2002) 8.2, 8.2.7 (stateless UAS), 11.2.
 """
@@ -10,11 +10,12 @@ from contextlib import suppress
 from typing import Final
 
 from vfax.errors import DecodeError
+from vfax.transports.sip.admission import Entry
 from vfax.transports.sip.body import SDP, sdp_of
 from vfax.transports.sip.compose import Fields, respond, response_way, stamp
 from vfax.transports.sip.core import ALLOW, Core
 from vfax.transports.sip.message import KNOWN_METHODS, MessageError, Request
-from vfax.transports.sip.values import CallKey, Flow
+from vfax.transports.sip.values import CallKey, CredentialsRefused, Flow
 
 SERVED: Final = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE"})
 SCHEMES: Final = frozenset({"sip", "sips", "tel"})
@@ -78,6 +79,12 @@ class Desk:
             stamp(request, flow.remote)
             flow = response_way(request, flow, symmetric=self._core.options.symmetric)
         self._say(request, flow, why.status, None)
+
+    def challenge(self, request: Request, flow: Flow, entry: Entry) -> None:
+        """401 to one who has not proved itself (RFC 3261 22.2)."""
+        if entry.refused:
+            self._core.outbox.tell(CredentialsRefused(flow.remote, entry.refused))
+        self.answer(request, flow, 401, None, fields=entry.fields)
 
     def options(self, request: Request, flow: Flow, call: CallKey | None) -> None:
         """Answer OPTIONS (RFC 3261 11.2)."""

@@ -117,6 +117,7 @@ class IncomingCall:
     offer: bytes  # the SDP, or b"" for a late offer
     user_agent: str
     flow: Flow | None = None  # what it came by; None where no agent stands behind it
+    digest_user: str = ""  # who proved itself by a password; "" where nobody had to
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,8 @@ class RequestDone:
     """A request outside any call (Agent.request) has come to its end: last event of that request.
 
     `response` is its final answer; None when none came, and `status` is then our own word: 408 nobody answered, 503 it
-    could not be sent. `cseq` is the last number used. `by` is what the answer came by.
+    could not be sent. `reason` is the answer's phrase, or a sentence of ours where that says more (credentials). `cseq`
+    is the last number used. `by` is what the answer came by.
     """
 
     request: RequestKey
@@ -229,6 +231,7 @@ class RequestDone:
     cseq: int
     response: "Response | None"
     by: Flow | None
+    contact: str = ""  # the Contact we sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +244,14 @@ class MessageSeen:
     summary: str
     octets: bytes = b""
     transport: Transport = Transport.UDP
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsRefused:
+    """Somebody gave a wrong user or password (401 has been sent, with another challenge); `why` names the user."""
+
+    source: Address
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,5 +277,6 @@ SipEvent = (
     | Released
     | RequestDone
     | MessageSeen
+    | CredentialsRefused
     | DatagramDropped
 )
