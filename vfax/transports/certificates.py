@@ -168,6 +168,7 @@ DOUBTS: Final = (
 ALERTS: Final = (
     ("WRONG_VERSION_NUMBER", "{who} does not speak TLS on that port"),
     ("HTTP_REQUEST", "{who} does not speak TLS on that port"),
+    ("UNEXPECTED_EOF", "{who} closed the connection before TLS was agreed"),
     ("UNSUPPORTED_PROTOCOL", "{who} speaks no TLS that is new enough (1.2 or 1.3)"),
     ("PROTOCOL_VERSION", "{who} speaks no TLS that is new enough (1.2 or 1.3)"),
     ("CERTIFICATE_REQUIRED", "{who} wants to see a certificate of ours; name one in [sip] tls_certificate"),

@@ -9,6 +9,7 @@ import errno
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -239,7 +240,7 @@ class Streams:
             context = await trio.to_thread.run_sync(self._certificates.client)
             self._tell_of_certificates()
             secure = trio.SSLStream(stream, context, server_hostname=hop.name or hop.host, https_compatible=True)
-            await secure.do_handshake()
+            await _agree(secure, stream)
         except BaseException:
             sock.close()
             raise
@@ -308,7 +309,7 @@ class Streams:
                 context = await trio.to_thread.run_sync(self._certificates.server)
                 self._tell_of_certificates()
                 secure = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
-                await secure.do_handshake()
+                await _agree(secure, stream)
                 return secure
         except (trio.BrokenResourceError, OSError) as fault:
             why = explain(fault, connection.who)
@@ -342,6 +343,20 @@ class Streams:
             del self._by_hop[key]
         if self._finishing.is_set() and not self._connections:
             self._emptied.set()
+
+
+async def _agree(secure: "trio.SSLStream[trio.SocketStream]", stream: trio.SocketStream) -> None:
+    """The handshake of TLS. Raises BrokenResourceError, its cause an ssl.SSLError.
+
+    Quirk: trio keeps the alert that tells the other side why we do not go on; it is sent here.
+    """
+    try:
+        await secure.do_handshake()
+    except trio.BrokenResourceError:
+        if alert := secure._outgoing.read():
+            with suppress(trio.BrokenResourceError):
+                await stream.send_all(alert)
+        raise
 
 
 def _key(hop: Hop) -> HopKey:
