@@ -56,7 +56,10 @@ class SippReport:
 
 
 class Sipp:
-    """One run of sipp, started on entering the block; `port` is its SIP port."""
+    """One run of sipp, started on entering the block; `port` is its SIP port.
+
+    `mode` is sipp's -t: u1 (UDP), t1 (TCP, one connection for all calls), tn (TCP, one for each call).
+    """
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class Sipp:
         *,
         calls: int = 1,
         at_once: int = 1,
+        mode: str = "u1",
         login: tuple[str, str] | None = None,
     ) -> None:
         self.port = free_port()
@@ -75,11 +79,22 @@ class Sipp:
         command = [program, *([f"{target[0]}:{target[1]}"] if target else [])]
         command += ["-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", "127.0.0.1", "-p", str(self.port)]
         command += ["-mi", "127.0.0.1", "-mp", str(free_port()), "-m", str(calls), "-l", str(at_once), "-r", "20"]
-        command += ["-nostdin", "-timeout", f"{SIPP_SECONDS}s", "-timeout_error", "-recv_timeout", "15000"]
+        command += [
+            "-t",
+            mode,
+            "-max_socket",
+            "500",
+            "-nostdin",
+            "-timeout",
+            f"{SIPP_SECONDS}s",
+            "-timeout_error",
+            "-recv_timeout",
+            "15000",
+        ]
         command += ["-trace_err", "-error_file", str(self._errors), "-trace_msg", "-message_file", str(self._messages)]
         if login is not None:
             command += ["-au", login[0], "-ap", login[1]]
-        self._command, self._folder = command, folder
+        self._command, self._folder, self._mode = command, folder, mode
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -99,13 +114,19 @@ class Sipp:
         """Return when sipp holds its port (called sides only)."""
         deadline = time.monotonic() + GRACE
         while time.monotonic() < deadline:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                try:
-                    probe.bind(("127.0.0.1", self.port))
-                except OSError:
-                    return
+            if self._is_listening():
+                return
             time.sleep(0.02)
         raise AssertionError("sipp did not open its port")
+
+    def _is_listening(self) -> bool:
+        kind = socket.SOCK_STREAM if self._mode.startswith("t") else socket.SOCK_DGRAM
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", self.port))
+            except OSError:
+                return True
+        return False
 
     def report(self) -> SippReport:
         """Wait for the end of the scenario."""
@@ -125,8 +146,9 @@ def run_sipp(
     target: tuple[str, int],
     *,
     calls: int = 1,
+    mode: str = "u1",
     login: tuple[str, str] | None = None,
 ) -> SippReport:
     """Run a calling scenario against `target` to its end. `login`: user and password for challenges."""
-    with Sipp(program, scenario, folder, target, calls=calls, at_once=calls, login=login) as run:
+    with Sipp(program, scenario, folder, target, calls=calls, at_once=calls, mode=mode, login=login) as run:
         return run.report()
