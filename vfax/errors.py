@@ -44,6 +44,15 @@ class LinkError(FaxError):
     """The road is gone: socket closed, no route, dialog torn down."""
 
 
+class AddressTaken(LinkError):
+    """Somebody else listens there. `stream`: on TCP, else UDP."""
+
+    def __init__(self, what: str, port: int, *, stream: bool) -> None:
+        super().__init__(what)
+        self.port = port
+        self.stream = stream
+
+
 class StoreError(FaxError):
     """A page, or what the job store holds, could not be made durable or read; the system's error is the `__cause__`."""
 

@@ -214,6 +214,18 @@ def test_a_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
         assert f"by process {os.getpid()} (" in result.stderr
 
 
+def test_a_taken_tcp_port_of_a_further_place_is_named_with_its_holder(tmp_path: Path) -> None:
+    settings = tmp_path / "vfax.toml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings.write_text(f'[sip]\nlisten = "127.0.0.1:0"\nlisten_also = ["tcp:127.0.0.1:{port}"]\n')
+        result = run("serve", "--config", settings, "--spool", tmp_path / "spool")
+    assert result.exit_code == exits.CANNOT_LISTEN
+    assert f"cannot listen on TCP 127.0.0.1:{port}: " in result.stderr
+    if sys.platform == "linux":
+        assert f"by process {os.getpid()} (" in result.stderr
+
+
 def test_serve_ends_when_nobody_is_left_who_could_take_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(socket: UdpSocket) -> list[tuple[bytes, Address]]:
         await trio.sleep(0.05)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from vfax.cli import exits
 from vfax.cli.common import watch_signals
-from vfax.cli.sockets import holder_of
+from vfax.cli.sockets import explain
 from vfax.errors import FaxError, LinkError, SettingsError
 from vfax.host.loading import HostedProvider
 from vfax.host.service import FaxService
@@ -41,16 +41,16 @@ H = TypeVar("H", bound=Host)
 
 
 @asynccontextmanager
-async def running(service: H, *, port: int = 0) -> AsyncIterator[H]:
+async def running(service: H) -> AsyncIterator[H]:
     """Run `service` for the block and stop it politely afterwards, also when the block fails or is cancelled.
 
-    Raises LinkError when its provider cannot listen (naming who holds `port`), FaxError when it cannot start otherwise.
+    Raises LinkError when its provider cannot listen (naming who holds the port), FaxError when it cannot start else.
     """
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(_run, service)
             try:
-                _refuse_unusable(service, port)
+                _refuse_unusable(service)
                 yield service
             finally:
                 service.stop()
@@ -93,7 +93,7 @@ async def _run(service: "Host", *, task_status: trio.TaskStatus[None]) -> None:
     await service.run(task_status=task_status)
 
 
-def _refuse_unusable(service: "Host", port: int) -> None:
+def _refuse_unusable(service: "Host") -> None:
     """One provider that can be used is enough; what became of the others was told when they were loaded."""
     if not service.providers:
         raise SettingsError("no provider is enabled: [provider] enabled = true enables the device")
@@ -102,7 +102,7 @@ def _refuse_unusable(service: "Host", port: int) -> None:
         return
     if not isinstance(failure.__cause__, LinkError):
         raise FaxError(f"the provider cannot be used: {failure}")
-    raise LinkError(" ".join(part for part in (str(failure), holder_of(port) if port else "") if part))
+    raise LinkError(explain(failure))
 
 
 def hard_stop() -> None:

@@ -20,11 +20,11 @@ from vfax.cli.documents import prepare
 from vfax.cli.hosting import interruptible, only_one
 from vfax.cli.screen import printable, say
 from vfax.cli.send import journal_folder
-from vfax.cli.sockets import holder_of
+from vfax.cli.sockets import explain
 from vfax.codecs.dis import Resolution
 from vfax.endpoint import Endpoint
 from vfax.errors import LinkError
-from vfax.settings import Settings, parse_listen, wiring
+from vfax.settings import Settings, wiring
 
 BUSY = 486
 
@@ -52,9 +52,7 @@ def offer(
         try:
             return trio.run(_Stand(endpoint, offered, settings.host.lines, once=once, console=out()).run)
         except* LinkError as group:
-            why = only_one(group)
-            holder = holder_of(parse_listen(settings.sip.listen)[2])
-            raise LinkError(" ".join(part for part in (str(why), holder) if part)) from None
+            raise LinkError(explain(only_one(group))) from None
 
 
 class _Stand:

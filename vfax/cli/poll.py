@@ -16,14 +16,14 @@ from vfax.cli.common import out, print_json
 from vfax.cli.hosting import interruptible, only_one
 from vfax.cli.screen import printable, say
 from vfax.cli.send import journal_folder
-from vfax.cli.sockets import holder_of
+from vfax.cli.sockets import explain
 from vfax.codecs import tiff
 from vfax.endpoint import Endpoint
 from vfax.errors import DocumentError, LinkError, StoreError
 from vfax.journal import facts_of
 from vfax.outcome import Outcome
 from vfax.pages import PageFolder, pages_folder, recover
-from vfax.settings import Settings, parse_listen, wiring
+from vfax.settings import Settings, wiring
 
 
 def poll(
@@ -46,8 +46,7 @@ def poll(
     try:
         outcome, journal, interrupted = trio.run(_poll, endpoint, request, target, console)
     except LinkError as why:
-        port = parse_listen(listen)[2] if listen else 0
-        raise LinkError(" ".join(part for part in (str(why), holder_of(port) if port else "") if part)) from why
+        raise LinkError(explain(why)) from why
     finally:
         waiting = _tidy(target)
     code = exits.INTERRUPTED if interrupted and not outcome.ok else exits.code_of(outcome.cause)

@@ -24,7 +24,7 @@ from vfax.errors import SettingsError, StoreError
 from vfax.host.outgoing import counted
 from vfax.host.records import FaxRecord
 from vfax.host.service import FaxService
-from vfax.settings import Settings, parse_listen, wiring
+from vfax.settings import Settings, wiring
 
 KEPT_JOURNALS: Final = 100
 """Limit: journals of sent faxes that stay where the settings name no folder for them."""
@@ -108,9 +108,8 @@ async def _send(
     one_line = settings.model_copy(update={"host": settings.host.model_copy(update={"lines": 1})})
     options = replace(wiring.host_options(settings), spool=document.parent / "spool", receive=False)
     service = FaxService(options, [wiring.registration(one_line, network, **how)], observe=screen.show)
-    port = parse_listen(listen)[2] if listen else 0
     interrupted = trio.Event()
-    async with interruptible(interrupted.set), running(service, port=port), trio.open_nursery() as nursery:
+    async with interruptible(interrupted.set), running(service), trio.open_nursery() as nursery:
         nursery.start_soon(abort_when, interrupted, service)
         record = await service.submit(document, destination)
         nursery.cancel_scope.cancel()

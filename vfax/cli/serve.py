@@ -49,8 +49,7 @@ async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
 
     server = FaxServer(serving.server_options(settings), wiring.registrations(settings, network), observe=hear)
     await trio.to_thread.run_sync(make_journal_folder, wiring.journal_folder(settings))
-    port = parse_listen(settings.sip.listen)[2]
-    async with interruptible(ended.set), running(server, port=port):
+    async with interruptible(ended.set), running(server):
         service = server.service
         for line in (*refusals(service), *greeting(settings, address_of(service), service)):
             say(console, line)

@@ -1,6 +1,6 @@
-"""Who holds a UDP port: the second half of "the port is taken".
+"""Who holds a port: the second half of "the port is taken".
 
-Owns      reading /proc on Linux. Not here: opening sockets (transports/udp.py).
+Owns      reading /proc on Linux. Not here: opening sockets (transports/udp.py, transports/sip_streams.py).
 
 Everything here may fail for want of rights or of /proc; then the answer is "" and the first half must do.
 """
@@ -9,12 +9,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from vfax.errors import AddressTaken
+
 PROC: Final = Path("/proc")
 
 
-def holder_of(port: int, *, proc: Path = PROC) -> str:
-    """Say which process holds the UDP port, as in "by process 4711 (asterisk)"; "" where that cannot be known."""
-    inodes = set(_inodes(port, proc))
+LISTENING: Final = "0A"  # state of a TCP socket, in hexadecimal
+
+
+def explain(why: BaseException) -> str:
+    """The error's words, and who holds the port when that is what it is about."""
+    cause: BaseException | None = why
+    while cause is not None and not isinstance(cause, AddressTaken):
+        cause = cause.__cause__
+    holder = "" if cause is None else holder_of(cause.port, stream=cause.stream)
+    return f"{why} {holder}".rstrip()
+
+
+def holder_of(port: int, *, stream: bool = False, proc: Path = PROC) -> str:
+    """Say which process holds the UDP or TCP port, as in "by process 4711 (asterisk)"; "" where nobody can know."""
+    inodes = set(_inodes(port, proc, stream=stream))
     if not inodes:
         return ""
     wanted = {f"socket:[{inode}]" for inode in inodes}
@@ -24,12 +38,13 @@ def holder_of(port: int, *, proc: Path = PROC) -> str:
     return "by another user's process"
 
 
-def _inodes(port: int, proc: Path) -> Iterator[str]:
-    """Inodes of sockets bound to the port, from the table's columns local_address (1) and inode (9)."""
-    for table in ("udp", "udp6"):
+def _inodes(port: int, proc: Path, *, stream: bool) -> Iterator[str]:
+    """Inodes of sockets bound to the port, from the table's columns local_address (1), state (3) and inode (9)."""
+    for table in ("tcp", "tcp6") if stream else ("udp", "udp6"):
         for line in _read(proc / "net" / table).splitlines()[1:]:
             columns = line.split()
-            if len(columns) > 9 and columns[1].rpartition(":")[2].upper() == f"{port:04X}":
+            here = len(columns) > 9 and columns[1].rpartition(":")[2].upper() == f"{port:04X}"
+            if here and (not stream or columns[3] == LISTENING):
                 yield columns[9]
 
 

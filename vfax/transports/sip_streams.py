@@ -15,7 +15,7 @@ from typing import Final
 
 import trio
 
-from vfax.errors import LinkError
+from vfax.errors import AddressTaken, LinkError
 from vfax.transports.certificates import Certificates, explain
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.values import Address, Destination, Flow, Hop, Transport
@@ -62,7 +62,10 @@ class StreamListener:
                 sock.listen(WAITING)
         except (OSError, OverflowError) as why:
             sock.close()
-            raise LinkError(f"cannot listen on {where}: {getattr(why, 'strerror', why)}") from why
+            what = f"cannot listen on {where}: {getattr(why, 'strerror', why)}"
+            if getattr(why, "errno", None) == errno.EADDRINUSE:
+                raise AddressTaken(what, port, stream=True) from why
+            raise LinkError(what) from why
         return cls(transport, sock, listens=listens)
 
     async def accept(self) -> tuple[trio.socket.SocketType, Address]:

@@ -14,7 +14,7 @@ from typing import Final, Self
 
 import trio
 
-from vfax.errors import LinkError
+from vfax.errors import AddressTaken, LinkError
 from vfax.transports.sip.values import Address
 
 MAX_DATAGRAM: Final = 65535
@@ -64,7 +64,10 @@ class UdpSocket:
             sock.bind((host, port))
         except (OSError, OverflowError) as why:
             sock.close()
-            raise LinkError(f"cannot listen on {where}: {getattr(why, 'strerror', why)}") from why
+            what = f"cannot listen on {where}: {getattr(why, 'strerror', why)}"
+            if getattr(why, "errno", None) == errno.EADDRINUSE:
+                raise AddressTaken(what, port, stream=False) from why
+            raise LinkError(what) from why
         return cls(sock)
 
     @classmethod
