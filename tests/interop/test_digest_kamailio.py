@@ -1,4 +1,4 @@
-"""Digest against Kamailio, a registrar and proxy that nobody here wrote, in MD5 and in SHA-256, with nonces for one use."""
+"""Digest against Kamailio, registrar and proxy: MD5 and SHA-256, nonces for one use, every request of a call."""
 
 import random
 from collections.abc import Iterator
