@@ -94,6 +94,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "finding": BASE | {"transports"},
     "resolving": BASE | {"transports"},
     "sockets": BASE | {"transports"},
+    "tending": BASE | {"transports"},
     "endpoint": BASE
     | {"transports", "trunks", "leg", "call", "calls", "carried", "disk", "finding", "record", "capture", "sockets"},
     "simulation": BASE | {"codecs", "transports", "t30", "leg", "simulate", "journal", "record"},

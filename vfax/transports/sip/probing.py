@@ -160,5 +160,7 @@ def _sentence(peer: _Peer, ok: bool, status: int, reason: str, heard: bool) -> s
         return f"{peer.name} answers ({status} {reason} to OPTIONS)"
     if heard:
         return f"{peer.name} answers OPTIONS with {status} {reason}: {SICK[status]}"
+    if status != 408:
+        return f"{peer.name} cannot be asked: {reason}"
     times = "" if peer.bad == 1 else f", {peer.bad} times in a row"
     return f"{peer.name} does not answer OPTIONS{times}: {reason} (check its address, the network and the firewall)"

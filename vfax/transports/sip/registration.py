@@ -181,8 +181,13 @@ class Registrations:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether no REGISTER is out: after `leave` there is nothing to wait for any more."""
+        """Whether no REGISTER is out."""
         return all(one.at in (_At.IDLE, _At.GONE) for one in self._all.values())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all have been left, and nothing more will come of them."""
+        return all(one.at is _At.GONE for one in self._all.values())
 
     # --- in -----------------------------------------------------------------------------------------
 
@@ -359,8 +364,10 @@ def _sentence(one: _One, result: Result) -> str:
     text = printable(legible(result.reason))[:MAX_TEXT].strip()
     where, hint = f"{one.options.aor} at {one.registrar}", HINTS.get(result.status, "")
     hint = f" ({hint})" if hint else ""
-    if result.response is None:
+    if result.response is None and result.status == 408:
         return f"no answer to the registration of {where}: {text}{hint}"
+    if result.response is None:
+        return f"the registration of {where} could not be sent: {text}"
     if result.status in (401, 407) or result.status < 300:  # the keyring's sentence, or ours
         return f"refused: the registration of {where}: {text}"
     return f"refused: the registration of {where}: {result.status} {text}{hint}"

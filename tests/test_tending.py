@@ -1,0 +1,204 @@
+"""Trunks looked after, in virtual time: two agents joined by a wire, one of them the tended one."""
+
+import random
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from vfax.errors import LinkError
+from vfax.tending import Peer, Tending, Ward, probe_key
+from vfax.transports.sip import values as sip
+from vfax.transports.sip.account import Account
+from vfax.transports.sip.agent import Agent
+from vfax.transports.sip.keyring import Credentials
+from vfax.transports.sip.message import Request, parse_datagram
+from vfax.transports.sip.options import SipOptions
+from vfax.transports.sip.outside import Asking
+from vfax.transports.sip.probing import Health, Probed, ProbeOptions
+from vfax.transports.sip.registration import Changed, RegistrationOptions, Standing
+from vfax.transports.sip.values import Flow, Hop, Send, Transport
+
+HERE: Final = ("192.0.2.1", 5060)
+THERE: Final = Hop(Transport.UDP, "192.0.2.9", 5060)
+REGISTRATION: Final = RegistrationOptions(registrar="sip:pbx.example", aor="sip:alice@example.org", expires=600)
+ACCOUNT: Final = Account(name="pbx", credentials=(Credentials("alice", "s3cret"),))
+PBX: Final = Ward(name="pbx", account=ACCOUNT, registration=REGISTRATION)
+GATEWAY: Final = Peer(uri="sip:pbx.example", name="pbx.example of trunk pbx")
+
+
+class Office:
+    """An agent whose requests are answered by a function, `tending` above it."""
+
+    def __init__(self, *wards: Ward) -> None:
+        self.agent = Agent(SipOptions(), contact=HERE, dice=random.Random(1))
+        self.tending = Tending(
+            wards, random.Random(2), find=self.find, request=self.request, pump=self.pump, tell=self.tell
+        )
+        self.told: list[Changed | Probed] = []
+        self.requests: list[tuple[float, Request]] = []
+        self.answers: Any = lambda request: 200
+        self.missing = ""
+        self._armed = trio.Event()
+
+    def tell(self, event: Changed | Probed) -> None:
+        self.told.append(event)
+
+    async def find(self, uri: str, account: Account) -> Sequence[Hop]:
+        await trio.sleep(0.01)
+        if self.missing:
+            raise LinkError(self.missing)
+        return [THERE]
+
+    def request(self, asking: Asking) -> int:
+        return self.agent.request(asking, trio.current_time())
+
+    def pump(self) -> None:
+        for out in self.agent.take_output():
+            assert isinstance(out, Send)
+            request = parse_datagram(out.octets, SipOptions())
+            assert isinstance(request, Request)
+            self.requests.append((trio.current_time(), request))
+            answer = self.answers(request)
+            if answer is not None:
+                self._say(request, answer)
+        for event in self.agent.take_events():
+            if isinstance(event, sip.RequestDone):
+                self.tending.on_done(event)
+        self._armed.set()
+
+    def _say(self, request: Request, answer: int) -> None:
+        copied = [
+            f"{name}: {value}"
+            for name, value in request.headers
+            if name in ("Via", "From", "To", "Call-ID", "CSeq", "Contact")
+        ]
+        lines = [f"SIP/2.0 {answer} Whatever", *copied, "Content-Length: 0", "", ""]
+        flow = Flow(Transport.UDP, THERE.address, HERE)
+        self.agent.receive("\r\n".join(lines).encode(), flow, trio.current_time())
+
+    async def keep_time(self) -> None:
+        while True:
+            self._armed = trio.Event()
+            with trio.move_on_at(self.agent.next_timeout()):
+                await self._armed.wait()
+            self.agent.handle_timeout(trio.current_time())
+            self.pump()
+
+    async def work_for(self, seconds: float) -> None:
+        """Let it run for so long, then leave."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.keep_time)
+            with trio.move_on_after(seconds):
+                await self.tending.run()
+            nursery.cancel_scope.cancel()
+
+    def times(self, method: str) -> list[float]:
+        return [at for at, request in self.requests if request.method == method]
+
+    def last(self, kind: type[Any]) -> Any:
+        return next(event for event in reversed(self.told) if isinstance(event, kind))
+
+
+async def test_a_trunk_is_registered_and_kept_so(autojump_clock: MockClock) -> None:
+    office = Office(PBX)
+    await office.work_for(3600)
+    assert office.last(Changed).key == "pbx"
+    assert office.last(Changed).now.standing is Standing.REGISTERED
+    assert 7 <= len(office.times("REGISTER")) <= 9
+
+
+async def test_gateways_are_probed_at_their_interval(autojump_clock: MockClock) -> None:
+    office = Office(
+        Ward(name="pbx", peers=(GATEWAY,), probe=ProbeOptions(interval=60.0), from_user="alice@example.org")
+    )
+    await office.work_for(600)
+    assert 10 <= len(office.times("OPTIONS")) <= 12
+    probed = office.last(Probed)
+    assert (probed.key, probed.health) == (probe_key("pbx", GATEWAY.uri), Health.UP)
+    assert probed.why == "pbx.example of trunk pbx answers (200 Whatever to OPTIONS)"
+
+
+async def test_interval_zero_probes_nobody(autojump_clock: MockClock) -> None:
+    office = Office(Ward(name="pbx", peers=(GATEWAY,), probe=ProbeOptions(interval=0.0)))
+    await office.work_for(600)
+    assert office.requests == []
+
+
+async def test_a_name_that_leads_nowhere_is_said_and_not_asked_in_a_loop(autojump_clock: MockClock) -> None:
+    office = Office(Ward(name="pbx", registration=REGISTRATION, peers=(GATEWAY,)))
+    office.missing = "pbx.example cannot be resolved: no such name"
+    await office.work_for(7200)
+    assert office.requests == []
+    changed = office.last(Changed).now
+    assert changed.why == (
+        "the registration of sip:alice@example.org at sip:pbx.example could not be sent: "
+        "pbx.example cannot be resolved: no such name"
+    )
+    assert (
+        office.last(Probed).why
+        == "pbx.example of trunk pbx cannot be asked: pbx.example cannot be resolved: no such name"
+    )
+    assert office.last(Probed).health is Health.DOWN
+    assert len([event for event in office.told if isinstance(event, Changed)]) < 40
+
+
+async def test_an_unreachable_registrar_is_asked_ever_more_rarely(autojump_clock: MockClock) -> None:
+    office = Office(PBX)
+    office.answers = lambda request: None
+    await office.work_for(7200)
+    assert office.last(Changed).now.why.startswith("no answer to the registration of sip:alice@example.org")
+    assert len({request.cseq.number for _, request in office.requests}) < 15
+
+
+async def test_leaving_takes_the_registration_back(autojump_clock: MockClock) -> None:
+    office = Office(PBX)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(office.keep_time)
+        with trio.move_on_after(100):
+            await office.tending.run()
+        await office.tending.leave()
+        nursery.cancel_scope.cancel()
+    assert office.requests[-1][1].headers.first("contact").endswith(";expires=0")  # type: ignore[union-attr]
+    assert office.last(Changed).now.standing is Standing.OFF
+
+
+async def test_leaving_does_not_wait_for_ever(autojump_clock: MockClock) -> None:
+    office = Office(PBX)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(office.keep_time)
+        with trio.move_on_after(100):
+            await office.tending.run()
+        office.answers = lambda request: None
+        began = trio.current_time()
+        await office.tending.leave()
+        assert trio.current_time() - began == pytest.approx(REGISTRATION.leave_limit)
+        nursery.cancel_scope.cancel()
+    assert office.last(Changed).now.standing is Standing.OFF
+
+
+async def test_leaving_before_anything_began_is_nothing(autojump_clock: MockClock) -> None:
+    office = Office(PBX)
+    await office.tending.leave()
+    assert office.requests == []
+
+
+async def test_a_new_address_is_registered_at_once(autojump_clock: MockClock) -> None:
+    office = Office(PBX)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(office.keep_time)
+        nursery.start_soon(office.tending.run)
+        await trio.sleep(100)
+        office.tending.renew("pbx")
+        office.tending.renew("unknown")
+        await trio.sleep(1)
+        assert len(office.times("REGISTER")) == 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_ends_of_requests_of_others_are_passed_over(autojump_clock: MockClock) -> None:
+    office = Office(PBX)
+    office.tending.on_done(sip.RequestDone(99, 200, "OK", 1, None, None))
+    assert office.told == []
