@@ -22,7 +22,6 @@ from vfax.transports.sip.compose import Fields, response_hop, response_way, stam
 from vfax.transports.sip.core import Core
 from vfax.transports.sip.errand import SILENCE, Errand, Failure
 from vfax.transports.sip.hops import Local, leads_by
-from vfax.transports.sip.keepalive import PING, PONG
 from vfax.transports.sip.message import Message, MessageError, Request, Response, check, parse_datagram
 from vfax.transports.sip.options import Dice, SipOptions
 from vfax.transports.sip.outbox import summarise
@@ -337,10 +336,8 @@ class Agent:
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
         """Take one datagram, or one message of a stream."""
-        if not data.strip(b"\r\n\0"):  # keep-alive (RFC 5626 3.5.1 and its kin)
-            if flow.transport.reliable and data == PING:
-                self._core.outbox.octets(PONG, flow)
-            return
+        if not data.strip(b"\r\n\0"):
+            return  # keep-alive (RFC 5626 3.5.1 and its kin)
         self._octets = data
         try:
             message = parse_datagram(data, self._core.options)

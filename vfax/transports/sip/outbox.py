@@ -30,10 +30,6 @@ class Outbox:
         self._events: list[SipEvent] = []
         self._reports: list[Report] = []
 
-    def octets(self, octets: bytes, flow: Flow) -> None:
-        """Queue what is no message: the answer to a keep-alive."""
-        self._output.append(Send(octets, flow))
-
     def send(self, sent: Wire, to: Destination, call: CallKey | None) -> None:
         """Queue a message and say so."""
         self._output.append(Send(sent.octets, to))
