@@ -20,6 +20,7 @@ from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import DocumentError, LinkError
 from vfax.leg import CallerOffer, LegOptions
 from vfax.outcome import Cause, Outcome
+from vfax.resolving import SystemResolver
 from vfax.transports.parameters import T38Parameters
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.values import Address
@@ -123,7 +124,7 @@ class Host:
 async def endpoint(
     on_call: Callable[[call.InboundCall], None] = lambda arrived: arrived.refuse(486), **options: Any
 ) -> AsyncIterator[Endpoint]:
-    one = Endpoint(EndpointOptions(**{"listen": ANY_PORT} | options))
+    one = Endpoint(EndpointOptions(**{"listen": ANY_PORT} | options), resolver=SystemResolver())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hold_for_threads)
         await nursery.start(one.run, on_call)
@@ -404,9 +405,9 @@ async def test_media_port_is_not_used_again_at_once() -> None:
     port = low.address[1]
     low.close()
     async with endpoint(media_ports=(port, port + 40)) as one:
-        first, _ = one.open_media(("127.0.0.1", 5060))
+        first, _ = await one.open_media(("127.0.0.1", 5060))
         first.close()
-        second, _ = one.open_media(("127.0.0.1", 5060))
+        second, _ = await one.open_media(("127.0.0.1", 5060))
         second.close()
     assert first.address != second.address
 
@@ -415,7 +416,7 @@ async def test_peer_that_no_route_leads_to_costs_no_socket() -> None:
     async with endpoint(listen=("0.0.0.0", 0)) as one:
         sockets = open_sockets()
         with pytest.raises(LinkError):
-            one.open_media(("255.255.255.255", 9))
+            await one.open_media(("255.255.255.255", 9))
         assert open_sockets() == sockets
 
 

@@ -59,21 +59,17 @@ def hear(one: SourceLock, source: Address, now: float, *, sense: bool = True) ->
     return taken
 
 
-def test_the_named_source_costs_no_change() -> None:
+@pytest.mark.parametrize("first", [THEIRS, NAT])
+def test_the_lock_changes_once_when_its_source_has_fallen_silent(first: Address) -> None:
     one = lock()
-    assert hear(one, THEIRS, 0.0)
-    assert (one.remote, one.learned) == (THEIRS, None)
-    assert not hear(one, NAT, 2.9)  # the named one is not silent yet
-    assert hear(one, NAT, 3.0)
-    assert (one.remote, one.learned) == (NAT, NAT)
-
-
-def test_there_is_one_change_and_no_more() -> None:
-    one = lock()
-    assert hear(one, NAT, 0.0)
-    assert not hear(one, OTHER, 1000.0)
-    assert not hear(one, THEIRS, 1000.0)
-    assert one.remote == NAT
+    assert hear(one, first, 0.0)
+    assert one.remote == first
+    assert not hear(one, OTHER, 2.9)  # it is not silent yet
+    assert hear(one, OTHER, 3.0)
+    assert (one.remote, one.learned) == (OTHER, OTHER)
+    assert not hear(one, first, 1000.0)
+    assert not hear(one, ("203.0.113.7", 42_000), 1000.0)
+    assert one.remote == OTHER
 
 
 def test_a_later_change_is_for_peers_whose_nat_is_declared() -> None:

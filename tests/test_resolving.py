@@ -288,6 +288,11 @@ async def test_names_of_this_machine_and_its_neighbours_are_not_asked_of_the_dns
     assert [one.name for one in asked] == [name]
 
 
+async def test_a_name_that_is_invalid_by_definition_is_asked_of_nobody() -> None:
+    layered = LayeredResolver(None, Refusing(options(("127.0.0.1", 9))), SystemResolver())
+    assert (await layered.ask(Question("pbx.invalid", SRV))).status is Status.NO_SUCH_NAME
+
+
 async def test_the_system_knows_localhost() -> None:
     reply = await SystemResolver().ask(Question("localhost", A))
     assert [one.value for one in reply.records] == [Host("127.0.0.1")]

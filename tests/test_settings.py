@@ -234,7 +234,10 @@ OTHER_VALUES: dict[str, object] = {
     "sip.listen_also": ("tcp:127.0.0.1:5060",),
     "sip.tls_checks": "chain",
     "sip.allow": ("10.0.0.0/8",),
-    "sip.public_address": "192.0.2.9",
+    "sip.public_address": "192.0.2.9:5070",
+    "sip.keep_alive": "crlf",
+    "dns.servers": ("192.0.2.53", "[2001:db8::53]:5353"),
+    "stun.server": "stun.example.com",
     "media.caller_offer": "audio",
     "media.internet_aware": "never",
     "media.tcp": "offer",
@@ -372,6 +375,7 @@ NOT_SET_BY_AN_OPERATOR = {
     "T38Parameters.max_buffer",
     "T38Parameters.transport",  # follows from LegOptions.tcp
     DISK,  # the system calls, for tests
+    "DnsOptions.hosts_path",  # that of the system
     "EndpointOptions.trunks",  # tables, not a section: see test_trunk_settings.py
     "HostOptions.receive",  # vfax send
     "HubOptions.desktop",  # the host's own

@@ -27,7 +27,9 @@ from vfax.sheets import header_line, header_of, page_infos
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import NO_ACCOUNT
+from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.values import Hop
+from vfax.transports.tcp import MediaSocket
 from vfax.transports.udp import format_address
 
 ENDED_EARLY: Final = (sip.Cancelled, sip.HungUp, sip.DialogLost, sip.Released)
@@ -156,9 +158,12 @@ class IncomingFax(Carried):
         if self._key is None or self._over or self.ended_early.is_set():
             return self._gave_up()
         try:
-            socket, media = self._carrier.open_media(self._event.source, self._account)
+            socket, media = await self._carrier.open_media(self._event.source, self._account)
         except FaxError as why:
             return self._refuse_unable(why)
+        if self._key is None or self._over or self.ended_early.is_set():
+            socket.close()
+            return self._gave_up()
         self._note_media(socket.address, self._event.source)
         try:
             options = _with_id(self._carrier.leg_options(self._account), local_id)
@@ -267,18 +272,17 @@ class OutgoingFax(Carried):
 
     async def _dial(self, errand: _Errand, publish: call.Publish) -> Outcome:
         self._account = self._carrier.account_towards(errand.destination)
-        try:
-            with self._looking_up:
-                self._targets = await self._carrier.find(errand.destination, self._account)
-        except LinkError as why:
-            return self._failed(Cause.BAD_ADDRESS, str(why))
-        if self._aborted:
+        prepared = None
+        with self._looking_up:
+            prepared = await self._prepare(errand.destination)
+        if isinstance(prepared, Outcome):
+            return prepared
+        if prepared is None or self._aborted:
+            if prepared is not None:
+                prepared[0].close()
             return self._failed(Cause.ABORTED, "")
+        socket, media = prepared
         towards = self._targets[0].address
-        try:
-            socket, media = self._carrier.open_media(towards, self._account)
-        except FaxError as why:
-            return self._failed(Cause.LINE_UNAVAILABLE, str(why))
         self._capture.sip_at = seen_from(towards, self._carrier.address)
         self._note_media(socket.address, towards)
         try:
@@ -300,6 +304,29 @@ class OutgoingFax(Carried):
             return await self._drive(runner, leg.Dial())
         finally:
             socket.close()
+
+    async def _prepare(self, destination: str) -> tuple[MediaSocket, MediaSession] | Outcome:
+        """Find where to call, and open a socket for the media; or what the call has come to."""
+        try:
+            self._targets = await self._find(destination)
+        except LinkError as why:
+            return self._failed(Cause.BAD_ADDRESS, str(why))
+        try:
+            return await self._carrier.open_media(self._targets[0].address, self._account)
+        except FaxError as why:
+            return self._failed(Cause.LINE_UNAVAILABLE, str(why))
+
+    async def _find(self, destination: str) -> Sequence[Hop]:
+        """The targets, and in the journal what they are and what they are not."""
+        way = await self._carrier.find(destination, self._account)
+        now = trio.current_time()
+        facts: dict[str, list[str]] = {
+            "targets": [f"{hop.transport} {format_address(hop.address)}" for hop in way.targets],
+            "passed_over": [one.sentence(now) for one in way.passed_over],
+            "notes": list(way.notes),
+        }
+        self._journal.note("found", **{name: said for name, said in facts.items() if said})
+        return way.targets
 
     def abort(self) -> None:
         """As of Carried; asking a resolver may take longer than an abort."""

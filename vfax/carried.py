@@ -7,7 +7,7 @@ Not here  the two kinds of calls (calls.py), the endpoint (endpoint.py), a call'
 import ipaddress
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -27,13 +27,14 @@ from vfax.leg import LegOptions, SipOrder
 from vfax.outcome import Cause, Outcome, Phase
 from vfax.pages import PageFolder
 from vfax.record import CallRecord, RecordOptions, Terms
+from vfax.resolving import Way
 from vfax.runner import Runner
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import Account
 from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.negotiation import MediaSession
-from vfax.transports.sip.values import Address, CallKey, Hop
+from vfax.transports.sip.values import Address, CallKey
 from vfax.transports.tcp import MediaSocket
 from vfax.transports.udp import address_towards, format_address
 
@@ -62,7 +63,7 @@ class Carrier(Protocol):
         """By which account a SIP URI is called."""
         ...
 
-    async def find(self, destination: str, account: Account) -> Sequence[Hop]:
+    async def find(self, destination: str, account: Account) -> Way:
         """Where to send the INVITE, best first. Raises LinkError for what cannot be called."""
         ...
 
@@ -101,7 +102,7 @@ class Carrier(Protocol):
         """One call to `host` less."""
         ...
 
-    def open_media(self, peer: Address, account: Account) -> tuple[MediaSocket, MediaSession]:
+    async def open_media(self, peer: Address, account: Account) -> tuple[MediaSocket, MediaSession]:
         """A media socket and our side of the offer/answer that names it."""
         ...
 

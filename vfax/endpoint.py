@@ -9,7 +9,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import repeat
 from pathlib import Path
@@ -21,24 +21,27 @@ from vfax.calls import IncomingFax, OutgoingFax
 from vfax.capture import CaptureOptions
 from vfax.carried import Carried
 from vfax.disk import Disk
-from vfax.errors import DecodeError, LinkError, MisuseError
-from vfax.finding import find_hops
+from vfax.errors import DecodeError, LinkError
 from vfax.leg import LegOptions
+from vfax.nat import Nat, NatOptions
 from vfax.record import RecordOptions
+from vfax.resolving import DnsOptions, Finder, Resolver, Way, make_resolver
 from vfax.sockets import Listen, Sockets, shown_as
 from vfax.transports.certificates import TlsOptions
 from vfax.transports.parameters import TcpMedia
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import NO_ACCOUNT, Account
 from vfax.transports.sip.agent import Agent
+from vfax.transports.sip.headers import Uri
+from vfax.transports.sip.locate import Roads
 from vfax.transports.sip.message import MessageError
 from vfax.transports.sip.negotiation import MediaKind, MediaSession, offers
 from vfax.transports.sip.options import SipOptions
-from vfax.transports.sip.values import Address, CallKey, Destination, Flow, Hop
+from vfax.transports.sip.values import Address, CallKey, Destination, Flow, Hop, Transport
 from vfax.transports.sip_connection import StreamOptions
 from vfax.transports.sip_streams import StreamHooks
 from vfax.transports.tcp import MediaSocket
-from vfax.transports.udp import address_towards
+from vfax.transports.udp import address_towards, format_address
 from vfax.trunks.options import TrunkOptions
 
 MAX_UNCLAIMED = 8
@@ -58,7 +61,7 @@ class EndpointOptions:
     `listen` is the first place, UDP where it names no transport; `listen_also` are the others. `allow` are the networks
     whose messages are read at all; hosts that we call are added while the call lasts.
     `media_ports` is an inclusive range, or None for any free even port. `public_address` stands in Contact and SDP when
-    the machine's own address is not what peers see.
+    the machine's own address is not what peers see; `public_port` in Contact alone, 0 for the socket's.
     """
 
     listen: Address | Listen = DEFAULT_PLACE
@@ -67,6 +70,7 @@ class EndpointOptions:
     streams: StreamOptions = field(default_factory=StreamOptions)
     allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     public_address: str | None = None
+    public_port: int = 0
     media_ports: tuple[int, int] | None = None
     journal: Path | None = None
     record: RecordOptions = field(default_factory=RecordOptions)
@@ -74,6 +78,8 @@ class EndpointOptions:
     sip: SipOptions = field(default_factory=SipOptions)
     leg: LegOptions = field(default_factory=LegOptions)
     trunks: tuple[TrunkOptions, ...] = ()
+    dns: DnsOptions = field(default_factory=DnsOptions)
+    nat: NatOptions = field(default_factory=NatOptions)
     disk: Disk = field(default_factory=Disk)
 
 
@@ -90,10 +96,15 @@ class Counters:
 class Endpoint:
     """One SIP endpoint: implements `call.Network`."""
 
-    def __init__(self, options: EndpointOptions, *, seed: int | None = None) -> None:
+    def __init__(self, options: EndpointOptions, *, seed: int | None = None, resolver: Resolver | None = None) -> None:
         self.options = options
         self.counters = Counters()
+        self.watch_ways: Callable[[sip.Report], None] = lambda report: None
+        """Is told what the agent reports of targets and of our own address, after the endpoint has acted on it."""
         self._dice = random.SystemRandom() if seed is None else random.Random(seed)
+        self.finder = Finder(options.dns, resolver or make_resolver(options.dns), self._dice)
+        self._kept: dict[str, frozenset[sip.Destination]] = {}
+        self._nat: Nat | None = None
         self._allow = tuple(ipaddress.ip_network(text) for text in options.allow)
         self._called: dict[str, int] = {}  # hosts of our outgoing calls, and how many calls each
         self._calls: dict[CallKey, Carried] = {}
@@ -128,7 +139,8 @@ class Endpoint:
         self._sockets = sockets = self._open()
         self._on_call = on_call
         try:
-            self._agent = Agent(self.options.sip, contact=sockets.local, dice=self._dice, now=trio.current_time())
+            self._agent = Agent(self._sip_options(), contact=sockets.local, dice=self._dice, now=trio.current_time())
+            self._nat = Nat(self._nat_options(), self._agent, sockets, self.finder, self._dice, self.notices.append)
             await sockets.streams.check()
             async with trio.open_nursery() as house:
                 house.start_soon(self._carry, sockets)
@@ -136,6 +148,7 @@ class Endpoint:
                     await sockets.streams.started.wait()
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(self._keep_time)
+                        nursery.start_soon(self._nat.run, self._kept_ways)
                         nursery.start_soon(sockets.read, self._hear_datagram)
                         task_status.started()
                 finally:
@@ -146,13 +159,14 @@ class Endpoint:
         finally:
             self._cut_off_calls()
             sockets.close()
-            self._sockets = self._agent = None
+            self._sockets = self._agent = self._nat = None
 
     def _open(self) -> Sockets:
         options = self.options
         return Sockets(
             (Listen(*options.listen), *options.listen_also),
             public_address=options.public_address,
+            public_port=options.public_port,
             tls=options.tls,
             streams=options.streams,
             sip_options=options.sip,
@@ -178,6 +192,8 @@ class Endpoint:
     # --- the agent's rim -------------------------------------------------------------------------
 
     def _hear_datagram(self, datagram: bytes, flow: Flow) -> None:
+        if self._nat is not None and self._nat.hear(datagram, flow):
+            return
         if self._may_talk(flow.remote[0]):
             self.agent.receive(datagram, flow, trio.current_time())
             self.pump()
@@ -233,6 +249,8 @@ class Endpoint:
                 sockets.put(out)
             for event in events:
                 self._dispatch(event)
+            for report in agent.take_reports():
+                self._heed(report)
             if not output and not events:
                 break
         if agent.next_timeout() < self._armed:
@@ -253,6 +271,19 @@ class Endpoint:
             if isinstance(event, sip.Released):
                 del self._calls[event.call]
             carried.on_sip(event)
+
+    def _heed(self, report: sip.Report) -> None:
+        """Remember which targets fail, and say how others see us."""
+        now = trio.current_time()
+        match report:
+            case sip.TargetFailed(hop, why, retry_after):
+                self.finder.blacklist.put(hop, why, now, retry_after=retry_after)
+            case sip.TargetAnswered(hop):
+                self.finder.blacklist.clear(hop)
+            case sip.Reflected(by, shown):
+                seen, here = format_address(shown), format_address(by.local)
+                self.notices.append(f"{format_address(by.remote)} sees our address {here} as {seen}")
+        self.watch_ways(report)
 
     def _offer_call(self, event: sip.IncomingCall) -> None:
         carried = IncomingFax(self, event)
@@ -281,6 +312,18 @@ class Endpoint:
         except ValueError:
             return False
         return any(address in network for network in self._allow)
+
+    def _sip_options(self) -> SipOptions:
+        """What the settings name wins over what others see."""
+        fixed = self.options.public_address is not None
+        return replace(self.options.sip, learn_address=False) if fixed else self.options.sip
+
+    def _nat_options(self) -> NatOptions:
+        fixed = self.options.public_address is not None
+        return replace(self.options.nat, stun_server=None) if fixed else self.options.nat
+
+    def _kept_ways(self) -> set[sip.Destination]:
+        return {way for ways in self._kept.values() for way in ways}
 
     # --- for the calls ---------------------------------------------------------------------------
 
@@ -320,32 +363,67 @@ class Endpoint:
         """By which account a SIP URI is called: this release has none."""
         return NO_ACCOUNT
 
-    async def find(self, destination: str, account: Account) -> Sequence[Hop]:
-        """Where to send the INVITE. Raises LinkError for what cannot be called."""
-        return await find_hops(destination, account, self.sockets.families)
+    async def find(self, destination: str, account: Account) -> Way:
+        """Where to send the INVITE, targets that failed a while ago left out. Raises LinkError for what cannot be
+        called.
+        """
+        return await self.finder.find(self.goals(destination, account), self._roads(account))
 
-    def open_media(self, peer: Address, account: Account = NO_ACCOUNT) -> tuple[MediaSocket, MediaSession]:
-        """A media socket and our side of the offer/answer that names it."""
-        options = self.leg_options(account)
-        bound_host = self.sockets.host_towards(peer[0])
-        host = shown_as(bound_host, self.options.public_address)
-        if host != self.options.public_address and ipaddress.ip_address(bound_host).is_unspecified:
-            host = address_towards(peer)
-        socket = MediaSocket.bind_even(bound_host, self._media_ports())
-        session_id = self._dice.randrange(1, 1 << 31)
+    def goals(self, destination: str, account: Account) -> Sequence[Uri]:
+        """What is to be looked for, in order: the URI that is called, where the account names no gateways."""
         try:
-            media = MediaSession(
-                host=host,
-                port=socket.address[1],
-                parameters=options.t38,
-                session_id=session_id,
-                tcp=options.tcp,
-                codecs=options.audio_codecs,
-            )
-        except MisuseError:
+            uri = Uri.parse(destination)
+        except DecodeError as why:
+            raise LinkError(f"{destination!r} is not a SIP address: {why.what}") from why
+        if uri.headers:
+            raise LinkError(f"{destination!r} cannot be called: only SIP addresses without headers can")
+        return (uri,)
+
+    def _roads(self, account: Account) -> Roads:
+        """Our sockets, or those of the one transport that the account is reached by."""
+        places = self.agent.local.places
+        known = [(place.transport, ipaddress.ip_address(place.bound[0]).version) for place in places]
+        return Roads(tuple(road for road in known if account.transport in (None, road[0])))
+
+    def keep_open(self, name: str, ways: Iterable[sip.Destination]) -> None:
+        """Keep ways open for as long as `name` wants them: those of a registration. None: no longer."""
+        self._kept[name] = frozenset(ways)
+        if not self._kept[name]:
+            del self._kept[name]
+
+    async def open_media(self, peer: Address, account: Account = NO_ACCOUNT) -> tuple[MediaSocket, MediaSession]:
+        """A media socket and our side of the offer/answer that names it. With STUN it may wait for the answer."""
+        options = self.leg_options(account)
+        bound = self.sockets.host_towards(peer[0])
+        host = self._shown_to(peer, bound)
+        socket = MediaSocket.bind_even(bound, self._media_ports())
+        try:
+            mapped = None if self._nat is None else await self._nat.media_address(socket)
+            host, port = mapped or (host, socket.address[1])
+            return socket, self._session(host, port, options)
+        except BaseException:
             socket.close()
             raise
-        return socket, media
+
+    def _shown_to(self, peer: Address, bound: str) -> str:
+        """The address of ours that stands in SDP for `peer`."""
+        if self.options.public_address is not None and shown_as(bound, self.options.public_address) != bound:
+            return self.options.public_address
+        if (shown := self.agent.shown.find(Hop(Transport.UDP, *peer))) is not None:
+            return shown[0]
+        if self._nat is not None and (mapped := self._nat.mapped) is not None and (":" in mapped[0]) is (":" in bound):
+            return mapped[0]
+        return address_towards(peer) if ipaddress.ip_address(bound).is_unspecified else bound
+
+    def _session(self, host: str, port: int, options: LegOptions) -> MediaSession:
+        return MediaSession(
+            host=host,
+            port=port,
+            parameters=options.t38,
+            session_id=self._dice.randrange(1, 1 << 31),
+            tcp=options.tcp,
+            codecs=options.audio_codecs,
+        )
 
     def _media_ports(self) -> Iterable[int]:
         """The ports to try, from behind the one tried first last time: late media of a call must not meet the next."""

@@ -11,6 +11,8 @@ the facts follow. A fact that is not known is left out.
 | call       | first line                           | call (its id), direction (in, out); in: caller,            |
 |            |                                      | caller_name, dialled, peer, call_id, user_agent; out:      |
 |            |                                      | destination, pages                                         |
+| found      | out: it is known where to call       | targets, passed_over (that failed a while ago), notes      |
+|            |                                      | (what could not be found)                                  |
 | media      | the media socket is open             | host, port                                                 |
 | sip        | each SIP message                     | direction (in, out), peer, summary                         |
 | answered   | the call is up                       | media (t38, audio)                                         |

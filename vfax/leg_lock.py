@@ -1,12 +1,12 @@
 """Where a call's media goes, and the one source that is heard; pure.
 
-Owns      what SDP names, what is learned instead, the one change that may be learned.
+Owns      what SDP names, what is learned instead, the one change of that.
 Not here  what is in the datagrams (leg_media.py says whether one makes sense), SDP (transports/sip/negotiation.py).
 
 SDP names an address. A peer behind NAT sends from another one, and hears what is sent there alone (symmetric media).
-So the first source that makes sense is believed, once for what SDP names: at the beginning, or later, where NAT is
-declared (`learn`) and the source that was heard has fallen silent, for a NAT may give a flow another port in the middle
-of a call. After that one change nobody else is heard: a stranger who guesses the port must not take a fax away.
+So the first source that makes sense is believed and locked. Where NAT is declared (`learn`) the lock changes once, when
+its source has fallen silent and another goes on where that stopped: a NAT may give a flow another port in mid-call.
+After that nobody else is heard: a stranger who guesses the port must not take a fax away.
 """
 
 import math
@@ -26,7 +26,7 @@ class SourceLock:
         self._named: Address | None = None  # by SDP
         self._learned: Address | None = None  # that answers in its place
         self._held = True
-        self._spent = False  # the change has been made
+        self._spent = False  # the change of the lock has been made
         self.locked: Address | None = None
         self.heard_at = -math.inf
         """When the locked source was last heard; whoever takes its datagrams sets it."""
@@ -66,20 +66,16 @@ class SourceLock:
         """Whether a source that is not the locked one becomes it, for it has sent what `makes_sense`."""
         if self._held or self._named is None:
             return False
-        if self.locked is None and source in (self._named, self._learned):
-            self._learned = None if source == self._named else source
-        elif self._may_change(source, self._named, now) and makes_sense():
-            self._spent = True
-            self._learned = None if source == self._named else source
-        else:
+        expected = self.locked is None and source in (self._named, self._learned)
+        if not expected and not (self._may_take_over(source, self._named, now) and makes_sense()):
             return False
+        self._spent = self._spent or self.locked is not None
+        self._learned = None if source == self._named else source
         self.locked = source
         return True
 
-    def _may_change(self, source: Address, named: Address, now: float) -> bool:
+    def _may_take_over(self, source: Address, named: Address, now: float) -> bool:
         """Quirk: some gateways send from another port than their SDP names; that is believed of the named host."""
-        if self._spent:
-            return False
         if self.locked is None:
             return self._learn or source[0] == named[0]
-        return self._learn and now - self.heard_at >= self._silence
+        return self._learn and not self._spent and now - self.heard_at >= self._silence

@@ -204,8 +204,8 @@ class LegMedia:
         if not lock.open or looks_like_rtp(datagram):
             self.early += 1
             return False
-        going_on = lock.locked is not None
-        if lock.accepts(source, now, lambda: line.understands(datagram, going_on=going_on)):
+        after = None if lock.locked is None else now - lock.heard_at
+        if lock.accepts(source, now, lambda: line.understands(datagram, after=after)):
             return True
         self.strangers += 1
         return False

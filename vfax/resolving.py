@@ -3,7 +3,7 @@
 Owns      the interface `Resolver`; questions over DNS (dnspython on trio), the hosts file, the system's own resolver;
           `Finder`, which carries a search out and remembers which targets failed.
 Not here  which questions to ask and what follows from the answers (transports/sip/locate.py).
-Source    RFC 1035 4.2, RFC 7766 (TCP after truncation), RFC 6761 6.3 (localhost), RFC 6762 3 (.local).
+Source    RFC 1035 4.2, RFC 7766 (TCP after truncation), RFC 6761 6.3, 6.4 (localhost, invalid), RFC 6762 3 (.local).
 
 Every wait is bounded by trio: dnspython measures with the wall clock, which is not the clock of a test.
 """
@@ -32,14 +32,14 @@ from dns.rdtypes.IN.AAAA import AAAA
 from dns.rdtypes.IN.NAPTR import NAPTR
 from dns.rdtypes.IN.SRV import SRV
 
-from vfax.errors import LinkError
+from vfax.errors import DecodeError, LinkError
 from vfax.transports.sip import records as rr
 from vfax.transports.sip.blacklist import Blacklist, BlacklistOptions, PassedOver
-from vfax.transports.sip.headers import Uri
+from vfax.transports.sip.headers import Uri, bracketed
 from vfax.transports.sip.locate import LocateOptions, Roads, Search
 from vfax.transports.sip.options import Dice
 from vfax.transports.sip.records import HOSTS, Answers, Question, Record, RecordType, Reply, Status
-from vfax.transports.sip.values import Address, Hop
+from vfax.transports.sip.values import Address, Hop, Transport
 from vfax.transports.udp import format_address
 
 MAX_SERVERS: Final = 8
@@ -91,6 +91,8 @@ class LayeredResolver:
     async def ask(self, question: Question) -> Reply:
         """As of `Resolver`."""
         name = question.name
+        if name.endswith(".invalid"):
+            return Reply(question, Status.NO_SUCH_NAME)
         if self._hosts is not None:
             listed = await trio.to_thread.run_sync(self._hosts.find, name)
             if listed is not None:
@@ -356,6 +358,15 @@ class Finder:
             raise LinkError(search.found.why)
         targets, passed_over = self.blacklist.sift(search.found.targets, now)
         return Way(targets, passed_over, search.found.notes)
+
+    async def host(self, name: str, port: int, ours: Address) -> Address:
+        """A numeric address of a host that is no SIP server, in the family of `ours`. Raises LinkError for none."""
+        family = 6 if ":" in ours[0] else 4
+        try:
+            goal = Uri.parse(f"sip:{bracketed(name)}:{port}")
+        except DecodeError as why:
+            raise LinkError(f"{name!r} is no name of a host") from why
+        return (await self.find([goal], Roads(((Transport.UDP, family),)))).targets[0].address
 
     def _ask(self, search: Search, nursery: trio.Nursery) -> None:
         for question in search.take_questions():

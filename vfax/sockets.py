@@ -39,6 +39,7 @@ class Sockets:
         listen: Sequence[Listen],
         *,
         public_address: str | None,
+        public_port: int = 0,
         tls: TlsOptions,
         streams: StreamOptions,
         sip_options: SipOptions,
@@ -55,8 +56,12 @@ class Sockets:
         try:
             self._bind(listen)
             held = [Listen(*one.address, one.transport) for one in self._listeners if not one.listens]
-            places = [_place(one, public_address) for one in self.addresses]
-            self.local = Local((*places, *(replace(_place(one, public_address), listens=False) for one in held)))
+            self.local = Local(
+                (
+                    *(self._place(one, public_address, public_port) for one in self.addresses),
+                    *(replace(self._place(one, public_address, public_port), listens=False) for one in held),
+                )
+            )
         except BaseException:
             self.close()
             raise
@@ -73,6 +78,12 @@ class Sockets:
                 self.addresses.append(Listen(*self._listeners[-1].address, transport))
         for host, transport in _unserved(self.addresses):
             self._listeners.append(StreamListener.bind(transport, host, 0, listens=False))
+
+    def _place(self, one: Listen, public_address: str | None, public_port: int) -> Place:
+        """`public_port` stands for the port of the first place, over whatever transport."""
+        shown = shown_as(one.host, public_address)
+        moved = public_port and shown == public_address and one.port == self.addresses[0].port
+        return Place(one.transport, (one.host, one.port), (shown, public_port if moved else one.port))
 
     @property
     def address(self) -> Address:
@@ -139,10 +150,6 @@ def _unserved(places: Iterable[Listen]) -> list[tuple[str, Transport]]:
     hosts = {":" in place.host: place.host for place in reversed(list(places))}
     streams = (Transport.TCP, Transport.TLS)
     return [(host, one) for six, host in hosts.items() for one in streams if (six, one) not in served]
-
-
-def _place(one: Listen, public_address: str | None) -> Place:
-    return Place(one.transport, (one.host, one.port), (shown_as(one.host, public_address), one.port))
 
 
 def shown_as(host: str, public_address: str | None) -> str:

@@ -21,6 +21,7 @@ from vfax.host.events import HostEvent, IdleLongEnough, ProviderFaulted, Provide
 from vfax.host.server import FaxServer
 from vfax.host.service import FaxService
 from vfax.settings import Settings, is_loopback, parse_host_port, parse_listen, serving, wiring
+from vfax.settings.trunk_words import parse_public
 
 NO_NUMBERS: Final = (
     'Faxes go to SIP addresses; for telephone numbers set [queue] dial = "sip:{e164}@trunk.example.com", with the name '
@@ -96,9 +97,10 @@ def greeting(settings: Settings, address: tuple[str, int] | None, service: FaxSe
             f"Faxes appear in {inbox}",
         ]
     host, port = address
-    shown = f"[{host}]" if ":" in host else host
     if settings.sip.public_address:
-        shown = settings.sip.public_address
+        host, public_port = parse_public(settings.sip.public_address)
+        port = public_port or port
+    shown = f"[{host}]" if ":" in host else host
     fax = settings.fax
     local = all(is_loopback(network) for network in settings.sip.allow)
     lines = settings.host.lines

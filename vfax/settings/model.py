@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from vfax.settings.clients import ClientSettings
+from vfax.settings.locating import DnsSettings, StunSettings
 from vfax.settings.routes import SPOOL_FOLDERS, DeliverySettings, MailSettings, RouteSettings
 from vfax.settings.section import Section
 from vfax.settings.sip import SipSettings
@@ -395,6 +396,8 @@ class Settings(Section):
     """
 
     sip: SipSettings = SipSettings()
+    dns: DnsSettings = DnsSettings()
+    stun: StunSettings = StunSettings()
     media: MediaSettings = MediaSettings()
     t38: T38Settings = T38Settings()
     fax: FaxSettings = FaxSettings()

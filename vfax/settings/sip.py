@@ -9,8 +9,8 @@ from typing import Final, Literal, Self
 from pydantic import Field, model_validator
 
 from vfax.settings.section import Section
+from vfax.settings.trunk_words import PublicAddress
 from vfax.settings.words import (
-    AddressOrEmpty,
     Count,
     Line,
     ListenAt,
@@ -53,10 +53,18 @@ class SipSettings(Section):
         default=LOOPBACK_NETWORKS,
         description="Networks whose calls are taken; datagrams from others are dropped and counted.",
     )
-    public_address: AddressOrEmpty = Field(
+    public_address: PublicAddress = Field(
         default="",
-        description="Address to announce in SIP and SDP where it is not the socket's (behind NAT). \"\": the socket's.",
+        description='Address, or address:port, that peers see. "": that of the socket, or what they say.',
     )
+    learn_address: bool = Field(
+        default=True, description="Believe a host about where it sees us (received, rport), towards itself alone."
+    )
+    keep_alive: Literal["auto", "crlf", "off"] = Field(
+        default="auto",
+        description='Line ends over UDP while a call is up; "auto": where there is a NAT, "crlf": always.',
+    )
+    keep_alive_interval: Seconds = Field(default=25.0, description="The longest time between two of them.")
     user_agent: Line = Field(default="vfax", description="What we call ourselves in User-Agent and Server.")
     contact_user: Line = Field(default="fax", description="User part of our Contact where the call gives none.")
     domain: Line = Field(default="", description='Host part of our From. "": the address of the Contact.')

@@ -29,6 +29,7 @@ from vfax.host.process_link import ProcessOptions
 from vfax.host.service import HostOptions
 from vfax.leg import CallerOffer, InternetAware, LegOptions, SwitchBy
 from vfax.record import Packets, RecordOptions
+from vfax.settings.locating import dns_options, nat_options
 from vfax.settings.model import (
     VFAX_IMAGE,
     FaxSettings,
@@ -40,6 +41,7 @@ from vfax.settings.model import (
     TimerSettings,
 )
 from vfax.settings.section import Section, same_names
+from vfax.settings.trunk_words import parse_public
 from vfax.settings.trunking import trunk_options
 from vfax.settings.words import parse_listen
 from vfax.sockets import Listen
@@ -137,13 +139,15 @@ def check_options(options: LegOptions) -> None:
 
 def endpoint_options(settings: Settings) -> EndpointOptions:
     """The SIP endpoint."""
+    public = parse_public(settings.sip.public_address) if settings.sip.public_address else (None, 0)
     return EndpointOptions(
         listen=listen_at(settings.sip.listen),
         listen_also=tuple(listen_at(place) for place in settings.sip.listen_also),
         tls=tls_options(settings),
         streams=StreamOptions(**same_names(StreamOptions, settings.sip)),
         allow=settings.sip.allow,
-        public_address=settings.sip.public_address or None,
+        public_address=public[0],
+        public_port=public[1],
         media_ports=(settings.media.port_min, settings.media.port_max),
         journal=journal_folder(settings),
         record=RecordOptions(
@@ -152,6 +156,8 @@ def endpoint_options(settings: Settings) -> EndpointOptions:
         capture=CaptureOptions(**same_names(CaptureOptions, settings.journal) | {"pcap": Pcap(settings.journal.pcap)}),
         sip=SipOptions(**same_names(SipOptions, settings.sip)),
         leg=leg_options(settings),
+        dns=dns_options(settings.dns),
+        nat=nat_options(settings.stun, settings.sip),
         trunks=trunk_options(settings, leg_options),
     )
 

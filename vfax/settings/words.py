@@ -64,15 +64,6 @@ def _network(text: str) -> str:
     return text
 
 
-def _address_or_empty(text: str) -> str:
-    if text:
-        try:
-            ipaddress.ip_address(text)
-        except ValueError:
-            raise ValueError('expected a numeric IP address, or "" for the address of the socket') from None
-    return text
-
-
 def _identity(text: str) -> str:
     if len(text) > LONGEST_T30_ID or not text.isascii() or not text.isprintable():
         raise ValueError(f"expected at most {LONGEST_T30_ID} printable ASCII characters (T.30 has room for no more)")
@@ -115,7 +106,6 @@ Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 OrElse = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
 """Seconds, and 0 for those of another setting."""
 Pause = Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)]
-AddressOrEmpty = Annotated[str, AfterValidator(_address_or_empty)]
 Port = Annotated[int, Field(ge=1_024, le=65_534), AfterValidator(_even)]
 Networks = Annotated[tuple[Network, ...], Field(strict=False)]
 Rate = Literal[2400, 4800, 7200, 9600, 12000, 14400]

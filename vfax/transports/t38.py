@@ -34,6 +34,10 @@ DECLINE_AGAIN: Final = 1.0
 """Seconds after which another CM is a question of its own."""
 
 
+MOST_A_SECOND: Final = 200
+"""Datagrams that a peer may have sent unheard, each second: paced ones are 34; who guesses is to miss."""
+
+
 class T38Line:
     """One T.38 stream as a fax line. `parameters` is what was agreed; its `max_datagram` is the peer's.
 
@@ -175,8 +179,11 @@ class T38Line:
         """Whether this is T.38 over TCP."""
         return self._stream is not None
 
-    def understands(self, datagram: bytes, *, going_on: bool = False) -> bool:
-        """Whether the octets are UDPTL with an IFP in it, or (`going_on`) such as could come next; changes nothing."""
+    def understands(self, datagram: bytes, *, after: float | None = None) -> bool:
+        """Whether the octets are UDPTL with an IFP in it; changes nothing.
+
+        With `after` also whether they could be the stream's own that many seconds after the last that was heard.
+        """
         if len(datagram) > self._options.max_datagram_received:
             return False
         try:
@@ -185,7 +192,7 @@ class T38Line:
                 ifp.decode(packet.primary, self._syntax.version)
         except DecodeError:
             return False
-        return not going_on or self._recovery.goes_on_with(packet.sequence)
+        return after is None or self._recovery.goes_on_with(packet.sequence, int(after * MOST_A_SECOND))
 
     def _hear(self, packet: bytes, now: float, *, padded: bool) -> None:
         try:

@@ -306,9 +306,11 @@ class Recovery:
             return []
         return self._doubt(packet, ahead)
 
-    def goes_on_with(self, number: int) -> bool:
-        """Whether a datagram of this number could be the next of the stream, with some lost; changes nothing."""
-        return self._expected < 0 or (number - self._expected) % MODULUS <= RING
+    def goes_on_with(self, number: int, lost: int) -> bool:
+        """Whether a datagram of this number could be the next of the stream, with up to `lost` of them gone; changes
+        nothing. Limit: an eighth of all numbers.
+        """
+        return self._expected < 0 or (number - self._expected) % MODULUS <= min(RING + lost, MODULUS // 8)
 
     def expect_restart(self) -> None:
         """The session was agreed anew: old numbers may be those of another stream, even with the same octets."""

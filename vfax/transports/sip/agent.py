@@ -17,7 +17,7 @@ from vfax.transports.sip.account import NO_ACCOUNT, Account
 from vfax.transports.sip.admission import OPEN, Admission
 from vfax.transports.sip.callee import CalledSide, incoming_call
 from vfax.transports.sip.caller import CallingSide, Invitation
-from vfax.transports.sip.calls import ENDED, Call
+from vfax.transports.sip.calls import ENDED, Call, State
 from vfax.transports.sip.compose import Fields, response_hop, response_way, stamp
 from vfax.transports.sip.core import Core
 from vfax.transports.sip.errand import SILENCE, Errand, Failure
@@ -27,6 +27,7 @@ from vfax.transports.sip.options import Dice, SipOptions
 from vfax.transports.sip.outbox import summarise
 from vfax.transports.sip.outside import Asking, build_request
 from vfax.transports.sip.screen import Desk, screen
+from vfax.transports.sip.shown import Shown, seen_in
 from vfax.transports.sip.syntax import legible, printable
 from vfax.transports.sip.transaction import Kind, S, Transaction
 from vfax.transports.sip.values import (
@@ -38,6 +39,8 @@ from vfax.transports.sip.values import (
     Hop,
     MessageSeen,
     Output,
+    Reflected,
+    Report,
     RequestDone,
     RequestKey,
     SipEvent,
@@ -86,6 +89,10 @@ class Agent:
         core = self._core
         return min(core.transactions.next_timeout(), core.timers.next(), core.errands.next_timeout())
 
+    def take_reports(self) -> list[Report]:
+        """What has become known of targets and of our own address, in order."""
+        return self._core.outbox.take_reports()
+
     @property
     def calls(self) -> int:
         """How many calls are not released."""
@@ -126,6 +133,16 @@ class Agent:
     def local(self, value: Local) -> None:
         self._core.local = value
 
+    @property
+    def shown(self) -> Shown:
+        """What some hosts are told instead of `local`."""
+        return self._core.shown
+
+    @property
+    def peers(self) -> set[Destination]:
+        """Where the messages of dialogs that are up go."""
+        return {call.dialog.next_hop() for call in self._calls.values() if call.state is State.UP and call.dialog}
+
     # --- connections --------------------------------------------------------------------------------
 
     def uses(self, flow: Flow) -> bool:
@@ -139,6 +156,7 @@ class Agent:
         18.2.2), and its own limits end it.
         """
         core = self._core
+        core.shown.forget(flow)
         for transaction in core.transactions.running(partial(leads_by, flow=flow)):
             if not transaction.is_ours:
                 transaction.peer = response_hop(transaction.request, flow)
@@ -363,8 +381,24 @@ class Agent:
             self._drop(flow, f"{response.status} to no request of ours")
             return
         self._seen(found.call, flow, response)
+        self._look_at(found, response, flow)
         for happening in core.transactions.receive_response(found, response, now):
             self._on_answer(happening.transaction, response, flow, now)
+
+    def _look_at(self, transaction: Transaction, response: Response, flow: Flow) -> None:
+        """What an answer tells of the way it came: the target is there, and this is how it sees us."""
+        core, peer = self._core, transaction.peer
+        if (errand := core.errands.of(transaction)) is not None:
+            core.errands.note_answer(errand)
+        if not core.options.learn_address or (peer.transport, peer.address[0]) != (flow.transport, flow.remote[0]):
+            return
+        seen, ours = seen_in(response), core.local.towards(flow)
+        if seen is None or (":" in seen[0]) is not (":" in ours[0]):
+            return
+        if flow.transport.reliable and seen[0] == ours[0]:
+            seen = ours  # a connection has a port of its own; it is the listener that is to be reached
+        if core.shown.learn(flow, seen, ours):
+            core.outbox.report(Reflected(flow, seen))
 
     def _on_answer(self, transaction: Transaction, response: Response, flow: Flow, now: float) -> None:
         core, status = self._core, response.status

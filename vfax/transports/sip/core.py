@@ -20,6 +20,7 @@ from vfax.transports.sip.keyring import FIELD
 from vfax.transports.sip.message import Message, Request, Response
 from vfax.transports.sip.options import Dice, SipOptions
 from vfax.transports.sip.outbox import Outbox, wire
+from vfax.transports.sip.shown import Shown
 from vfax.transports.sip.syntax import escape_user, quote
 from vfax.transports.sip.timers import Timers
 from vfax.transports.sip.transaction import COOKIE, Purpose, Transaction, TransactionLayer
@@ -53,6 +54,7 @@ class Core:
             raise MisuseError(f"domain = {options.domain!r} is no name of a host")
         self.options = options
         self.local = local
+        self.shown = Shown()
         self.dice = dice
         self.outbox = Outbox()
         self.transactions = TransactionLayer(options, self.outbox)
@@ -75,6 +77,13 @@ class Core:
         host, port = self.local.towards(to)
         return f"{bracketed(host)}:{port}"
 
+    def shown_place(self, to: Destination) -> str:
+        """The same as `to` is to reach us, if it has said or was to be told so: for Contact. A Via says what we know,
+        so that answers go on telling what others see.
+        """
+        host, port = self.shown.find(to) or self.local.towards(to)
+        return f"{bracketed(host)}:{port or self.local.towards(to)[1]}"
+
     def via(self, to: Destination) -> str:
         """A Via value with a fresh branch; rport is asked for always (RFC 3581)."""
         return f"SIP/2.0/{to.transport} {self.place(to)};branch={COOKIE}{self.token()};rport"
@@ -83,7 +92,7 @@ class Core:
         """A Contact value of ours; `user` is not escaped yet. `secure`: the peer's URI is sips (RFC 3261 8.1.1.8)."""
         scheme = "sips" if secure else "sip"
         by = "" if secure or to.transport is Transport.UDP else f";transport={to.transport.lower()}"
-        return f"<{scheme}:{escape_user(user or self.options.contact_user)}@{self.place(to)}{by}>"
+        return f"<{scheme}:{escape_user(user or self.options.contact_user)}@{self.shown_place(to)}{by}>"
 
     def contact_towards(self, request: Request, to: Destination) -> str:
         """The Contact of a request of ours as it is to read on its way to `to`; "" when it has none."""

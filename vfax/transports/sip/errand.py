@@ -31,6 +31,7 @@ class Errand:
     fallback: Destination | None = None  # over UDP, where only the size of the request chose TCP
     tries: int = 1
     heard: bool = False  # the present transaction has had a provisional answer
+    answered: bool = False  # the present target has said anything at all
     waiting: bool = False  # the pause before the next try runs
     why: str = ""  # in words of ours, where the last failure says more than its reason phrase
     over: bool = False  # a final answer has been passed on, or nobody waits any more

@@ -6,6 +6,7 @@ Not here  what a failure leads to (retry.py), what a request says (caller.py, di
 Source    RFC 3261 (June 2002) 8.1.3.5 (a further try), 18.1.1 (size); RFC 3263 4.3.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -15,15 +16,24 @@ from vfax.transports.sip.compose import cancel_of, renewed
 from vfax.transports.sip.dialog import Dialog
 from vfax.transports.sip.errand import SILENCE, Again, Errand, Failure
 from vfax.transports.sip.keyring import Keyring
-from vfax.transports.sip.message import Request
+from vfax.transports.sip.message import Request, Response
 from vfax.transports.sip.retry import decide
 from vfax.transports.sip.timers import Timers
 from vfax.transports.sip.transaction import Kind, Purpose, S, Transaction
-from vfax.transports.sip.values import CallKey, Destination, Hop, RequestKey, Transport
+from vfax.transports.sip.values import (
+    CallKey,
+    Destination,
+    Hop,
+    RequestKey,
+    TargetAnswered,
+    TargetFailed,
+    Transport,
+)
 
 if TYPE_CHECKING:
     from vfax.transports.sip.core import Core
 
+UNAVAILABLE: Final = 503
 LARGE: Final = 1300  # octets; RFC 3261 18.1.1: above it datagrams may be cut on their way
 
 
@@ -111,6 +121,24 @@ class Errands:
             errand.heard = True
             self._timers.stop(errand)
 
+    def note_answer(self, errand: Errand) -> None:
+        """The target has said something: it is there."""
+        peer = errand.transaction.peer
+        if not errand.answered and errand.dialog is None and isinstance(peer, Hop):
+            errand.answered = True
+            self._core.outbox.report(TargetAnswered(peer))
+
+    def _report(self, errand: Errand, failure: Failure) -> None:
+        """Say that a target is not to be had, for others to pass it over: not for what it refuses."""
+        peer = errand.transaction.peer
+        if errand.dialog is not None or not isinstance(peer, Hop):
+            return
+        if failure.response is None:
+            if not errand.answered:
+                self._core.outbox.report(TargetFailed(peer, failure.reason))
+        elif failure.status == UNAVAILABLE and (pause := pause_in(failure.response)) is not None:
+            self._core.outbox.report(TargetFailed(peer, f"it asked for a pause of {pause:g} s (503)", pause))
+
     def close(self, errand: Errand) -> None:
         """A final answer is passed on, or nobody waits for it any more."""
         errand.over = True
@@ -121,6 +149,7 @@ class Errands:
         """Take the failure to retry.py. False when it is final; the errand is closed then."""
         if errand.over:
             return False
+        self._report(errand, failure)
         again = decide(errand, failure, self._core, now)
         if not isinstance(again, Again):
             self.close(errand)
@@ -154,6 +183,7 @@ class Errands:
         )
         errand.tries += 1
         errand.heard = errand.waiting = False
+        errand.answered = errand.answered and to == before.peer
         self._follow(errand, now)
 
     # --- time ---------------------------------------------------------------------------------------
@@ -187,3 +217,10 @@ class Errands:
         """Drop the transactions that are over."""
         for serial in serials:
             self._by_transaction.pop(serial, None)
+
+
+def pause_in(response: Response) -> float | None:
+    """What Retry-After asks for (RFC 3261 20.33: seconds, a comment, parameters); None without one that can be read."""
+    value = response.headers.first("retry-after") or ""
+    digits = re.match(r"\s*([0-9]{1,10})\s*(?:[(;]|$)", value)
+    return None if digits is None else float(digits[1])

@@ -50,4 +50,5 @@ class SipOptions:
     contact_user: str = "fax"  # user part of Contact where the call does not give one
     domain: str = ""  # host part of our From; empty: the contact host
     options_sdp: bytes = b""  # body of the answer to OPTIONS; empty: none
+    learn_address: bool = True  # a host that sees us at another address is told that one (NAT)
     symmetric: bool = False  # answer and send where the peer's datagrams come from, whatever Via and Contact say (NAT)

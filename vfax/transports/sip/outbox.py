@@ -1,14 +1,17 @@
-"""What leaves the agent: messages and events, in order.
+"""What leaves the agent: messages, events and reports, in order.
 
-Owns      the two queues, encoding with the one-line summary for journals.
+Owns      the three queues, encoding with the one-line summary for journals.
 Not here  who decides to send (transaction.py, dialog.py, agent.py).
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from vfax.transports.sip.message import Message, Request, Response
 from vfax.transports.sip.syntax import legible, printable
-from vfax.transports.sip.values import CallKey, Close, Destination, Flow, MessageSeen, Output, Send, SipEvent
+from vfax.transports.sip.values import CallKey, Close, Destination, Flow, MessageSeen, Output, Report, Send, SipEvent
+
+MAX_REPORTS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Outbox:
     def __init__(self) -> None:
         self._output: list[Output] = []
         self._events: list[SipEvent] = []
+        self._reports: list[Report] = []
 
     def send(self, sent: Wire, to: Destination, call: CallKey | None) -> None:
         """Queue a message and say so."""
@@ -38,6 +42,16 @@ class Outbox:
     def tell(self, event: SipEvent) -> None:
         """Queue an event."""
         self._events.append(event)
+
+    def report(self, report: Report) -> None:
+        """Queue a report. Limit: an owner who does not ask gets the first ones alone."""
+        if len(self._reports) < MAX_REPORTS:
+            self._reports.append(report)
+
+    def take_reports(self) -> list[Report]:
+        """Empty the queue of reports."""
+        taken, self._reports = self._reports, []
+        return taken
 
     def take_output(self) -> list[Output]:
         """Empty the queue of messages."""

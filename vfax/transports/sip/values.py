@@ -262,6 +262,36 @@ class DatagramDropped:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class TargetFailed:
+    """A target of a request outside any dialog was silent, could not be reached, or asks for a pause (503).
+
+    `retry_after` is how long it asks for, None where it did not say; `why` is a clause for people.
+    """
+
+    hop: Hop
+    why: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetAnswered:
+    """The first answer to a request outside any dialog came from this target; told once for each request."""
+
+    hop: Hop
+
+
+@dataclass(frozen=True, slots=True)
+class Reflected:
+    """A host sees us at another address than before: `shown` stands in the Contact of what it is told from now on."""
+
+    by: Flow
+    shown: Address
+
+
+Report = TargetFailed | TargetAnswered | Reflected
+"""What concerns no call but the ways there are; told apart from the events of calls."""
+
 SipEvent = (
     IncomingCall
     | Progress

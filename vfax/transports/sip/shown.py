@@ -1,0 +1,74 @@
+"""How others see us: addresses learned from the answers to our requests, or given for some hosts.
+
+Owns      what a response tells of our address, and the table of what is told to whom.
+Not here  our sockets and the address told to everybody else (hops.py), STUN (transports/stun_client.py).
+Source    RFC 3261 (June 2002) 18.2.1 (received); RFC 3581 4 (rport).
+
+What a host says of us is used towards that host alone, in the Contact of later calls and registrations and in SDP. So
+nobody can send our calls with others astray, and no dialog that is up changes its Contact.
+"""
+
+import ipaddress
+from typing import Final
+
+from vfax.errors import DecodeError
+from vfax.transports.sip.headers import parse_hostport
+from vfax.transports.sip.message import Response
+from vfax.transports.sip.values import Address, Destination, Flow, Transport
+
+MAX_HOSTS: Final = 256
+"""Limit: hosts whose view is remembered; the one that was heard of longest ago goes."""
+
+_Key = tuple[Transport, str]
+
+
+class Shown:
+    """What hosts are told instead of the address of our socket."""
+
+    def __init__(self) -> None:
+        self._learned: dict[_Key, Address] = {}
+        self._fixed: dict[str, Address] = {}
+
+    def __len__(self) -> int:
+        return len(self._learned)
+
+    def find(self, to: Destination) -> Address | None:
+        """What `to` is told; None: the address of the socket. A port of 0 is that of the socket."""
+        host = to.address[0]
+        return self._fixed.get(host) or self._learned.get((to.transport, host))
+
+    def fix(self, host: str, shown: Address | None) -> None:
+        """Tell `host` this, whatever it says; None: what it says, again."""
+        if shown is None:
+            self._fixed.pop(host, None)
+        elif host in self._fixed or len(self._fixed) < MAX_HOSTS:
+            self._fixed[host] = shown
+
+    def learn(self, flow: Flow, seen: Address, ours: Address) -> bool:
+        """A host sees us at `seen`. True when that is news; `ours` is what it is told otherwise."""
+        key = flow.transport, flow.remote[0]
+        before = self._learned.pop(key, ours)
+        if seen != ours:
+            if len(self._learned) >= MAX_HOSTS:
+                del self._learned[next(iter(self._learned))]
+            self._learned[key] = seen
+        return seen != before
+
+    def forget(self, flow: Flow) -> None:
+        """The connection by which a host saw us has gone, and its port with it."""
+        self._learned.pop((flow.transport, flow.remote[0]), None)
+
+
+def seen_in(response: Response) -> Address | None:
+    """Where the sender of a response saw its request come from; None when it does not say, or says nonsense."""
+    via = response.via
+    received, rport = via.received, via.parameters.get("rport")
+    if not received and not rport:
+        return None
+    try:
+        host, port = ipaddress.ip_address(received or via.host), parse_hostport(f"x:{rport or via.sent_by[1]}")[1]
+    except (ValueError, DecodeError):
+        return None
+    if not port or host.is_unspecified or host.is_multicast:
+        return None
+    return str(host), port
