@@ -213,6 +213,35 @@ async def test_calls_that_are_up_hear_bye_over_their_connection_when_all_ends(
     assert "BYE" in summaries(tmp_path)
 
 
+OFFER: Final = (
+    "v=0\r\no=- 1 1 IN IP{0} {1}\r\ns=-\r\nc=IN IP{0} {1}\r\nt=0 0\r\nm=image 9 udptl t38\r\na=T38FaxVersion:0\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("family", "host", "answer"), [(4, "127.0.0.1", "c=IN IP4 127.0.0.1"), (6, "::1", "c=IN IP6 ::1")]
+)
+@pytest.mark.parametrize("signalling", ["127.0.0.1", "::1"])
+async def test_media_is_of_the_family_that_the_offer_names(
+    signalling: str, family: int, host: str, answer: str, tmp_path: Path, fax_clock: MockClock
+) -> None:
+    options = EndpointOptions(listen=Listen(HERE, 0, TCP), listen_also=(Listen("::1", 0, TCP),))
+    sdp = OFFER.format(family, host)
+    invite = (
+        "INVITE sip:1@h SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bKf\r\nFrom: <sip:2@h>;tag=f\r\nTo: <sip:1@h>\r\n"
+        "Call-ID: f\r\nCSeq: 1 INVITE\r\nContact: <sip:2@h>\r\nContent-Type: application/sdp\r\n"
+        f"Content-Length: {len(sdp)}\r\n\r\n{sdp}"
+    )
+    async with two(tmp_path, options, EndpointOptions(listen=Listen(HERE, 0))) as (called, _):
+        place = next(place for place in called.endpoint.addresses if place.host == signalling)
+        heard = ""
+        async with await trio.open_tcp_stream(place.host, place.port) as stream:
+            await stream.send_all(invite.encode())
+            while "m=image" not in heard:
+                heard += (await stream.receive_some()).decode()
+    assert answer in heard
+
+
 async def test_refused_connection_is_an_outcome(
     tmp_path: Path, make_document: Callable[..., Path], fax_clock: MockClock
 ) -> None:
@@ -260,5 +289,5 @@ async def test_other_family_cannot_be_called_and_is_told(
         sent = await send(caller, make_document(), "sip:1@127.0.0.1")
         fine = await send(caller, make_document(), called.uri(called.endpoint.addresses[0]))
     assert sent.cause is Cause.BAD_ADDRESS
-    assert "IPv6" in sent.evidence
+    assert "there is no IPv4 socket" in sent.evidence
     assert fine.cause is Cause.COMPLETE

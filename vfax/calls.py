@@ -27,8 +27,9 @@ from vfax.sheets import header_line, header_of, page_infos
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import NO_ACCOUNT
+from vfax.transports.sip.families import media_host
 from vfax.transports.sip.negotiation import MediaSession
-from vfax.transports.sip.values import Hop
+from vfax.transports.sip.values import Address, Hop
 from vfax.transports.tcp import MediaSocket
 from vfax.transports.udp import format_address
 
@@ -158,7 +159,7 @@ class IncomingFax(Carried):
         if self._key is None or self._over or self.ended_early.is_set():
             return self._gave_up()
         try:
-            socket, media = await self._carrier.open_media(self._event.source, self._account)
+            socket, media = await self._carrier.open_media(self._media_peer(), self._account)
         except FaxError as why:
             return self._refuse_unable(why)
         if self._key is None or self._over or self.ended_early.is_set():
@@ -185,6 +186,11 @@ class IncomingFax(Carried):
             return await self._drive(runner, leg.Accept())
         finally:
             socket.close()
+
+    def _media_peer(self) -> Address:
+        """Whom our media is for: their SDP may be of the other IP version than their SIP."""
+        source, host = self._event.source, media_host(self._event.offer)
+        return source if host is None or (":" in host) is (":" in source[0]) else (host, source[1])
 
     def _refuse_unable(self, why: FaxError) -> Outcome:
         """No socket for the media: the caller may try elsewhere, or later."""
