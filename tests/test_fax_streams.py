@@ -211,6 +211,7 @@ async def test_calls_that_are_up_hear_bye_over_their_connection_when_all_ends(
         await called.done.wait()
     assert called.outcomes[0].cause is Cause.PEER_HUNG_UP
     assert "BYE" in summaries(tmp_path)
+    assert '"by":"TCP"' in summaries(tmp_path)
 
 
 OFFER: Final = (

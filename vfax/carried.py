@@ -182,7 +182,8 @@ class Carried:
         """Take an event of the agent; the journal stays open until the dialog is gone. Does not raise."""
         if isinstance(event, sip.MessageSeen):
             direction = "out" if event.sent else "in"
-            self._journal.note("sip", direction=direction, peer=format_address(event.peer), summary=event.summary)
+            by = {"by": str(event.transport)} if event.transport.reliable else {}
+            self._journal.note("sip", direction=direction, peer=format_address(event.peer), **by, summary=event.summary)
             self._capture.sip(event.octets, event.peer, sent=event.sent)
             return
         if isinstance(event, sip.DatagramDropped | sip.RequestDone | sip.CredentialsRefused) or event.call != self._key:
