@@ -105,6 +105,7 @@ def test_other_programs_variables_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
+        ("[sip]\ndomain = 'a>;b'", '[sip] domain = "a>;b": expected the name of a domain'),
         ("[sip]\nlistn = 'x'", "[sip] listn: unknown key; did you mean listen?"),
         ("[sipp]\nlisten = 'x'", "[sipp]: unknown section; did you mean sip?"),
         ("[host]\nlisten = 'x'", "[host] listen: unknown key; did you mean [sip] or [clients] listen?"),

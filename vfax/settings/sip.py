@@ -9,7 +9,7 @@ from typing import Final, Literal, Self
 from pydantic import Field, model_validator
 
 from vfax.settings.section import Section
-from vfax.settings.trunk_words import PublicAddress
+from vfax.settings.trunk_words import Domain, PublicAddress
 from vfax.settings.words import (
     Count,
     Line,
@@ -67,7 +67,7 @@ class SipSettings(Section):
     keep_alive_interval: Seconds = Field(default=25.0, description="The longest time between two of them.")
     user_agent: Line = Field(default="vfax", description="What we call ourselves in User-Agent and Server.")
     contact_user: Line = Field(default="fax", description="User part of our Contact where the call gives none.")
-    domain: Line = Field(default="", description='Host part of our From. "": the address of the Contact.')
+    domain: Domain = Field(default="", description='Host part of our From. "": the address of the Contact.')
     symmetric: bool = Field(
         default=False, description="Answer where datagrams come from, whatever Via and Contact say (peers behind NAT)."
     )
