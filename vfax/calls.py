@@ -51,6 +51,7 @@ class IncomingFax(Carried):
         self._key = event.call
         self._event = event
         self._account = carrier.account_of(event)
+        carrier.agent.assign(event.call, self._account)
         self.caller = event.caller
         self.caller_name = event.caller_name
         self.dialled = event.dialled

@@ -9,9 +9,15 @@ from typing import Final
 import pytest
 import trio
 
+from tests.interop import documents
 from tests.interop.bare_agent import SDP, BareAgent, hop_to, open_agent
 from tests.interop.kamailio import Account as Login
 from tests.interop.kamailio import Kamailio, Plan, running_kamailio
+from tests.interop.matrix import Caller, Case, Limiter, Start, peer_habits, vfax_options
+from tests.interop.peer import open_peer
+from tests.interop.side import VfaxSide
+from tests.interop.spandsp import Coding, Modem
+from vfax.endpoint import Endpoint
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import Account
 from vfax.transports.sip.clerk import Clerk, result_of
@@ -19,6 +25,7 @@ from vfax.transports.sip.keyring import Credentials
 from vfax.transports.sip.registration import RegistrationOptions, Registrations, Standing
 
 LOGIN: Final = Login()
+FAX_PATIENCE: Final = 90.0
 METHODS: Final = frozenset({"REGISTER", "INVITE", "BYE"})
 pytestmark = pytest.mark.realtime
 
@@ -113,3 +120,61 @@ async def test_kamailio_refuses_a_wrong_password_and_we_say_so(tmp_path: Path) -
             assert state.next_try is not None
             assert state.next_try > trio.current_time() + 25
             assert len([line for line in one.sent() if line.startswith("REGISTER")]) == 2
+
+
+# --- whole faxes --------------------------------------------------------------------------------------
+
+
+class Lodger(Endpoint):
+    """An endpoint all of whose calls belong to one account."""
+
+    def account_of(self, event: sip.IncomingCall) -> Account:
+        return account()
+
+    def account_towards(self, destination: str) -> Account:
+        return account()
+
+
+async def _fax(caller: Caller, folder: Path, logs: dict[Caller, list[str]]) -> None:
+    """One fax; the peer is known by its port, vfax has to prove itself."""
+    case = Case(caller, Start.CALLED_ASKS, True, Modem.V17, Coding.MMR, 1, False, Limiter.PEER)
+    pages = documents.draw_pages(1, lines=1)
+    document, target = documents.write_fax(folder / "sent.tif", pages), folder / "got.tif"
+    side = VfaxSide(Lodger(vfax_options(case)))
+    habits = peer_habits(case)
+    async with open_peer() as peer, trio.open_nursery() as serving:
+        await serving.start(side.endpoint.run, side.ringing.send_nowait)
+        plan = Plan(
+            accounts=(LOGIN,),
+            algorithm="SHA-256",
+            challenge=METHODS,
+            once=True,
+            trusted=(peer.address[1],),
+            routes={"fax": side.uri, "spandsp": peer.uri},
+        )
+        with running_kamailio(plan, folder / "kamailio") as proxy:
+            async with trio.open_nursery() as nursery:
+                if caller is Caller.PEER:
+                    nursery.start_soon(peer.call, proxy.uri("fax"), document, habits)
+                    fax = await side.receive(target)
+                else:
+                    nursery.start_soon(peer.listen, target, habits)
+                    fax = await side.send(document, proxy.uri("spandsp"))
+            logs[caller] = proxy.seen("script")
+        serving.cancel_scope.cancel()
+    assert fax.ended.ok, fax.ended
+    documents.assert_same_pages(target, pages)
+
+
+async def test_faxes_pass_a_proxy_that_challenges_the_switch_to_t38(libspandsp: None, tmp_path: Path) -> None:
+    """Both ways at once: vfax is called and its re-INVITE is challenged; it calls, and its INVITE and BYE are."""
+    logs: dict[Caller, list[str]] = {}
+    with trio.fail_after(FAX_PATIENCE):
+        async with trio.open_nursery() as nursery:
+            for caller in Caller:
+                (tmp_path / caller).mkdir()
+                nursery.start_soon(_fax, caller, tmp_path / caller, logs)
+    invites = {caller: sum(" INVITE sip:" in line for line in log) for caller, log in logs.items()}
+    byes = {caller: sum(" BYE sip:" in line for line in log) for caller, log in logs.items()}
+    assert invites == {Caller.PEER: 3, Caller.VFAX: 3}, logs  # first and switch-over, one of them twice
+    assert byes[Caller.VFAX] == 2, logs  # the sender hangs up, and is asked
