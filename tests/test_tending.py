@@ -154,7 +154,7 @@ async def test_an_unreachable_registrar_is_asked_ever_more_rarely(autojump_clock
 
 
 async def test_leaving_takes_the_registration_back(autojump_clock: MockClock) -> None:
-    office = Office(PBX)
+    office = Office(Ward(name="pbx", account=ACCOUNT, registration=REGISTRATION, peers=(GATEWAY,)))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(office.keep_time)
         with trio.move_on_after(100):

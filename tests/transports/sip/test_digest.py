@@ -289,3 +289,11 @@ def test_without_qop_neither_count_nor_cnonce_is_sent() -> None:
     )
     (scheme,) = parse_schemes(credentials_value(proof, asked, "secret"))
     assert set(scheme.parameters) == {"username", "realm", "nonce", "uri", "response"}
+
+
+def test_a_session_algorithm_without_qop_sends_its_cnonce() -> None:
+    asked = challenge("MD5-sess")
+    proof = Proof(algorithm=ALGORITHMS["md5-sess"], qop=Qop.NONE, **SMITH)
+    (scheme,) = parse_schemes(credentials_value(proof, asked, "zanzibar"))
+    assert scheme.parameters["cnonce"] == SMITH["cnonce"]
+    assert "nc" not in scheme.parameters

@@ -397,3 +397,25 @@ def test_misuse_of_names(office: Office) -> None:
         office.add()
     with pytest.raises(MisuseError):
         office.engine.state("x")
+
+
+def test_what_has_been_left_is_neither_renewed_nor_left_again(office: Office) -> None:
+    office.add()
+    office.granted(600)
+    office.engine.leave("t", office.now)
+    office.engine.leave("t", office.now)
+    office.collect()
+    office.answer(200)
+    office.engine.renew("t", office.now)
+    assert [order.expires for _, order in office.orders] == [3600, 0]
+    assert office.engine.is_over
+    assert office.engine.next_timeout() == math.inf
+
+
+def test_an_unreadable_contact_of_ours_matches_none(office: Office) -> None:
+    office.add()
+    response = Response(
+        200, "OK", Headers([("Contact", "<sip:a@h>;expires=9, <sip:b@h>;expires=8"), ("Expires", "77")])
+    )
+    office.engine.on_result("t", Result(status=200, reason="OK", response=response), office.now)
+    assert office.state.until == 77

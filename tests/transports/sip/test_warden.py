@@ -181,3 +181,9 @@ def test_nothing_in_the_field_raises(text: str) -> None:
 
 def test_passwords_are_in_no_repr() -> None:
     assert "s3cret" not in repr(WardenOptions(users={"alice": "s3cret"}))
+
+
+def test_the_right_password_with_a_nonce_of_somebody_else_is_stale() -> None:
+    one, caller = warden(algorithms=("MD5",)), Caller()
+    caller.learn([("WWW-Authenticate", 'Digest realm="fax", nonce="theirs", algorithm=MD5, qop="auth"')])
+    assert one.judge(caller.ask(), HOST, 0.0).judgement is Judgement.STALE
