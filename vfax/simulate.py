@@ -507,10 +507,12 @@ class Simulation:
                 agent.refuse(key, status, now)
             case leg.Offer(sdp) if key is not None:
                 agent.offer(key, sdp, now)
-            case leg.AcceptOffer(sdp) if key is not None:
-                agent.accept_offer(key, sdp, now)
-            case leg.RefuseOffer(status) if key is not None:
-                agent.refuse_offer(key, status, now)
+            case leg.AcceptOffer(sdp, fork) if key is not None:
+                agent.accept_offer(key, sdp, now, fork)
+            case leg.RefuseOffer(status, fork) if key is not None:
+                agent.refuse_offer(key, status, now, fork)
+            case leg.Refresh(sdp) if key is not None:
+                agent.refresh(key, sdp, now)
             case leg.HangUp(reason) if key is not None:
                 agent.hang_up(key, now, reason)
             case _:

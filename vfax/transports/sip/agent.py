@@ -267,11 +267,6 @@ class Agent:
             contact = errand.transaction.request.headers.first("contact") or ""
             self._core.outbox.tell(RequestDone(errand.key, status, text, errand.cseq, response, flow, contact))
 
-    def assign(self, call: CallKey, account: Account) -> None:
-        """By which account a call came in: its credentials answer challenges of what we ask inside the call."""
-        if (incoming := self._incoming(call)) is not None:
-            incoming.assign(account)
-
     def ring(self, call: CallKey, now: float) -> None:
         """Tell the caller that it rings (180). May be said again."""
         if (incoming := self._incoming(call)) is not None:

@@ -240,6 +240,7 @@ class CallingSide(Call):
         settled_before = fork is not None and fork.settled
         if fork is not None:
             self.keeper.note(response)
+            fork.dialog.keyring = self._errand.keyring  # what the INVITE has learned, its PRACK bears unasked
             if rseq is not None and not self._forks.take(fork, rseq, self._invite.request, sdp, now):
                 return
             if rseq is None and not fork.settled and self._invite.request.body:
