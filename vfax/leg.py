@@ -403,9 +403,7 @@ class Leg(LegCore):
                 self._media.hush()
 
     def _offer_t38(self, now: float) -> None:
-        if (
-            self._asked or self._refreshing
-        ):  # the answer to our last offer is under way, not to be taken for one to this
+        if self._asked or self._refreshing:  # an answer to another offer of ours is under way
             self._deadline = now + OFFER_AGAIN
             return
         self._sip.append(Offer(self._t38_offer(now)))

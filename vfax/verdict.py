@@ -87,7 +87,7 @@ def judge(lines: Sequence[JournalLine]) -> Verdict:
 
 
 def cause_of_sip(status: int, *, t38_offered: bool = True, q850: int | None = None) -> Cause:
-    """What the final failure of an INVITE means; `q850`: the cause in its Reason, which is more precise where it is one.
+    """What the final failure of an INVITE means; `q850` is the cause in its Reason, often the more precise of the two.
 
     488, 606 and 415 refuse the media, as do the causes about bearers: T38_REFUSED when it was T.38, else REJECTED.
     """
