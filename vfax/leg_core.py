@@ -209,7 +209,7 @@ class LegCore:
                 elif outcome.cause is Cause.UNCERTAIN and reason is not None:
                     outcome = replace(outcome, sentence="")
                 self._sip.append(HangUp(farewell(outcome.cause, "")))
-                self._finish(outcome, now, reason or "")
+                self._finish(outcome, now, outcome.sentence or reason or "")
             else:
                 self._note(event, now)
 
