@@ -387,11 +387,13 @@ def test_prack_of_nothing_is_481(desk: Any, peer: Any, incoming: Any, sdp: bytes
 
 def test_answer_may_follow_a_ring_that_waits_for_its_prack(desk: Any, peer: Any, incoming: Any, sdp: bytes) -> None:
     call = incoming(fields=NEEDS)
-    ring(desk, peer, call)
+    response = ring(desk, peer, call)
     desk.order("answer", call, sdp)
     assert desk.sent[-1].word == "200 INVITE"
     desk.wait_until(20)
     assert desk.times_of("180 INVITE") == [0]
+    assert words(desk.receive(prack(peer, response, 2))) == ["200 PRACK"]  # it has crossed our 200
+    assert words(desk.receive(prack(peer, response, 3))) == ["481 PRACK"]
 
 
 def test_answer_waits_for_the_prack_of_an_early_one(desk: Any, peer: Any, incoming: Any, sdp: bytes) -> None:

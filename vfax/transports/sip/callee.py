@@ -112,6 +112,10 @@ class CalledSide(Call):
     def on_prack(self, transaction: Transaction, now: float) -> None:
         """RFC 3262 3, 5: it acknowledges our response, may answer the offer in it, or bring another offer."""
         exchange, sdp = self.exchange, sdp_in(transaction.request)
+        if self.state is not State.INCOMING:  # our 200 has crossed it; nothing is repeated or waits any more
+            known = self._reliable.acknowledge(rack_in(transaction.request)) is not None
+            self.core.reply(transaction, 200 if known else 481, now)
+            return
         offered = exchange is not None and exchange.phase is Phase.OFFERED
         acknowledged = None if offered and not sdp else self._reliable.acknowledge(rack_in(transaction.request))
         if exchange is None or acknowledged is None:  # one without the answer that is due acknowledges nothing either
@@ -266,7 +270,6 @@ class CalledSide(Call):
         return self.dialog
 
     def _stop_waiting(self) -> None:
-        self._reliable.stop()
         self._next = self._answer = None
         self.core.stop(
             self.key,
