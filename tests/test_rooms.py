@@ -25,7 +25,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "verdict_table": BASE | {"course"},
     "journal": BASE,
     "plain": BASE,
-    "record": BASE | {"codecs", "transports", "t30", "leg", "journal", "plain"},
+    "record": BASE | {"codecs", "transports", "t30", "leg", "journal", "plain", "verdict"},
     "replay": BASE | {"transports", "t30", "leg_media", "leg_values"},
     "recordings": BASE | {"codecs", "transports", "t30", "leg_values", "journal", "plain", "record", "replay"},
     "pcap": BASE | {"transports"},

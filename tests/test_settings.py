@@ -291,6 +291,10 @@ OTHER_VALUES: dict[str, object] = {
     "queue.dial": "sip:{e164}@trunk.example.com",
     "media.audio_codecs": ("PCMA",),
     "media.switch_by": "peer",
+    "sip.session_timer": "ask",
+    "sip.refresher": "peer",
+    "sip.refresh_by": "update",
+    "sip.reliable": "require",
     "delivery.link": "https://fax.example/{job}",
 }
 

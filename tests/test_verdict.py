@@ -7,7 +7,7 @@ import pytest
 from vfax.course import Course, ranges
 from vfax.outcome import Cause, Outcome, Phase, Retry, T30Result
 from vfax.transports.sip.reasons import REASONS
-from vfax.verdict import MAX_EVIDENCE, PROOFS, RETRIES, STEPS, cause_of_sip, explain, sip_words
+from vfax.verdict import MAX_EVIDENCE, PROOFS, RETRIES, STEPS, cause_of_end, cause_of_sip, explain, sip_words
 from vfax.verdict_table import ROWS, V, row_of
 
 EVERY = list(product(Cause, Phase, (True, False)))
@@ -160,6 +160,41 @@ def test_a_final_status_means_a_cause(status: int, cause: Cause) -> None:
 @pytest.mark.parametrize("status", [415, 488, 606])
 def test_refused_media_is_no_refused_t38_when_audio_was_offered(status: int) -> None:
     assert cause_of_sip(status, t38_offered=False) is Cause.REJECTED
+
+
+@pytest.mark.parametrize(
+    ("status", "q850", "cause"),
+    [
+        (480, 17, Cause.BUSY),
+        (503, 17, Cause.BUSY),
+        (480, 19, Cause.NO_ANSWER),
+        (500, 1, Cause.BAD_ADDRESS),
+        (404, 34, Cause.NETWORK),
+        (503, 34, Cause.NETWORK),
+        (503, 65, Cause.T38_REFUSED),
+        (603, 21, Cause.REJECTED),
+        (486, 34, Cause.BUSY),  # precise by itself
+        (488, 16, Cause.T38_REFUSED),
+        (480, 16, Cause.NO_ANSWER),  # says nothing
+        (500, 127, Cause.NETWORK),
+    ],
+)
+def test_a_cause_of_the_telephone_network_is_more_precise_than_a_status(status: int, q850: int, cause: Cause) -> None:
+    assert cause_of_sip(status, q850=q850) is cause
+
+
+@pytest.mark.parametrize(("q850", "cause"), [(None, Cause.PEER_HUNG_UP), (16, Cause.PEER_HUNG_UP), (38, Cause.NETWORK)])
+def test_a_bye_of_a_failing_network_is_not_the_peers_wish(q850: int | None, cause: Cause) -> None:
+    assert cause_of_end(q850) is cause
+
+
+def test_the_networks_own_words_and_what_it_asks_for_are_evidence() -> None:
+    outcome = Outcome(cause=Cause.NETWORK, phase=Phase.CALL, sip_status=503, q850=34, retry_after=120)
+    assert explain(outcome, Course(calling=True), sending=True).sentence == (
+        "The telephone network has no line free for the call at the moment (SIP 503 Service Unavailable, "
+        "Q.850 cause 34, no circuit or channel available, 120 s asked for); nothing was sent. "
+        "Worth another try later; where it happens often, ask the provider for more channels."
+    )
 
 
 def test_every_failure_status_means_a_failure() -> None:

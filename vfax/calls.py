@@ -228,6 +228,7 @@ class OutgoingFax(Carried):
         self._account = NO_ACCOUNT
         self._targets: Sequence[Hop] = ()
         self._looking_up = trio.CancelScope()
+        self._beside: trio.Nursery | None = None  # of look-ups while the call goes on
         self._hosts: set[str] = set()  # that are heard because of this call
 
     async def send(self, request: call.SendRequest, *, publish: call.Publish) -> Outcome:
@@ -308,9 +309,24 @@ class OutgoingFax(Carried):
                 document=errand.file,
                 header=errand.header,
             )
-            return await self._drive(runner, leg.Dial())
+            async with trio.open_nursery() as self._beside:
+                outcome = await self._drive(runner, leg.Dial())
+                self._beside.cancel_scope.cancel()
+            return outcome
         finally:
             socket.close()
+
+    async def _redirect(self, event: sip.Redirected) -> None:
+        """Find where a redirected call may go on; nowhere ends it."""
+        places: list[tuple[str, Sequence[Hop]]] = []
+        for uri in event.uris:
+            try:
+                places.append((uri, await self._find(uri)))
+            except LinkError as why:
+                self.note("found", destination=uri, why=str(why))
+        if self._key == event.call:
+            self._carrier.agent.follow(event.call, places, trio.current_time())
+            self._carrier.pump()
 
     async def _prepare(self, destination: str) -> tuple[MediaSocket, MediaSession] | Outcome:
         """Find where to call, and open a socket for the media; or what the call has come to."""
@@ -344,6 +360,8 @@ class OutgoingFax(Carried):
         """Take an event of the agent. Hosts that we write to are heard until the last word."""
         if isinstance(event, sip.MessageSeen) and event.sent:
             self._hear(event.peer[0])
+        if isinstance(event, sip.Redirected) and self._beside is not None:
+            self._beside.start_soon(self._redirect, event)
         super().on_sip(event)
 
     def _hear(self, host: str) -> None:

@@ -300,10 +300,12 @@ class Carried:
                 agent.refuse(key, status, now)
             case leg.Offer(sdp):
                 agent.offer(key, sdp, now)
-            case leg.AcceptOffer(sdp):
-                agent.accept_offer(key, sdp, now)
-            case leg.RefuseOffer(status):
-                agent.refuse_offer(key, status, now)
+            case leg.AcceptOffer(sdp, fork):
+                agent.accept_offer(key, sdp, now, fork)
+            case leg.RefuseOffer(status, fork):
+                agent.refuse_offer(key, status, now, fork)
+            case leg.Refresh(sdp):
+                agent.refresh(key, sdp, now)
             case leg.HangUp(reason):
                 agent.hang_up(key, now, reason)
             case _:

@@ -11,6 +11,7 @@ Out: `take_sip`, `take_datagrams`, `take_events`, `next_timeout`.
 """
 
 import math
+from contextlib import suppress
 from typing import Final
 
 from vfax import verdict
@@ -32,6 +33,7 @@ from vfax.leg_values import (
     LegOrder,
     Offer,
     Rang,
+    Refresh,
     Refuse,
     RefuseOffer,
     SipOrder,
@@ -54,6 +56,7 @@ from vfax.transports.sip.negotiation import (
     T38Media,
     Unacceptable,
 )
+from vfax.transports.sip.reason import q850_in
 from vfax.transports.sip.values import Address
 
 __all__ = [
@@ -73,6 +76,7 @@ __all__ = [
     "LegOrder",
     "Offer",
     "Rang",
+    "Refresh",
     "Refuse",
     "RefuseOffer",
     "SipOrder",
@@ -86,7 +90,13 @@ __all__ = [
 
 
 RINGING: Final = frozenset({180, 181, 182, 183})
-REFUSED_T38: Final = frozenset({415, 488, 606})
+REFUSED_T38: Final = frozenset({400, 403, 406, 415, 488, 500, 501, 580, 606})
+"""Failures of an INVITE that offers T.38 alone after which an audio call may do: some say so because of the image line
+(T.38 implementers' practice: 488, 606, 415, 403, 501; gateways that cannot parse it: 400, 500)."""
+
+MAX_BRANCHES: Final = 16
+"""Limit: branches of one call that may answer before it is taken."""
+
 REQUEST_PENDING: Final = 491
 OFFER_AGAIN: Final = 2.0
 """Seconds from an offer of the peer that took the place of ours (RFC 3261 14.1) to our next."""
@@ -142,24 +152,28 @@ class Leg(LegCore):
         if self._state is S.DONE:
             return
         match event:
-            case sip.Progress(status=status):
-                if status in RINGING:
-                    self._note(Rang(), now)
-            case sip.Answered(sdp=sdp, user_agent=agent):
+            case sip.Progress():
+                self._progress(event, now)
+            case sip.Answered(user_agent=agent):
                 self._media.peer_agent = agent
-                self._answered(sdp, now)
+                self._answered(event, now)
             case sip.Confirmed(sdp=sdp):
                 self._confirmed(sdp, now)
             case sip.Refused():
                 self._refused(event, now)
-            case sip.Reoffered(sdp=sdp):
-                self._reoffered(sdp, now)
+            case sip.Reoffered(sdp=sdp, fork=fork):
+                self._reoffered(sdp, fork, now)
             case sip.OfferAccepted(sdp=sdp):
                 self._offer_accepted(sdp, now)
             case sip.OfferRefused():
                 self._offer_refused(event, now)
-            case sip.HungUp(reason=reason) | sip.Cancelled(reason=reason):
-                self._line_down(Cause.PEER_HUNG_UP, reason, now)
+            case sip.RefreshDue():
+                self._refresh()
+            case sip.RefreshEnded(sdp=answer):
+                self._end_refresh(answer, now)
+            case sip.HungUp(reason=reason, reasons=reasons) | sip.Cancelled(reason=reason, reasons=reasons):
+                q850 = q850_in(reasons)
+                self._line_down(verdict.cause_of_end(q850), reason, now, q850)
             case sip.DialogLost(reason=reason):
                 self._line_down(Cause.NETWORK, reason, now)
             case sip.Released():
@@ -215,23 +229,50 @@ class Leg(LegCore):
         self._sip.append(Answer(answer.sdp))
         self._begin(answer.media, S.AWAIT_ACK, now)
 
-    def _answered(self, sdp: bytes, now: float) -> None:
+    def _progress(self, event: sip.Progress, now: float) -> None:
+        """It rings; a branch whose answer is settled keeps a session of its own until one of them takes the call."""
+        if event.status in RINGING:
+            self._note(Rang(), now)
+        if event.settled and self._state is S.AWAIT_ANSWER and len(self._early) < MAX_BRANCHES:
+            branch = self._session.branch()
+            with suppress(DecodeError):  # then its 200 has nothing to say either, and the call ends there
+                branch.read_answer(event.sdp)
+            self._early[event.fork] = branch
+
+    def _answered(self, event: sip.Answered, now: float) -> None:
         if self._state is not S.AWAIT_ANSWER:
             return
-        media = self._read_answer(sdp, "SDP answer", now)
+        branch = self._early.get(event.fork)
+        self._early = {}
+        if branch is not None:
+            self._session = branch
+            media: AgreedMedia | None = branch.media
+        else:
+            media = self._read_answer(event.sdp, "SDP answer", now)
         if media is not None:
             self._begin(media, S.AUDIO, now)
 
     def _refused(self, event: sip.Refused, now: float) -> None:
         if self._state is not S.AWAIT_ANSWER:
             return
-        if self._offered_t38 and event.heard and event.status in REFUSED_T38 and self._options.caller_retries_audio:
+        q850 = q850_in(event.reasons)
+        self._early = {}
+        refused = event.heard and (event.status in REFUSED_T38 or q850 in verdict.BEARER_REFUSED)
+        if self._offered_t38 and refused and self._options.caller_retries_audio:
             self._offered_t38 = False
             self._session.revert()
             self._invite(now)
             return
-        cause = verdict.cause_of_sip(event.status, t38_offered=self._offered_t38) if event.heard else Cause.NETWORK
-        outcome = Outcome(cause=cause, phase=Phase.CALL, sip_status=event.status if event.heard else None)
+        cause = Cause.NETWORK
+        if event.heard:
+            cause = verdict.cause_of_sip(event.status, t38_offered=self._offered_t38, q850=q850)
+        outcome = Outcome(
+            cause=cause,
+            phase=Phase.CALL,
+            sip_status=event.status if event.heard else None,
+            q850=q850,
+            retry_after=event.retry_after,
+        )
         self._finish(outcome, now, event.reason)
 
     def _begin(self, media: AgreedMedia, audio_state: S, now: float) -> None:
@@ -293,11 +334,12 @@ class Leg(LegCore):
         options = self._options
         return StreamAgreed(media.remote, media.connect, options.tcp_connect, options.learn_source)
 
-    def _reoffered(self, sdp: bytes, now: float) -> None:
+    def _reoffered(self, sdp: bytes, fork: str, now: float) -> None:
         """Their offer, or (without `sdp`) their wish for ours. It has taken the place of an offer of ours."""
-        if self._state in (S.IDLE, S.AWAIT_ANSWER):  # the agent tells of none before there is a session
-            self._sip.append(RefuseOffer(REQUEST_PENDING))
+        if self._state in (S.IDLE, S.AWAIT_ANSWER):
+            self._reoffered_early(sdp, fork)
             return
+        self._refreshing = False
         if self._state is S.AWAIT_SWITCH:
             self._state = S.AUDIO
             self._deadline = now + OFFER_AGAIN
@@ -305,22 +347,49 @@ class Leg(LegCore):
         if self._asked:
             self._sip.append(AcceptOffer(self._session.refresh()))
             return
+        before = self._session.media
+        fax_alone = self._state is S.FAX and not self._media.is_closing
         try:
-            answer = self._session.answer(sdp, want=MediaKind.T38 if self._state is S.FAX else MediaKind.ANY)
+            answer = self._session.answer(sdp, want=MediaKind.T38 if fax_alone else MediaKind.ANY)
         except (Unacceptable, DecodeError) as why:
             self._sip.append(RefuseOffer(why.status if isinstance(why, Unacceptable) else 400))
             return
         self._sip.append(AcceptOffer(answer.sdp))
-        self._follow(answer.media, now)
+        if answer.media != before:
+            self._follow(answer.media, now)
+
+    def _reoffered_early(self, sdp: bytes, fork: str) -> None:
+        """Their UPDATE in a branch whose answer is settled; the agent tells of no other offer before the call is up."""
+        branch = self._early.get(fork)
+        if branch is None:
+            self._sip.append(RefuseOffer(REQUEST_PENDING, fork))
+            return
+        try:
+            self._sip.append(AcceptOffer(branch.answer(sdp, want=MediaKind.ANY).sdp, fork))
+        except (Unacceptable, DecodeError) as why:
+            self._sip.append(RefuseOffer(why.status if isinstance(why, Unacceptable) else 400, fork))
+
+    def _refresh(self) -> None:
+        """Offer what runs once more, octet for octet; not while something else is being agreed (asked again later)."""
+        if self._state in (S.AUDIO, S.FAX, S.REFUSED) and not self._asked and not self._refreshing:
+            self._refreshing = True
+            self._sip.append(Refresh(self._session.refresh()))
+
+    def _end_refresh(self, sdp: bytes | None, now: float) -> None:
+        if self._refreshing:
+            self._refreshing = False
+            self._take_late_answer(sdp or b"", now)
 
     def _take_late_answer(self, sdp: bytes, now: float) -> None:
-        """The answer to the offer they asked for. Without a readable one all stays as it was."""
+        """The answer to the offer they asked for, or to a refresh. Without a readable one all stays as it was."""
+        before = self._session.media
         try:
             media = self._session.read_answer(sdp)
         except DecodeError:
             self._session.revert()
             return
-        if not isinstance(media, Declined):  # Quirk: a refresh answered from a stale cache (see MediaSession.refresh)
+        # Quirk: a refresh answered from a stale cache (see MediaSession.refresh); what stays the same is not touched.
+        if not isinstance(media, Declined) and media != before:
             self._follow(media, now)
 
     def _follow(self, media: AgreedMedia, now: float) -> None:
@@ -328,13 +397,13 @@ class Leg(LegCore):
         match media:
             case T38Media():
                 self._fax(media, now)
-            case AudioMedia():
+            case AudioMedia() if not self._media.is_fax:
                 self._media.play(media, now)
-            case Declined():
+            case _:  # every stream was switched off; or it is audio again, after the last word of the fax
                 self._media.hush()
 
     def _offer_t38(self, now: float) -> None:
-        if self._asked:  # their answer to our last offer is under way and would be taken for one to this
+        if self._asked or self._refreshing:  # an answer to another offer of ours is under way
             self._deadline = now + OFFER_AGAIN
             return
         self._sip.append(Offer(self._t38_offer(now)))

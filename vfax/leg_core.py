@@ -7,6 +7,7 @@ Not here  how a call begins and comes to T.38 (leg.py), the media themselves (le
 import math
 from dataclasses import replace
 from enum import Enum, auto
+from typing import Final
 
 from vfax import verdict
 from vfax.course import Course
@@ -16,6 +17,7 @@ from vfax.outcome import Cause, Outcome, Phase
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.negotiation import MediaSession
+from vfax.transports.sip.reason import Q850, Reason
 from vfax.transports.sip.values import Address
 from vfax.transports.t38 import T38Line
 
@@ -31,6 +33,31 @@ class S(Enum):
     REFUSED = auto()  # their offer, after ours was refused
     FAX = auto()
     DONE = auto()
+
+
+GOODBYES: Final[dict[Cause, int]] = {
+    Cause.COMPLETE: 16,
+    Cause.ABORTED: 16,
+    Cause.BUSY: 17,
+    Cause.NO_ANSWER: 19,
+    Cause.REJECTED: 21,
+    Cause.LINE_UNAVAILABLE: 34,
+    Cause.NETWORK: 41,
+    Cause.STORAGE: 47,
+    Cause.T38_REFUSED: 65,
+    Cause.NOT_FAX: 88,
+    Cause.INCOMPATIBLE: 88,
+    Cause.T1_EXPIRED: 102,
+    Cause.NO_COMMAND: 102,
+    Cause.NO_RESPONSE: 102,
+    Cause.NO_CARRIER: 102,
+}
+"""What we say to the telephone network (Q.850) when a fax ends so; 31 (normal, unspecified) for all the others."""
+
+
+def farewell(cause: Cause, why: str) -> str:
+    """The Reason of our BYE or CANCEL, whose words are data for people."""
+    return Reason(Q850, GOODBYES.get(cause, 31), why or cause.value).value
 
 
 class LegCore:
@@ -68,9 +95,12 @@ class LegCore:
         self._cut_at = math.inf  # of an abort
         self._why_cut = ""
         self._refusal: sip.OfferRefused | None = None
+        self._q850: int | None = None  # with which the dialog ended
         self.course = Course(calling=incoming is None, first=1 if document is None else max(1, document.first))
         self._offered_t38 = False
         self._asked = False  # they asked for our offer; the answer to it comes with the ACK
+        self._refreshing = False  # what runs has been offered once more; the answer is under way
+        self._early: dict[str, MediaSession] = {}  # of branches that have answered our offer before the call is taken
         self._sip: list[SipOrder] = []
         self._events: list[LegEvent] = []
 
@@ -122,7 +152,7 @@ class LegCore:
         if self._refusal is None:
             self._hang_up_with(Cause.NOT_FAX, "no T.38 was agreed while the audio call was up", now)
         else:
-            self._sip.append(HangUp("T.38 refused"))
+            self._sip.append(HangUp(farewell(Cause.T38_REFUSED, "T.38 refused")))
             self._finish_refused(self._refusal, now)
 
     def _finish_refused(self, refusal: sip.OfferRefused, now: float) -> None:
@@ -131,7 +161,7 @@ class LegCore:
         self._finish(outcome, now, refusal.reason)
 
     def _hang_up_with(self, cause: Cause, why: str, now: float, *, status: int | None = None) -> None:
-        self._sip.append(HangUp(why))
+        self._sip.append(HangUp(farewell(cause, why)))
         self._finish(Outcome(cause=cause, phase=Phase.CALL, sip_status=status), now, why)
 
     def _abort(self, why: str, now: float) -> None:
@@ -156,8 +186,9 @@ class LegCore:
         if self._media.is_fax:
             self._line_down(Cause.NETWORK, why, now)
 
-    def _line_down(self, cause: Cause, reason: str, now: float) -> None:
-        """The dialog has ended."""
+    def _line_down(self, cause: Cause, reason: str, now: float, q850: int | None = None) -> None:
+        """The dialog has ended. `q850`: the telephone network's cause."""
+        self._q850 = q850
         if self._media.is_fax:
             self._media.order(t30.LineDown(), now)
             self._tell(now, cause, reason)
@@ -177,8 +208,8 @@ class LegCore:
                     outcome = replace(outcome, cause=down, sentence="")
                 elif outcome.cause is Cause.UNCERTAIN and reason is not None:
                     outcome = replace(outcome, sentence="")
-                self._sip.append(HangUp(""))
-                self._finish(outcome, now, reason or "")
+                self._sip.append(HangUp(farewell(outcome.cause, "")))
+                self._finish(outcome, now, outcome.sentence or reason or "")
             else:
                 self._note(event, now)
 
@@ -192,7 +223,7 @@ class LegCore:
             return
         if self._cut_at < math.inf and not outcome.ok:  # an abort that came too late does not undo a complete fax
             outcome = replace(outcome, cause=Cause.ABORTED)
-        outcome = replace(outcome, duration=now - self._began)
+        outcome = replace(outcome, duration=now - self._began, q850=outcome.q850 or self._q850)
         self._close_course(now)
         outcome = verdict.explain(
             outcome, self.course, sending=self._media.sending, evidence=evidence or outcome.sentence

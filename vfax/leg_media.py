@@ -14,6 +14,7 @@ from vfax.leg_lock import SourceLock
 from vfax.leg_values import InternetAware, LegOptions
 from vfax.t30 import values as t30
 from vfax.t30.engine import T30Engine
+from vfax.t30.tables import S
 from vfax.transports.parameters import RateManagement
 from vfax.transports.rtp import AudioSender, looks_like_rtp
 from vfax.transports.sip.negotiation import AudioMedia, T38Media
@@ -91,6 +92,11 @@ class LegMedia:
     def is_fax(self) -> bool:
         """Whether T.38 runs."""
         return self._engine is not None
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the fax has said its last word (DCN) and only lets it leave."""
+        return self._engine is not None and self._engine.state is S.CLOSING
 
     @property
     def sending(self) -> bool:

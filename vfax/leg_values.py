@@ -96,26 +96,35 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class AcceptOffer:
-    """200 to their re-INVITE."""
+    """200 to their re-INVITE or UPDATE; `fork` is the branch of a call that is not answered yet."""
+
+    sdp: bytes
+    fork: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseOffer:
+    """Refuse their re-INVITE or UPDATE; the session stays as it was."""
+
+    status: int
+    fork: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """re-INVITE with what runs, so that the session does not expire."""
 
     sdp: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class RefuseOffer:
-    """Refuse their re-INVITE; the session stays as it was."""
-
-    status: int
-
-
-@dataclass(frozen=True, slots=True)
 class HangUp:
-    """BYE, CANCEL or a refusal, as the dialog's state asks."""
+    """BYE, CANCEL or a refusal, as the dialog's state asks. `reason` is a Reason value (RFC 3326) or plain text."""
 
     reason: str
 
 
-SipOrder = Invite | Answer | Refuse | Offer | AcceptOffer | RefuseOffer | HangUp
+SipOrder = Invite | Answer | Refuse | Offer | AcceptOffer | RefuseOffer | Refresh | HangUp
 
 
 # --- orders to the leg ---------------------------------------------------------------------------

@@ -134,6 +134,8 @@ class Outcome:
     retry: Retry = Retry.NEVER
     sentence: str = ""
     sip_status: int | None = None
+    q850: int | None = None  # cause of the telephone network, where SIP brought one (Reason)
+    retry_after: int | None = None  # seconds that the other side asks us to wait
     rate_bps: int = 0
     ecm: bool | None = None
     coding: str = ""

@@ -23,7 +23,9 @@ from vfax.plain import plain_of
 from vfax.t30 import values as t30
 from vfax.transports.erase import SECRETS, PageEraser, hide_frame, hide_text
 from vfax.transports.sip import values as sip
+from vfax.transports.sip.reason import q850_in
 from vfax.transports.udp import format_address
+from vfax.verdict import cause_of_end
 
 FORM: Final = 1
 """Version of what `options`, `order` and `packets` lines mean."""
@@ -210,8 +212,8 @@ class CallRecord:
     def signal(self, event: sip.SipEvent, now: float) -> None:
         """One event of SIP that the leg is told now; only its end and who answered concern the fax."""
         match event:
-            case sip.HungUp() | sip.Cancelled():
-                self._order(now, what="line-down", why="peer-hung-up")
+            case sip.HungUp(reasons=reasons) | sip.Cancelled(reasons=reasons):
+                self._order(now, what="line-down", why=cause_of_end(q850_in(reasons)).value)
             case sip.DialogLost() | sip.Released():
                 self._order(now, what="line-down", why="network")
             case sip.Answered(user_agent=agent):

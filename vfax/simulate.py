@@ -228,6 +228,8 @@ class Simulation:
         addressing: t30.Addressing | None = None,
         polled: bool = False,
         asking: t30.Addressing | None = None,
+        sip_calling: SipOptions | None = None,
+        sip_called: SipOptions | None = None,
     ) -> None:
         self.now = 0.0
         self.datagrams = 0
@@ -237,6 +239,7 @@ class Simulation:
         self._fetch = fetch or (lambda number: Done())
         self._watch = watch or Watcher()
         self._dice = random.Random(seed)
+        self._sip = {Side.CALLER: sip_calling or SipOptions(), Side.CALLED: sip_called or SipOptions()}
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._planned = 0
         worst = faults or LineFaults()
@@ -266,7 +269,7 @@ class Simulation:
         document: t30.SendDocument | None,
         poll: t30.Poll | None,
     ) -> Node:
-        agent = Agent(SipOptions(), contact=address, dice=random.Random(self._dice.random()), now=0.0)
+        agent = Agent(self._sip[side], contact=address, dice=random.Random(self._dice.random()), now=0.0)
         session_id = self._dice.randrange(1, 1 << 31)
         seeds = (self._dice.randrange(1 << 32), self._dice.randrange(1 << 16), self._dice.randrange(1 << 32))
 
@@ -507,10 +510,12 @@ class Simulation:
                 agent.refuse(key, status, now)
             case leg.Offer(sdp) if key is not None:
                 agent.offer(key, sdp, now)
-            case leg.AcceptOffer(sdp) if key is not None:
-                agent.accept_offer(key, sdp, now)
-            case leg.RefuseOffer(status) if key is not None:
-                agent.refuse_offer(key, status, now)
+            case leg.AcceptOffer(sdp, fork) if key is not None:
+                agent.accept_offer(key, sdp, now, fork)
+            case leg.RefuseOffer(status, fork) if key is not None:
+                agent.refuse_offer(key, status, now, fork)
+            case leg.Refresh(sdp) if key is not None:
+                agent.refresh(key, sdp, now)
             case leg.HangUp(reason) if key is not None:
                 agent.hang_up(key, now, reason)
             case _:

@@ -15,6 +15,7 @@ from typing import Final
 
 from vfax.course import MAX_PAGES, Course, JournalLine, course_of, ranges
 from vfax.outcome import Cause, Outcome, Phase, Retry
+from vfax.transports.sip.reason import Q850, Reason
 from vfax.transports.sip.reasons import REASONS
 from vfax.verdict_table import ALONE, Row, V, row_of
 
@@ -85,16 +86,24 @@ def judge(lines: Sequence[JournalLine]) -> Verdict:
     return Verdict(outcome.verdict, outcome.sentence, (*_evidence(outcome, course), *damage), outcome)
 
 
-def cause_of_sip(status: int, *, t38_offered: bool = True) -> Cause:
-    """What the final failure of an INVITE means.
+def cause_of_sip(status: int, *, t38_offered: bool = True, q850: int | None = None) -> Cause:
+    """What the final failure of an INVITE means; `q850` is the cause in its Reason, often the more precise of the two.
 
-    488, 606 and 415 refuse the media: T38_REFUSED when it was T.38, else REJECTED.
+    488, 606 and 415 refuse the media, as do the causes about bearers: T38_REFUSED when it was T.38, else REJECTED.
     """
+    if status not in PRECISE and q850 in CAUSES_OF_Q850:
+        cause = CAUSES_OF_Q850[q850]
+        return Cause.REJECTED if cause is Cause.T38_REFUSED and not t38_offered else cause
     if status in MEDIA_REFUSED and not t38_offered:
         return Cause.REJECTED
     if status in CAUSES_OF_SIP:
         return CAUSES_OF_SIP[status]
     return Cause.NETWORK if 500 <= status < 600 else Cause.REJECTED
+
+
+def cause_of_end(q850: int | None) -> Cause:
+    """What a BYE or CANCEL means whose Reason has this cause: the network's failures are not the peer's wish."""
+    return Cause.NETWORK if CAUSES_OF_Q850.get(q850 or 0) is Cause.NETWORK else Cause.PEER_HUNG_UP
 
 
 def sip_words(status: int) -> str:
@@ -189,7 +198,12 @@ def _clean(evidence: str) -> str:
 
 
 def _sip(outcome: Outcome, _: Course) -> str:
-    return sip_words(outcome.sip_status) if outcome.sip_status else ""
+    said = [sip_words(outcome.sip_status)] if outcome.sip_status else []
+    if outcome.q850:
+        said.append(Reason(Q850, outcome.q850).words)
+    if outcome.retry_after:
+        said.append(f"{outcome.retry_after} s asked for")
+    return ", ".join(said)
 
 
 def _seen(outcome: Outcome, _: Course) -> str:
@@ -379,6 +393,8 @@ def _outcome_of(facts: Mapping[str, object]) -> Outcome | None:
         pages_partial=_number(facts.get("pages_partial")),
         bad_rows=_number(facts.get("bad_rows")),
         sip_status=_number(status) if status is not None else None,
+        q850=_number(facts.get("q850")) or None,
+        retry_after=_number(facts.get("retry_after")) or None,
         rate_bps=_number(facts.get("rate_bps")),
         ecm=ecm if isinstance(ecm, bool) else None,
         coding=_text(facts.get("coding")),
@@ -435,6 +451,22 @@ RETRIES: Final[dict[Retry, str]] = {
 }
 
 MEDIA_REFUSED: Final = frozenset({415, 488, 606})
+
+PRECISE: Final = frozenset({401, 407, 415, 420, 421, 422, 484, 486, 488, 600, 604, 606})
+"""Statuses that say what they mean; a cause of Q.850 beside them is their translation."""
+
+BEARER_REFUSED: Final = frozenset({58, 65, 66, 70, 79, 88})
+"""Causes of Q.850 that refuse what was to be carried."""
+
+CAUSES_OF_Q850: Final[dict[int | None, Cause]] = {
+    **dict.fromkeys((1, 2, 3, 5, 22, 23, 28), Cause.BAD_ADDRESS),
+    17: Cause.BUSY,
+    **dict.fromkeys((18, 19, 20), Cause.NO_ANSWER),
+    **dict.fromkeys((21, 24, 29, 50, 52, 53, 54, 55, 57, 62, 63, 69, 87, 90), Cause.REJECTED),
+    **dict.fromkeys(BEARER_REFUSED, Cause.T38_REFUSED),
+    **dict.fromkeys((25, 27, 34, 38, 41, 42, 44, 46, 47, 49, 102, 111), Cause.NETWORK),
+}
+"""Causes of the telephone network with a meaning of their own; 16, 31, 127 and the rest leave it to the SIP status."""
 
 CAUSES_OF_SIP: Final[dict[int, Cause]] = {
     **dict.fromkeys((486, 600), Cause.BUSY),

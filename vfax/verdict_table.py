@@ -36,7 +36,14 @@ class V(StrEnum):
     ADDRESS_INCOMPLETE = "address-incomplete"
     ADDRESS_MOVED = "address-moved"
     ADDRESS_UNKNOWN = "address-unknown"
+    NO_ROUTE = "no-route"
     LOGIN_REQUIRED = "login-required"
+    PAYMENT_REQUIRED = "payment-required"
+    CALLER_UNKNOWN = "caller-unknown"
+    CALLS_BARRED = "calls-barred"
+    BEARER_REFUSED = "bearer-refused"
+    EXTENSION_MISSING = "extension-missing"
+    MESSAGE_TOO_LARGE = "message-too-large"
     FORBIDDEN = "forbidden"
     DECLINED = "declined"
     AUDIO_REFUSED = "audio-refused"
@@ -47,6 +54,10 @@ class V(StrEnum):
     SWITCH_REFUSED = "switch-refused"
     NOT_A_FAX = "not-a-fax"
     SIP_SILENT = "sip-silent"
+    NO_CIRCUIT = "no-circuit"
+    OUT_OF_ORDER = "out-of-order"
+    NETWORK_FAILED = "network-failed"
+    ROUND_IN_CIRCLES = "round-in-circles"
     SERVER_OVERLOADED = "server-overloaded"
     SERVER_FAILED = "server-failed"
     CALL_LOST_ITS_WAY = "call-lost-its-way"
@@ -174,6 +185,14 @@ class Row:
 
 def _status(*statuses: int) -> When:
     return lambda outcome, _: outcome.sip_status in statuses
+
+
+def _q850(*causes: int) -> When:
+    return lambda outcome, _: outcome.q850 in causes
+
+
+def _any(*conditions: When) -> When:
+    return lambda outcome, course: any(one(outcome, course) for one in conditions)
 
 
 def _phase(*phases: Phase) -> When:
@@ -478,7 +497,7 @@ _CALLING: Final = _calling(
         "The number is incomplete",
         _R.BAD_ADDRESS,
         Retry.NEVER,
-        _status(484),
+        _any(_status(484), _q850(28)),
         proofs=("sip",),
         hint="Check the number.",
     ),
@@ -489,9 +508,20 @@ _CALLING: Final = _calling(
         "The destination has another address now",
         _R.BAD_ADDRESS,
         Retry.NEVER,
-        _status(300, 301, 302),
+        _any(_status(300, 301, 302), _q850(22, 23)),
         proofs=("sip",),
-        hint="Ask for the new number.",
+        hint="Ask for the new number, or allow calls to be sent on ([sip] max_redirects).",
+    ),
+    _row(
+        V.NO_ROUTE,
+        None,
+        _C.BAD_ADDRESS,
+        "The telephone network knows no way to the number",
+        _R.BAD_ADDRESS,
+        Retry.NEVER,
+        _q850(2, 3, 5),
+        proofs=("sip",),
+        hint="Check the number, and the prefix that the provider wants before it.",
     ),
     _row(
         V.ADDRESS_UNKNOWN,
@@ -513,6 +543,72 @@ _CALLING: Final = _calling(
         _status(401, 407),
         proofs=("sip", "seen"),
         hint="Set user and password of its trunk, or ask the provider how calls from this machine are allowed.",
+    ),
+    _row(
+        V.PAYMENT_REQUIRED,
+        None,
+        _C.REJECTED,
+        "The provider wants to be paid before it takes the call",
+        _R.REJECTED,
+        Retry.NEVER,
+        _status(402),
+        proofs=("sip",),
+        hint="Look at the account with the provider.",
+    ),
+    _row(
+        V.CALLER_UNKNOWN,
+        None,
+        _C.REJECTED,
+        "The other side takes no calls without a caller's number that it can believe",
+        _R.REJECTED,
+        Retry.NEVER,
+        _status(428, 433, 436, 437, 438),
+        proofs=("sip",),
+        hint="Set the sender's number and the identity of the trunk as the provider wants them.",
+    ),
+    _row(
+        V.CALLS_BARRED,
+        None,
+        _C.REJECTED,
+        "Calls from here to this number are barred",
+        _R.REJECTED,
+        Retry.NEVER,
+        _q850(29, 50, 52, 53, 54, 55, 57, 62, 63, 69, 87, 90),
+        proofs=("sip",),
+        hint="Ask the provider to allow them.",
+    ),
+    _row(
+        V.BEARER_REFUSED,
+        None,
+        (_C.REJECTED, _C.T38_REFUSED),
+        "The way to the number cannot carry a fax call of this kind",
+        _R.REJECTED,
+        Retry.NEVER,
+        _q850(58, 65, 66, 70, 79, 88),
+        proofs=("sip",),
+        hint="Ask the provider for a way that carries T.38, or G.711 audio from which the other side can switch to it.",
+    ),
+    _row(
+        V.EXTENSION_MISSING,
+        None,
+        _C.REJECTED,
+        "The other side asks for more than this side says or can, or for less",
+        _R.REJECTED,
+        Retry.NEVER,
+        _status(420, 421, 422),
+        proofs=("sip", "seen"),
+        hint="See reliable, session_timer and session_expires in [sip] or in its trunk.",
+    ),
+    _row(
+        V.MESSAGE_TOO_LARGE,
+        None,
+        (_C.REJECTED, _C.NETWORK),
+        "The other side finds the call's first message too large",
+        _R.REJECTED,
+        Retry.NEVER,
+        _status(413, 513),
+        proofs=("sip",),
+        hint="Reach it over TCP, or have the trunk send fewer header fields.",
     ),
     _row(
         V.FORBIDDEN,
@@ -600,6 +696,49 @@ _CALLING: Final = _calling(
         _R.NETWORK,
         Retry.LATER,
         _status(200),
+    ),
+    _row(
+        V.NO_CIRCUIT,
+        None,
+        _C.NETWORK,
+        "The telephone network has no line free for the call at the moment",
+        _R.NETWORK,
+        Retry.LATER,
+        _q850(34, 42, 44, 46, 47, 49),
+        proofs=("sip",),
+        hint="Worth another try later; where it happens often, ask the provider for more channels.",
+    ),
+    _row(
+        V.OUT_OF_ORDER,
+        None,
+        _C.NETWORK,
+        "The line of the other side is out of order",
+        _R.NETWORK,
+        Retry.LATER,
+        _q850(27),
+        proofs=("sip",),
+        hint="Worth another try later; tell the other side, should it last.",
+    ),
+    _row(
+        V.NETWORK_FAILED,
+        None,
+        _C.NETWORK,
+        "The telephone network failed on the way to the other side",
+        _R.NETWORK,
+        Retry.LATER,
+        _all(_q850(25, 38, 41, 102, 111), _before_fax),
+        proofs=("sip",),
+    ),
+    _row(
+        V.ROUND_IN_CIRCLES,
+        None,
+        _C.NETWORK,
+        "The call went round in circles",
+        _R.NETWORK,
+        Retry.NEVER,
+        _status(482, 483),
+        proofs=("sip",),
+        hint="Ask the provider, or whoever runs the proxies on the way, how this number is routed.",
     ),
     _row(
         V.SERVER_OVERLOADED,

@@ -41,6 +41,11 @@ def test_a_failed_attempt_is_decided_by_its_status(status: int, what: Next) -> N
     assert decide(False, status, POLICY).what is what
 
 
+@pytest.mark.parametrize(("asked", "delay"), [(0.0, 300.0), (60.0, 300.0), (900.0, 900.0), (1e9, 3600.0)])
+def test_who_asks_for_patience_gets_it_within_a_limit(asked: float, delay: float) -> None:
+    assert decide(False, FaxStatus.FS_FATAL_ERROR, POLICY, asked=asked).delay == delay
+
+
 def test_every_status_has_its_row() -> None:
     assert set(FaxStatus) <= ROWS.keys()
 

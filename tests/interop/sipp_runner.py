@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -72,6 +73,7 @@ class Sipp:
         at_once: int = 1,
         mode: str = "u1",
         login: tuple[str, str] | None = None,
+        keys: Mapping[str, str] | None = None,
     ) -> None:
         self.port = free_port()
         self._errors = folder / f"{scenario}-{self.port}.errors"
@@ -94,6 +96,8 @@ class Sipp:
         command += ["-trace_err", "-error_file", str(self._errors), "-trace_msg", "-message_file", str(self._messages)]
         if login is not None:
             command += ["-au", login[0], "-ap", login[1]]
+        for name, value in (keys or {}).items():
+            command += ["-key", name, value]
         self._command, self._folder, self._mode = command, folder, mode
         self._process: subprocess.Popen[bytes] | None = None
 

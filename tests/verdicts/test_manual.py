@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
-from vfax.outcome import Cause, Retry, T30Result
-from vfax.verdict import RETRIES
+from vfax.course import Course
+from vfax.outcome import Cause, Outcome, Phase, Retry, T30Result
+from vfax.transports.sip.reason import Q850_CAUSES
+from vfax.transports.sip.reasons import REASONS
+from vfax.verdict import CAUSES_OF_Q850, RETRIES, cause_of_sip, explain
 from vfax.verdict_table import ALONE, ROWS
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "outcomes.md").read_text(encoding="utf-8")
@@ -38,6 +41,22 @@ def test_every_verdict_is_described_in_its_order() -> None:
     ]
     assert table("Verdicts") == expected + alone
     assert f"one of {len(Cause)} stable names" in MANUAL
+
+
+def told(status: int, q850: int | None = None) -> list[str]:
+    """What an audio call is told that ends so."""
+    cause = cause_of_sip(status, t38_offered=False, q850=q850)
+    outcome = Outcome(cause=cause, phase=Phase.CALL, sip_status=status, q850=q850)
+    explained = explain(outcome, Course(calling=True), sending=True)
+    return [f"`{explained.cause}`", f"`{explained.verdict}`", f"`{explained.retry}`"]
+
+
+def test_every_failure_of_sip_and_every_cause_of_the_telephone_network_is_described() -> None:
+    failures = {status: phrase for status, phrase in REASONS.items() if status >= 300}
+    assert table("SIP failures") == [[str(one), failures[one], *told(one)] for one in failures]
+    known = [cause for cause in Q850_CAUSES if cause in CAUSES_OF_Q850]
+    expected = [[str(cause), Q850_CAUSES[cause], *told(500, cause)] for cause in known]
+    assert table("Causes of the telephone network") == expected
 
 
 def test_advice_and_results_are_described() -> None:

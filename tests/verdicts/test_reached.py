@@ -29,6 +29,7 @@ from vfax.transports.parameters import T38Parameters
 from vfax.transports.simnet import BadLine
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.negotiation import MediaKind, MediaSession
+from vfax.transports.sip.reason import Reason
 from vfax.transports.udp import format_address
 from vfax.verdict import Verdict, explain, judge
 from vfax.verdict_table import ALONE, ROWS, V
@@ -48,12 +49,13 @@ def fax(**changes: object) -> LegOptions:
     return LegOptions(fax=replace(T30Options(), **changes))  # type: ignore[arg-type]
 
 
-def refused(status: int, *, heard: bool = True, options: LegOptions = AUDIO) -> Scene:
+def refused(status: int, *, heard: bool = True, options: LegOptions = AUDIO, q850: int = 0) -> Scene:
     """The INVITE ends with a status."""
 
     def answer(play: "Play", order: object) -> bool:
         if isinstance(order, Invite):
-            play.signal(sip.Refused(KEY, status, "", heard=heard))
+            reasons = (Reason("Q.850", q850),) if q850 else ()
+            play.signal(sip.Refused(KEY, status, "", heard=heard, reasons=reasons))
         return True
 
     return lambda stage: stage.play(True, options=options, answers=answer)
@@ -273,7 +275,18 @@ SCENES: Final[dict[V, Scene]] = {
     V.FORBIDDEN: refused(403),
     V.DECLINED: refused(603),
     V.AUDIO_REFUSED: refused(488),
-    V.CALL_REJECTED: refused(421),
+    V.NO_ROUTE: refused(500, q850=3),
+    V.PAYMENT_REQUIRED: refused(402),
+    V.CALLER_UNKNOWN: refused(433),
+    V.CALLS_BARRED: refused(403, q850=57),
+    V.BEARER_REFUSED: refused(503, q850=65),
+    V.EXTENSION_MISSING: refused(421),
+    V.MESSAGE_TOO_LARGE: refused(513),
+    V.CALL_REJECTED: refused(608),
+    V.NO_CIRCUIT: refused(503, q850=34),
+    V.OUT_OF_ORDER: refused(480, q850=27),
+    V.NETWORK_FAILED: refused(503, q850=38),
+    V.ROUND_IN_CIRCLES: refused(483),
     V.T38_REFUSED: refused(488, options=LegOptions(caller_retries_audio=False)),
     V.T38_DECLINED: lambda stage: stage.play(
         True,
@@ -287,7 +300,7 @@ SCENES: Final[dict[V, Scene]] = {
     V.SIP_SILENT: refused(408, heard=False),
     V.SERVER_OVERLOADED: refused(503),
     V.SERVER_FAILED: refused(500),
-    V.CALL_LOST_ITS_WAY: refused(482),
+    V.CALL_LOST_ITS_WAY: refused(481),
     V.ANSWER_UNREADABLE: lambda stage: stage.play(
         True,
         answers=lambda play, order: isinstance(order, Invite) and (play.signal(sip.Answered(KEY, b"rubbish")) or True),
@@ -727,7 +740,7 @@ def test_files_that_are_no_whole_journal_have_a_verdict_too(octets: bytes, name:
 NAMES: Final = (
     *("direction", "name", "words", "rate_bps", "ok", "number", "what", "rows", "frames", "cause", "phase", "lost"),
     *("received", "silent", "text", "media", "status", "sip_status", "pages_confirmed", "bad_rows", "sending"),
-    *("evidence", "summary", "duration"),
+    *("evidence", "summary", "duration", "q850", "retry_after"),
 )
 VALUES: Final = st.sampled_from(("complete", "no-carrier", "message", "started", "confirmed", "in", "out"))
 ANYTHING: Final = (

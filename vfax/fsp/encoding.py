@@ -153,6 +153,8 @@ MEMBERS: Final[dict[type, dict[str, Read]]] = {
         "retry": _one_of(Retry, _FACT),
         "sentence": _FACT,
         "sip_status": _or_nothing(_integer),
+        "q850": _or_nothing(_integer),
+        "retry_after": _or_nothing(_integer),
         "rate_bps": _integer,
         "ecm": _or_nothing(_flag),
         "coding": _FACT,

@@ -354,7 +354,10 @@ class Queue:
         if running.lost:
             return True
         advice = Retry(sent.record.retry) if sent.record.retry else None
-        decision = decide(ending.ok, ending.reported, self._policy(job), failures=job.failures, advice=advice)
+        said = ending.facts.outcome if ending.facts is not None else None
+        asked = float(said.retry_after or 0) if said is not None else 0.0
+        policy = self._policy(job)
+        decision = decide(ending.ok, ending.reported, policy, failures=job.failures, advice=advice, asked=asked)
         if ending.stopped_by_host or (self._stopping and decision.what is Next.OTHER_LINE):
             decision = Decision(what=Next.RETRY)  # the queue has it again at the next start, no retry used up
         elif running.cancelled and not ending.ok:
@@ -392,6 +395,7 @@ class Queue:
             max_retries=job.max_retries,
             delay=job.retry_delay,
             soon=policy.soon,
+            longest_wait=policy.longest_wait,
             call_delayed=policy.call_delayed,
             provider_defined=policy.provider_defined,
         )

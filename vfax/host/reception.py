@@ -148,6 +148,7 @@ def record_of(job: str, device: Device, ending: Ending, started_at: datetime, en
         verdict=said.verdict if said is not None else "",
         t30_result=said.t30_result if said is not None else None,
         sip_status=said.sip_status if said is not None else None,
+        q850=said.q850 if said is not None else None,
         journal=facts.journal_path if facts is not None else "",
     )
 

@@ -53,6 +53,7 @@ class FaxRecord:
     verdict: str = ""
     t30_result: int | None = None
     sip_status: int | None = None
+    q850: int | None = None
     document: str | None = None
     journal: str = ""
 
@@ -106,6 +107,7 @@ class FaxRecord:
                 "verdict": self.verdict,
                 "t30_result": self.t30_result,
                 "sip_status": self.sip_status,
+                "q850": self.q850,
             },
             "files": {"document": self.document, "journal": self.journal},
         }

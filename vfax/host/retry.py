@@ -45,12 +45,14 @@ class Next(Enum):
 class RetryPolicy:
     """How often and when; delays in seconds.
 
-    `soon` is the delay after advice NOW. `call_delayed` and `provider_defined` choose rule A (retry) for those.
+    `soon` is the delay after advice NOW. Who asks for more patience (Retry-After) is heeded up to `longest_wait`.
+    `call_delayed` and `provider_defined` choose rule A (retry) for those.
     """
 
     max_retries: int = 3
     delay: float = 600.0
     soon: float = 10.0
+    longest_wait: float = 3600.0  # Limit: what another side may have us wait
     call_delayed: bool = False
     provider_defined: bool = False
 
@@ -88,9 +90,18 @@ _RULE_A: Final = {
 
 
 def decide(
-    ok: bool, status_id: int, policy: RetryPolicy, *, failures: int = 0, advice: Retry | None = None
+    ok: bool,
+    status_id: int,
+    policy: RetryPolicy,
+    *,
+    failures: int = 0,
+    advice: Retry | None = None,
+    asked: float = 0.0,
 ) -> Decision:
-    """Decide after an attempt. `failures` counts the earlier attempts that used up a retry."""
+    """Decide after an attempt. `failures` counts the earlier attempts that used up a retry.
+
+    `asked`: seconds that the other side wants us to wait (Retry-After).
+    """
     if ok:
         return Decision(what=Next.DONE)
     if status_id == FaxStatus.FS_USER_ABORT:
@@ -107,7 +118,7 @@ def decide(
     if failures >= policy.max_retries:
         return Decision(what=Next.RETRIES_EXCEEDED, counts=True, why=_tried(failures + 1))
     delay = min(policy.soon, policy.delay) if advice is Retry.NOW else policy.delay
-    return Decision(what=Next.RETRY, delay=delay, counts=True)
+    return Decision(what=Next.RETRY, delay=max(delay, min(asked, policy.longest_wait)), counts=True)
 
 
 def _held_back(status_id: int, policy: RetryPolicy) -> str:

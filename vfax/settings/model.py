@@ -329,6 +329,9 @@ class QueueSettings(Section):
     retries: int = Field(default=3, ge=0, le=1_000, description="Attempts after the first one that failed.")
     retry_delay: Seconds = Field(default=600.0, description="Between two attempts.")
     retry_soon: Seconds = Field(default=10.0, description="The same where the failure advises another try at once.")
+    retry_after_max: Seconds = Field(
+        default=3_600.0, description="How much longer a busy other side may have us wait (Retry-After)."
+    )
     dirty_days: int = Field(default=30, ge=1, le=3_650, description="Days after which an unsent job is given up.")
     retry_call_delayed: bool = Field(default=False, description="Try again after FS_CALL_DELAYED.")
     retry_provider_defined: bool = Field(

@@ -54,6 +54,7 @@ def queue_options(settings: Settings) -> QueueOptions:
             max_retries=queue.retries,
             delay=queue.retry_delay,
             soon=queue.retry_soon,
+            longest_wait=queue.retry_after_max,
             call_delayed=queue.retry_call_delayed,
             provider_defined=queue.retry_provider_defined,
         ),

@@ -79,6 +79,25 @@ class SipSettings(Section):
     failover_after: Seconds = Field(
         default=6.0, description="How long an address may stay silent before the next one of several is called."
     )
+    session_timer: Literal["off", "accept", "ask"] = Field(
+        default="accept",
+        description="Calls that end unless they are refreshed (RFC 4028): never, where others want them, or always.",
+    )
+    session_expires: int = Field(default=1_800, ge=90, le=86_400, description="The interval that we ask for.")
+    min_se: int = Field(default=90, ge=90, le=86_400, description="Shorter intervals are answered 422.")
+    refresher: Literal["auto", "us", "peer"] = Field(
+        default="auto", description="Which side shall refresh, where that is ours to choose."
+    )
+    refresh_by: Literal["auto", "update", "invite"] = Field(
+        default="auto", description='How we refresh. "auto": UPDATE where the other side takes it, else re-INVITE.'
+    )
+    reliable: Literal["off", "accept", "require"] = Field(
+        default="accept",
+        description="Ringing that is acknowledged (100rel, PRACK): never, where others want it, or required of them.",
+    )
+    max_redirects: int = Field(
+        default=0, ge=0, le=20, description="Other addresses (3xx) that a call may be sent on to; 0: it has failed."
+    )
     t1: Seconds = Field(default=0.5, description="SIP timer T1: estimate of the round trip.")
     t2: Seconds = Field(default=4.0, description="SIP timer T2: longest pause between repeats.")
     t4: Seconds = Field(default=5.0, description="SIP timer T4: how long a message may stay in the network.")

@@ -8,6 +8,8 @@ from vfax.errors import MisuseError
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.message import parse_datagram
 from vfax.transports.sip.options import SipOptions
+from vfax.transports.sip.policy import DialogPolicy, Reliable, SessionTimers
+from vfax.transports.sip.reason import Reason
 
 
 def words(sent: list[Any]) -> list[str]:
@@ -42,7 +44,8 @@ def test_call_is_answered_acknowledged_and_hung_up_by_the_caller(desk: Any, peer
     answered()
     assert desk.told(sip.Confirmed) == [sip.Confirmed(1, b"")]
     assert words(desk.receive(peer.request("BYE", cseq=2, fields=["Reason: Q.850;cause=16"]))) == ["200 BYE"]
-    assert desk.events[-2:] == [sip.HungUp(1, "Q.850;cause=16"), sip.Released(1)]
+    cleared = sip.HungUp(1, "Q.850 cause 16, normal call clearing", (Reason("Q.850", 16),))
+    assert desk.events[-2:] == [cleared, sip.Released(1)]
     desk.drain()
     assert desk.agent.is_empty
 
@@ -142,7 +145,7 @@ def test_cancel_ends_a_ringing_call(desk: Any, peer: Any, incoming: Any) -> None
     desk.order("ring", call)
     cancel = peer.request("CANCEL", branch="z9hG4bK-INVITE-1", fields=["Reason: SIP;cause=200"])
     assert words(desk.receive(cancel)) == ["200 CANCEL", "487 INVITE"]
-    assert desk.events[-1] == sip.Cancelled(call, "SIP;cause=200")
+    assert desk.events[-1] == sip.Cancelled(call, "SIP cause 200", (Reason("SIP", 200),))
     tags = {desk.last(word).message.to.tag for word in ("180 INVITE", "200 CANCEL", "487 INVITE")}
     assert len(tags) == 1
     desk.order("answer", call, b"too late")  # harmless
@@ -257,8 +260,9 @@ def test_merged_invite_is_482(desk: Any, peer: Any, incoming: Any, sdp: bytes) -
 @pytest.mark.parametrize(
     ("fields", "status", "header", "value"),
     [
-        (["Require: 100rel"], 420, "unsupported", "100rel"),
-        (["Require: a, b", "Require: c"], 420, "unsupported", "a, b, c"),
+        (["Require: gruu"], 420, "unsupported", "gruu"),
+        (["Require: a, 100rel, b", "Require: c, Timer"], 420, "unsupported", "a, b, c"),
+        (["Session-Expires: 89", "Supported: timer"], 422, "min-se", "90"),
         (["Accept: text/plain"], 406, "warning", '399 vfax "only application/sdp can be answered"'),
         (["Content-Encoding: gzip"], 415, "accept", "application/sdp"),
         (['Accept: "'], 400, "server", "vfax"),
@@ -291,25 +295,62 @@ def test_body_without_content_type_is_400(desk: Any, peer: Any) -> None:
         ("NOTIFY", 405),
         ("MESSAGE", 405),
         ("PUBLISH", 405),
-        ("PRACK", 405),
         ("DANCE", 501),
     ],
 )
 @pytest.mark.parametrize("inside", [False, True])
 def test_methods_we_do_not_serve(method: str, status: int, inside: bool, desk: Any, peer: Any, answered: Any) -> None:
-    if inside:
+    if inside and method != "INFO":
         answered()
     (sent,) = desk.receive(peer.request(method, cseq=5))
     assert sent.message.status == status
-    assert sent.message.headers.first("allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE"
+    assert sent.message.headers.first("allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK"
 
 
-@pytest.mark.parametrize("method", ["BYE", "UPDATE", "INVITE", "OPTIONS"])
+@pytest.mark.parametrize("option", ["session_timer", "reliable"])
+def test_extension_that_is_switched_off_is_refused(option: str, make_desk: Any, peer: Any, sdp: bytes) -> None:
+    desk = make_desk(dialogs=DialogPolicy(session_timer=SessionTimers.OFF, reliable=Reliable.OFF))
+    tag = {"session_timer": "timer", "reliable": "100rel"}[option]
+    (sent,) = desk.receive(peer.request("INVITE", body=sdp, fields=[f"Require: {tag}"]))
+    assert (sent.word, sent.message.headers.first("unsupported")) == ("420 INVITE", tag)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/dtmf-relay", 200),
+        ("application/dtmf; x=y", 200),
+        ("", 200),
+        ("application/media_control+xml", 415),
+        ("text/plain", 415),
+    ],
+)
+def test_keys_in_info_are_heard_and_do_nothing(kind: str, status: int, desk: Any, peer: Any, answered: Any) -> None:
+    answered()
+    info = peer.request("INFO", cseq=2, body=b"Signal=5" if kind else b"")
+    (sent,) = desk.receive(info.replace(b"application/sdp", kind.encode()))
+    assert sent.word == f"{status} INFO"
+    assert (sent.message.headers.first("accept") is not None) == (status == 415)
+    assert desk.agent.calls == 1
+    assert desk.told(sip.HungUp) == []
+
+
+def test_request_of_ours_that_comes_back_as_it_was_is_482(desk: Any, peer: Any, sdp: bytes) -> None:
+    desk.dial("sip:9@192.0.2.1")
+    ours = desk.last("INVITE").message
+    way = f"Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK-proxy\r\nVia: {ours.headers.first('via')}"
+    came = peer.request("INVITE", body=sdp, via=way, uri="sip:9@192.0.2.1")
+    assert words(desk.receive(came)) == ["482 INVITE"]
+    elsewhere = peer.request("INVITE", body=sdp, via=way.replace("proxy", "2"), uri="sip:fax@192.0.2.1", cseq=2)
+    assert words(desk.receive(elsewhere)) == ["100 INVITE"]  # a call to ourselves
+
+
+@pytest.mark.parametrize("method", ["BYE", "UPDATE", "INVITE", "OPTIONS", "INFO", "PRACK"])
 def test_request_inside_a_dialog_we_do_not_have_is_481(method: str, desk: Any, peer: Any) -> None:
     assert words(desk.receive(peer.request(method, to_tag="gone"))) == [f"481 {method}"]
 
 
-@pytest.mark.parametrize("method", ["BYE", "UPDATE"])
+@pytest.mark.parametrize("method", ["BYE", "UPDATE", "PRACK"])
 def test_request_that_needs_a_dialog_is_481_without_one(method: str, desk: Any, peer: Any) -> None:
     assert words(desk.receive(peer.request(method))) == [f"481 {method}"]
 
@@ -337,7 +378,7 @@ def test_options_says_what_we_can(make_desk: Any, peer: Any) -> None:
     headers = sent.message.headers
     assert sent.message.status == 200
     assert headers.first("accept") == "application/sdp"
-    assert headers.first("supported") == ""
+    assert headers.first("supported") == "100rel, timer"
     assert headers.first("allow")
     assert sent.message.body == b"v=0\r\n"
     (without,) = desk.receive(peer.request("OPTIONS", fields=["Accept: text/plain"]))

@@ -73,8 +73,8 @@ def test_call_rings_is_answered_and_acknowledged(desk: Any, peer: Any, sdp: byte
     desk.receive(peer.response(invite, 183, body=sdp))
     desk.receive(peer.response(invite, 200, body=sdp))
     assert desk.events == [
-        sip.Progress(call, 180, "Whatever", b""),
-        sip.Progress(call, 183, "Whatever", sdp),
+        sip.Progress(call, 180, "Whatever", b"", "theirs"),
+        sip.Progress(call, 183, "Whatever", sdp, "theirs"),
         sip.Answered(call, sdp),
     ]
     ack = desk.last("ACK").message

@@ -80,13 +80,6 @@ def test_a_prack_acknowledges_its_response_and_no_other() -> None:
     assert sender.number == 8
 
 
-def test_nothing_is_acknowledged_after_the_final_response() -> None:
-    sender = ReliableSender(7)
-    sender.sent(180, SENT, 3, has_sdp=False, t1=0.5)
-    sender.stop()
-    assert sender.acknowledge(RAck(7, 3, "INVITE")) is None
-
-
 def test_responses_are_taken_in_their_order() -> None:
     receiver = ReliableReceiver()
     assert [receiver.take(number) for number in (5, 5, 7, 6, 7, 4)] == [

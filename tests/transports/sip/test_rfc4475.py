@@ -233,11 +233,11 @@ def test_agent_answers_as_an_endpoint_should(name: str, make_desk: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "header", "value"),
     [
-        ("intmeth", "allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE"),
-        ("mpart01", "allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE"),
+        ("intmeth", "allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK"),
+        ("mpart01", "allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK"),
         ("bext01", "unsupported", "nothingSupportsThis, nothingSupportsThisEither"),
         ("invut", "accept", "application/sdp"),
-        ("zeromf", "supported", ""),
+        ("zeromf", "supported", "100rel, timer"),
     ],
 )
 def test_answer_says_what_would_be_right(name: str, header: str, value: str, desk: Any) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vfax.transports.sip.keyring import Credentials
+from vfax.transports.sip.policy import DialogPolicy
 from vfax.transports.sip.values import Transport
 
 
@@ -24,6 +25,7 @@ class Account:
     credentials: tuple[Credentials, ...] = ()  # with which 401 and 407 are answered
     md5: bool = True  # whether a challenge that offers nothing better than MD5 is answered
     transport: Transport | None = None  # the only one it is reached by; None: as its address says
+    dialogs: DialogPolicy | None = None  # session timers and their kin; None: as the agent has it
 
 
 NO_ACCOUNT: Final = Account()

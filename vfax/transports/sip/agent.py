@@ -20,7 +20,7 @@ from vfax.transports.sip.caller import CallingSide, Invitation
 from vfax.transports.sip.calls import ENDED, Call, State
 from vfax.transports.sip.compose import Fields, response_hop, response_way, stamp
 from vfax.transports.sip.core import Core
-from vfax.transports.sip.errand import SILENCE, Errand, Failure
+from vfax.transports.sip.errand import SILENCE, Errand, Failure, Place
 from vfax.transports.sip.hops import Local, leads_by
 from vfax.transports.sip.message import Message, MessageError, Request, Response, check, parse_datagram
 from vfax.transports.sip.options import Dice, SipOptions
@@ -267,15 +267,24 @@ class Agent:
             contact = errand.transaction.request.headers.first("contact") or ""
             self._core.outbox.tell(RequestDone(errand.key, status, text, errand.cseq, response, flow, contact))
 
-    def assign(self, call: CallKey, account: Account) -> None:
-        """By which account a call came in: its credentials answer challenges of what we ask inside the call."""
-        if (incoming := self._incoming(call)) is not None:
-            incoming.assign(account)
-
     def ring(self, call: CallKey, now: float) -> None:
         """Tell the caller that it rings (180). May be said again."""
         if (incoming := self._incoming(call)) is not None:
             incoming.ring(now)
+
+    def assign(self, call: CallKey, account: Account) -> None:
+        """By which account a call came in: its policy and its credentials hold for what we ask inside the call."""
+        if (incoming := self._incoming(call)) is not None:
+            incoming.assign(account)
+
+    def progress(self, call: CallKey, sdp: bytes, now: float) -> None:
+        """Answer (or offer, where the INVITE did not) before the call is taken, in a 183 with `sdp`.
+
+        It is reliable where the caller can have it so; OfferAccepted brings the answer to an offer. A caller who cannot
+        gets no early offer.
+        """
+        if (incoming := self._incoming(call)) is not None:
+            incoming.progress(sdp, now)
 
     def answer(self, call: CallKey, sdp: bytes, now: float) -> None:
         """Answer with 200 and `sdp`: our answer, or our offer when the INVITE had none (Confirmed brings theirs)."""
@@ -298,17 +307,44 @@ class Agent:
         if (live := self._live(call)) is not None:
             live.offer(sdp, now)
 
-    def accept_offer(self, call: CallKey, sdp: bytes, now: float) -> None:
-        """Answer the peer's Reoffered with 200 and `sdp`."""
-        if (live := self._live(call)) is not None:
-            live.accept_offer(sdp, now)
+    def update(self, call: CallKey, sdp: bytes, now: float, fork: str = "") -> None:
+        """Offer by UPDATE: inside a call, or in the branch `fork` of one that nobody has answered yet.
 
-    def refuse_offer(self, call: CallKey, status: int, now: float) -> None:
-        """Refuse the peer's Reoffered (488 ...); the session stays as it was."""
+        There the first offer has had its answer: Progress.settled, or our `progress` and PRACK. Ends as `offer` does.
+        """
+        if (live := self._live(call)) is not None:
+            live.update(sdp, now, fork)
+
+    def refresh(self, call: CallKey, sdp: bytes, now: float) -> None:
+        """Refresh the session with `sdp`, which is what runs (RefreshDue). Ends in RefreshEnded."""
+        if (live := self._live(call)) is not None:
+            live.refresh(sdp, now)
+
+    def accept_offer(self, call: CallKey, sdp: bytes, now: float, fork: str = "") -> None:
+        """Answer the peer's Reoffered with `sdp`; also the offer that Answered brought."""
+        if (live := self._live(call)) is not None:
+            live.accept_offer(sdp, now, fork)
+
+    def refuse_offer(self, call: CallKey, status: int, now: float, fork: str = "") -> None:
+        """Refuse the peer's Reoffered (488 ...); the session stays as it was.
+
+        An offer that its message cannot have refused (in a 2xx or a reliable response) ends the call.
+        """
         if not 300 <= status <= 699:
             raise MisuseError(f"{status} refuses nothing")
         if (live := self._live(call)) is not None:
-            live.refuse_offer(status, now)
+            live.refuse_offer(status, now, fork)
+            self._sweep()
+
+    def follow(self, call: CallKey, places: Sequence[Place], now: float) -> None:
+        """Go on with a call that was Redirected: what its URIs lead to, in their order. Empty: it has failed."""
+        live = self._live(call)
+        if live is None:
+            return
+        if not isinstance(live, CallingSide):
+            raise MisuseError(f"call {call} is not one we made")
+        live.follow(places, now)
+        self._sweep()
 
     def hang_up(self, call: CallKey, now: float, reason: str = "") -> None:
         """End the call as its state wants it: CANCEL, 603, BYE, or BYE after the ACK. Released will follow.
@@ -493,10 +529,12 @@ class Agent:
             self._on_invite(request, flow, entry.user, now)
         elif request.to.tag and call is None:
             self._desk.answer(request, flow, 481, None)
+        elif request.method == "INFO":
+            self._desk.info(request, flow, key)
         elif request.method == "OPTIONS":
             self._desk.options(request, flow, key)
         elif call is None:
-            self._desk.answer(request, flow, 481, None)  # BYE or UPDATE outside any dialog
+            self._desk.answer(request, flow, 481, None)  # BYE, UPDATE or PRACK outside any dialog
         elif self._core.transactions.full and request.method != "BYE":
             self._desk.answer(request, flow, 503, key, fields=self._come_back_later())
         else:

@@ -1,7 +1,8 @@
 """A call from its confirmation to its end; what calls we make and calls we get share.
 
 Owns      states of a call, BYE both ways, requests inside the dialog, losing the dialog, being released.
-Not here  how a call begins (caller.py, callee.py), offers after the first (exchange.py).
+Not here  how a call begins (caller.py, callee.py), offers after the first (exchange.py), session refreshes
+          (refreshing.py).
 Source    RFC 3261 (June 2002) 12.2, 15; RFC 3326 (Reason).
 """
 
@@ -10,14 +11,25 @@ from enum import Enum, auto
 from vfax.errors import DecodeError, MisuseError
 from vfax.transports.sip.account import NO_ACCOUNT, Account
 from vfax.transports.sip.body import sdp_of
-from vfax.transports.sip.core import CallTimer, Core
+from vfax.transports.sip.core import ALLOW, CallTimer, Core
 from vfax.transports.sip.dialog import Dialog
 from vfax.transports.sip.errand import Errand, Failure
-from vfax.transports.sip.exchange import Exchange, Loss
+from vfax.transports.sip.exchange import Exchange, Loss, supported
 from vfax.transports.sip.message import Message, Request, Response
-from vfax.transports.sip.syntax import legible, printable, quote, sayable
+from vfax.transports.sip.reason import Reason, reasons_of, words_of
+from vfax.transports.sip.refreshing import Keeper
+from vfax.transports.sip.syntax import legible, printable, sayable
 from vfax.transports.sip.transaction import Purpose, Transaction
-from vfax.transports.sip.values import CallKey, Confirmed, DialogLost, Flow, HungUp, Released
+from vfax.transports.sip.values import (
+    CallKey,
+    Confirmed,
+    DialogLost,
+    Flow,
+    HungUp,
+    OfferSettled,
+    RefreshEnded,
+    Released,
+)
 
 
 class State(Enum):
@@ -48,6 +60,7 @@ class Call:
         self.host = host  # counted against the calls of this source; empty for calls we make
         self.contact = contact
         self.state = state
+        self.keeper = Keeper(core, key, self.account)
         self.leaving: Errand | None = None  # our BYE
         self.dialog: Dialog | None = None
         self.exchange: Exchange | None = None
@@ -59,13 +72,22 @@ class Call:
         """Agent.offer."""
         self._talking("offer").offer(sdp, now)
 
-    def accept_offer(self, sdp: bytes, now: float) -> None:
-        """Agent.accept_offer."""
-        self._talking("accept an offer").accept(sdp, now)
+    def update(self, sdp: bytes, now: float, fork: str) -> None:
+        """Agent.update."""
+        self.talking_in(fork, "offer by UPDATE").offer(sdp, now, method="UPDATE")
 
-    def refuse_offer(self, status: int, now: float) -> None:
+    def refresh(self, sdp: bytes, now: float) -> None:
+        """Agent.refresh."""
+        if not self._talking("refresh").refresh(sdp, now):
+            self.core.outbox.tell(RefreshEnded(self.key, None))
+
+    def accept_offer(self, sdp: bytes, now: float, fork: str) -> None:
+        """Agent.accept_offer."""
+        self.talking_in(fork, "accept an offer").accept(sdp, now)
+
+    def refuse_offer(self, status: int, now: float, fork: str) -> None:
         """Agent.refuse_offer."""
-        self._talking("refuse an offer").refuse(status, now)
+        self.talking_in(fork, "refuse an offer").refuse(status, now)
 
     def hang_up(self, now: float, reason: str) -> None:
         """Agent.hang_up."""
@@ -80,6 +102,10 @@ class Call:
         """Hang up before the call was answered."""
         raise NotImplementedError
 
+    def talking_in(self, fork: str, order: str) -> Exchange:
+        """The exchange of a branch of a call that is not answered yet; else that of the call."""
+        return self._talking(order)
+
     def _talking(self, order: str) -> Exchange:
         if self.state not in (State.UP, State.ANSWERED) or self.exchange is None:
             raise MisuseError(f"call {self.key}: cannot {order}, it is {self.state.name}")
@@ -88,42 +114,53 @@ class Call:
     # --- requests inside the dialog -----------------------------------------------------------------
 
     def on_request(self, transaction: Transaction, now: float) -> None:
-        """BYE, re-INVITE or UPDATE of the peer; the transaction has just begun."""
+        """BYE, re-INVITE, UPDATE or PRACK of the peer; the transaction has just begun."""
+        self._on_request(self.dialog, self.exchange, transaction, now)
+
+    def _on_request(
+        self, dialog: Dialog | None, exchange: Exchange | None, transaction: Transaction, now: float
+    ) -> None:
         request = transaction.request
-        if self.dialog is not None and self.dialog.is_stale(request):
+        if dialog is not None and dialog.is_stale(request):
             self.core.reply(transaction, 500, now)
         elif request.method == "BYE":
             self.core.reply(transaction, 200, now)
             self.on_bye(request, now)
         elif self.state in ENDED:
             self.core.reply(transaction, 481, now)
-        elif self.exchange is None:
-            self.on_early_request(transaction, now)
+        elif request.method == "PRACK":
+            self.on_prack(transaction, now)
+        elif dialog is None or exchange is None:
+            self._on_early_request(transaction, now)
+        elif (objection := self.keeper.timer.objection(request)) is not None:
+            self.core.reply(transaction, objection[0], now, fields=objection[1])
+        elif request.method == "UPDATE" and not sdp_in(request):
+            dialog.refresh(request)
+            fields = (("Contact", self.contact), ALLOW, *supported(self.keeper.policy))
+            self.core.reply(transaction, 200, now, fields=(*fields, *self.keeper.answer(request, now)))
         else:
-            self._on_offer(self.exchange, transaction, now)
+            self._on_offer(exchange, transaction, now)
 
     def _on_offer(self, exchange: Exchange, transaction: Transaction, now: float) -> None:
-        request = transaction.request
-        sdp = sdp_in(request)
-        if request.method == "UPDATE" and not sdp:
-            if self.dialog is not None:
-                self.dialog.refresh(request)
-            self.core.reply(transaction, 200, now, fields=(("Contact", self.contact),))
+        request, sdp = transaction.request, sdp_in(transaction.request)
+        early = self.state in (State.CALLING, State.INCOMING)
+        if early and request.method == "INVITE":
+            self._on_early_request(transaction, now)
             return
         if request.method == "INVITE":
             self.core.reply(transaction, 100, now)
         if exchange.implies_ack:
             exchange.confirm()
             self.on_confirmed(b"", now)
-        if self.state is State.UP:
+        if early or self.state is State.UP:
             exchange.on_offer(transaction, sdp, now)
         elif self.state is State.ANSWERED:
             self.core.reply(transaction, 491, now)  # the ACK with the answer to our offer is missing
         else:
             self.core.reply(transaction, 481, now)  # the owner's hang-up was only waiting for this
 
-    def on_early_request(self, transaction: Transaction, now: float) -> None:
-        """A request in an early dialog: no second offer before the first is answered (RFC 3261 14.2, RFC 3311 5.2)."""
+    def _on_early_request(self, transaction: Transaction, now: float) -> None:
+        """Nothing is offered again before the first offer has its answer (RFC 3261 14.2, RFC 3311 5.2)."""
         if transaction.request.method == "UPDATE" and not transaction.request.body:
             self.core.reply(transaction, 200, now, fields=(("Contact", self.contact),))
         elif self.state is State.CALLING:
@@ -132,6 +169,10 @@ class Call:
             later = (("Retry-After", str(self.core.dice.randrange(0, 11))),)
             self.core.reply(transaction, 500, now, fields=later)
 
+    def on_prack(self, transaction: Transaction, now: float) -> None:
+        """A PRACK: of a response that was never sent, unless the called side knows better (RFC 3262 3)."""
+        self.core.reply(transaction, 481, now)
+
     def on_ack(self, request: Request, now: float) -> None:
         """An ACK inside the dialog."""
         if self.exchange is None or (wait := self.exchange.on_ack(request)) is None:
@@ -139,8 +180,8 @@ class Call:
         sdp = sdp_in(request) if wait.late_offer else b""
         if self.state is State.ANSWERED:
             self.on_confirmed(sdp, now)
-        elif wait.late_offer:
-            self.core.outbox.tell(Confirmed(self.key, sdp))
+        elif self.state is State.UP:
+            self.core.outbox.tell(Confirmed(self.key, sdp) if wait.late_offer else OfferSettled(self.key))
         if self.state is State.UP:
             self.exchange.resume(now)
 
@@ -157,9 +198,8 @@ class Call:
     def on_bye(self, request: Request, now: float) -> None:
         """The peer's BYE, which has been answered."""
         if self.state is not State.LEAVING and self.farewell is None:
-            self.core.outbox.tell(HungUp(self.key, reason_in(request)))
-        if self.exchange is not None:
-            self.exchange.close(now)
+            self.core.outbox.tell(hung_up(self.key, request))
+        self.close(now)
         if self.state is not State.LEAVING:  # else our own BYE is still to be answered
             self.release()
 
@@ -172,27 +212,34 @@ class Call:
 
     def on_response(self, transaction: Transaction, response: Response, now: float) -> None:
         """A response to a request of ours."""
-        if transaction.purpose is Purpose.BYE:
-            if response.status >= 200:
+        match transaction.purpose:
+            case Purpose.BYE if response.status >= 200:
                 self.release()
-        elif transaction.purpose is Purpose.REINVITE and self.exchange is not None and self.dialog is not None:
-            if 200 <= response.status < 300:
+            case Purpose.REINVITE if 200 <= response.status < 300 and self.dialog is not None:
                 self.core.acknowledge(transaction, response, self.dialog)
-            if self.state is State.UP:
+        if self.state is State.UP and self.exchange is not None:
+            if transaction.purpose is Purpose.REFRESH:
+                self._lose(self.keeper.on_response(response, now), now)
+            elif self.exchange.sent(transaction):
                 self._lose(self.exchange.on_response(response, sdp_in(response), now), now)
 
     def on_failure(self, transaction: Transaction, failure: Failure, now: float) -> None:
         """A request of ours came to no answer at all, or nobody acknowledged our failure."""
         if transaction.purpose is Purpose.BYE:
             self.release()
-        elif transaction.purpose is Purpose.REINVITE and self.exchange is not None and self.state is State.UP:
-            self._lose(self.exchange.on_failure(failure), now)
+        elif self.state is State.UP and self.exchange is not None:
+            if transaction.purpose is Purpose.REFRESH:
+                self._lose(self.keeper.on_failure(failure, now), now)
+            elif self.exchange.sent(transaction):
+                self._lose(self.exchange.on_failure(failure, now), now)
 
     def awaits(self, errand: Errand) -> bool:
         """Whether an answer to this request of ours still matters, so that it may be sent again."""
         if errand is self.leaving:
             return self.state is State.LEAVING
-        return self.state is State.UP and self.exchange is not None and self.exchange.awaits(errand)
+        if self.state is not State.UP or self.exchange is None:
+            return False
+        return self.exchange.awaits(errand) or self.keeper.awaits(errand)
 
     def on_flow_lost(self, flow: Flow) -> None:
         """A connection is gone."""
@@ -201,7 +248,9 @@ class Call:
 
     def on_timer(self, timer: CallTimer, now: float) -> None:
         """A deadline of this call has passed."""
-        if self.exchange is not None:
+        if timer in (CallTimer.REFRESH, CallTimer.SESSION_END):
+            self._lose(self.keeper.on_timer(timer, now), now)
+        elif self.exchange is not None:
             self._lose(self.exchange.on_timer(timer, now), now)
 
     # --- the end ------------------------------------------------------------------------------------
@@ -209,13 +258,18 @@ class Call:
     def leave(self, now: float, reason: str) -> None:
         """Say BYE (RFC 3261 15.1.1)."""
         assert self.dialog is not None  # UP and ANSWERED have one
-        if self.exchange is not None:
-            self.exchange.close(now)
+        self.close(now)
         self.state = State.LEAVING
         fields = (("Reason", reason_value(reason)),) if reason else ()
         self.leaving = self.core.request(
             self.dialog, "BYE", now, call=self.key, purpose=Purpose.BYE, account=self.account, fields=fields
         )
+
+    def close(self, now: float) -> None:
+        """Nothing is offered or refreshed any more."""
+        if self.exchange is not None:
+            self.exchange.close(now)
+        self.keeper.close()
 
     def _lose(self, loss: Loss | None, now: float) -> None:
         if loss is None or self.state in ENDED:
@@ -223,10 +277,9 @@ class Call:
         if self.farewell is None:
             self.core.outbox.tell(DialogLost(self.key, printable(legible(loss.reason))))
         if loss.bye:
-            self.leave(now, self.farewell or "")
+            self.leave(now, self.farewell or loss.say)
             return
-        if self.exchange is not None:
-            self.exchange.close(now)
+        self.close(now)
         self.release()
 
     def release(self) -> None:
@@ -251,9 +304,10 @@ def sdp_in(message: Message) -> bytes:
         return b""
 
 
-def reason_in(request: Request) -> str:
-    """The Reason header field on one line, or ""."""
-    return printable(legible(", ".join(request.headers.all("reason"))))[:300]
+def hung_up(key: CallKey, request: Request) -> HungUp:
+    """What a BYE tells."""
+    reasons = reasons_of(request)
+    return HungUp(key, words_of(reasons), reasons)
 
 
 def reason_value(reason: str) -> str:
@@ -262,4 +316,4 @@ def reason_value(reason: str) -> str:
     protocol, semicolon, _ = text.partition(";")
     if semicolon and protocol.strip() in ("SIP", "Q.850", "Preemption"):
         return text
-    return f"SIP;cause=200;text={quote(text)}"
+    return Reason("SIP", 200, text).value

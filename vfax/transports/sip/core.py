@@ -20,13 +20,14 @@ from vfax.transports.sip.keyring import FIELD
 from vfax.transports.sip.message import Message, Request, Response
 from vfax.transports.sip.options import Dice, SipOptions
 from vfax.transports.sip.outbox import Outbox, wire
+from vfax.transports.sip.policy import DialogPolicy
 from vfax.transports.sip.shown import Shown
 from vfax.transports.sip.syntax import escape_user, quote
 from vfax.transports.sip.timers import Timers
 from vfax.transports.sip.transaction import COOKIE, Purpose, Transaction, TransactionLayer
 from vfax.transports.sip.values import Address, CallKey, Destination, Transport
 
-ALLOW: Final = ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE")
+ALLOW: Final = ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK")
 TCP_SHUNNED: Final = 600.0  # seconds that an address which refused TCP gets its long requests over UDP at once
 MAX_SHUNNED: Final = 256  # Limit: addresses remembered for that
 
@@ -44,6 +45,10 @@ class CallTimer(Enum):
     OFFER_LIMIT = auto()  # (re-INVITE sent / final answer)
     OFFER_CANCEL = auto()  # (re-INVITE cancelled / final answer), 64*T1
     REOFFER_LIMIT = auto()  # (peer's offer came / owner's word)
+    PROVISIONAL_REPEAT = auto()  # (reliable 1xx sent / its PRACK, our final answer), T1 doubling, RFC 3262 3
+    PRACK_LIMIT = auto()  # (reliable 1xx sent / its PRACK, our final answer), 64*T1, RFC 3262 3
+    REFRESH = auto()  # (2xx that made us the refresher / the next one), half the interval, RFC 4028 7.2
+    SESSION_END = auto()  # (2xx with a session interval / the next one), RFC 4028 10
 
 
 class Core:
@@ -65,6 +70,10 @@ class Core:
         self.dialling: dict[tuple[str, str], CallKey] = {}  # Call-ID and our tag, while no dialog is confirmed
         self.gone: list[CallKey] = []  # released, to be taken out of the agent's table
         self._no_tcp: dict[Address, float] = {}  # until when
+
+    def policy(self, account: Account) -> DialogPolicy:
+        """How the dialogs of this account are kept."""
+        return account.dialogs or self.options.dialogs
 
     # --- fresh names --------------------------------------------------------------------------------
 
@@ -186,13 +195,13 @@ class Core:
         dialog.keyring = errand.keyring
         return errand
 
-    def acknowledge(self, transaction: Transaction, response: Response, dialog: Dialog) -> None:
-        """ACK a 2xx by way of the dialog and keep the ACK for its repeats (RFC 3261 13.2.2.4).
+    def acknowledge(self, transaction: Transaction, response: Response, dialog: Dialog, body: bytes = b"") -> None:
+        """ACK a 2xx by way of the dialog and keep the ACK for its repeats (RFC 3261 13.2.2.4). `body`: our answer.
 
         It bears the credentials of its INVITE: nobody can challenge an ACK (RFC 3261 22.1).
         """
         hop = dialog.next_hop()
-        request = dialog.request("ACK", self.via(hop), cseq=response.cseq.number)
+        request = dialog.request("ACK", self.via(hop), cseq=response.cseq.number, body=body)
         for name in FIELD.values():
             for value in transaction.request.headers.all(name.lower()):
                 request.headers.keep(name, value)

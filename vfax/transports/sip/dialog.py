@@ -84,6 +84,12 @@ class Dialog:
             symmetric=symmetric,
         )
 
+    def confirm(self, response: Response) -> None:
+        """The 2xx to our INVITE: remote target and route set anew, numbers kept (RFC 3261 13.2.2.4)."""
+        self.remote = response.headers.first("to") or self.remote
+        self.target = _contact_of(response, self.target)
+        self.routes = tuple(reversed(response.record_routes))
+
     def refresh(self, message: Message) -> None:
         """Take the Contact of a re-INVITE, an UPDATE or a 2xx to one as the new remote target (RFC 3261 12.2)."""
         self.target = _contact_of(message, self.target)

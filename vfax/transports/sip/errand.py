@@ -5,6 +5,7 @@ Not here  what a failure leads to (retry.py), carrying it out (errands.py).
 Source    RFC 3261 (June 2002) 8.1.3; RFC 3263 4.3.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,7 +14,10 @@ from vfax.transports.sip.dialog import Dialog
 from vfax.transports.sip.keyring import Attempt, Keyring
 from vfax.transports.sip.message import Response
 from vfax.transports.sip.transaction import Purpose, Transaction
-from vfax.transports.sip.values import CallKey, Destination, RequestKey
+from vfax.transports.sip.values import CallKey, Destination, Hop, RequestKey
+
+Place = tuple[str, Sequence[Hop]]
+"""A Request-URI, and where requests to it go, best first."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -32,8 +36,11 @@ class Errand:
     tries: int = 1
     heard: bool = False  # the present transaction has had a provisional answer
     answered: bool = False  # the present target has said anything at all
-    waiting: bool = False  # the pause before the next try runs
+    waiting: bool = False  # the pause before the next try runs, or its owner looks where it is to go
     why: str = ""  # in words of ours, where the last failure says more than its reason phrase
+    places: list[Place] = field(default_factory=list)  # where a 3xx has sent it, still to be tried
+    visited: set[str] = field(default_factory=set)  # Request-URIs it had, and those it was sent to
+    held: Response | None = None  # the 3xx that waits for its owner to look up where it leads
     over: bool = False  # a final answer has been passed on, or nobody waits any more
     transaction: Transaction
 
@@ -63,7 +70,7 @@ class Again:
     """Send it once more: a new transaction with the next CSeq, same Call-ID and tags.
 
     `to` None: where it went before. `fields` replace all fields of their name; an empty value only takes them out.
-    `uri` "": the same. `after`: seconds to wait.
+    `uri` "": the same. `after`: seconds to wait; math.inf: until its owner has said where (Errands.follow).
     """
 
     to: Destination | None = None

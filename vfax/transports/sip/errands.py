@@ -6,6 +6,7 @@ Not here  what a failure leads to (retry.py), what a request says (caller.py, di
 Source    RFC 3261 (June 2002) 8.1.3.5 (a further try), 18.1.1 (size); RFC 3263 4.3.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from vfax.transports.sip.account import NO_ACCOUNT, Account
 from vfax.transports.sip.compose import cancel_of, renewed
 from vfax.transports.sip.dialog import Dialog
-from vfax.transports.sip.errand import SILENCE, Again, Errand, Failure
+from vfax.transports.sip.errand import SILENCE, Again, Errand, Failure, Place
 from vfax.transports.sip.keyring import Keyring
 from vfax.transports.sip.message import Request, Response
 from vfax.transports.sip.retry import decide
@@ -158,9 +159,23 @@ class Errands:
         if again.after > 0:
             errand.waiting = True
             self._waiting[errand] = again
-            self._timers.start(errand, now + again.after)
+            if again.after < math.inf:
+                self._timers.start(errand, now + again.after)
         else:
             self._repeat(errand, again, now)
+        return True
+
+    def follow(self, errand: Errand, places: Sequence[Place], now: float) -> bool:
+        """Where a redirected request is to go, best first. False when that is nowhere; the errand is closed then."""
+        self._waiting.pop(errand, None)
+        errand.waiting, errand.held = False, None
+        errand.places = [(uri, hops) for uri, hops in places if hops]
+        if not errand.places:
+            self.close(errand)
+            return False
+        uri, hops = errand.places.pop(0)
+        errand.targets = list(hops[1:])
+        self._repeat(errand, Again(to=hops[0], uri=uri), now)
         return True
 
     def _repeat(self, errand: Errand, again: Again, now: float) -> None:

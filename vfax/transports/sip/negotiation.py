@@ -9,6 +9,7 @@ One port serves audio and image, so a switch-over changes no socket; T.38 over T
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from enum import Flag
 from typing import Final
@@ -191,6 +192,10 @@ class MediaSession:
     def offers_stream(self) -> bool:
         """Whether an offer of T.38 is one of T.38 over TCP: then its port has to be listened on."""
         return self._tcp is TcpMedia.OFFER
+
+    def branch(self) -> "MediaSession":
+        """The same as it stands, to go on by itself: one offer of ours may be answered by several sides."""
+        return copy(self)
 
     # --- our offers -------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ Source    RFC 3261 (June 2002) Table 4 for T1, T2, T4.
 from dataclasses import dataclass
 from typing import Protocol
 
+from vfax.transports.sip.policy import DEFAULT_POLICY, DialogPolicy
+
 
 class Dice(Protocol):
     """A random source; `random.Random` (tests, seeded) and `random.SystemRandom` (production) both fit."""
@@ -45,6 +47,8 @@ class SipOptions:
     ring_limit: float = 180.0  # our INVITE that nobody answers is cancelled
     reoffer_limit: float = 25.0  # a re-INVITE or UPDATE that our owner does not answer gets 500
     offer_limit: float = 40.0  # our re-INVITE that only gets provisional answers is cancelled
+
+    dialogs: DialogPolicy = DEFAULT_POLICY  # where no trunk has its own
 
     user_agent: str = "vfax"
     contact_user: str = "fax"  # user part of Contact where the call does not give one

@@ -117,10 +117,6 @@ class ReliableSender:
         self.waiting = None
         return waiting
 
-    def stop(self) -> None:
-        """The final response has gone: nothing is repeated any more."""
-        self.waiting = None
-
 
 # --- the calling side -----------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 Owns      the checks of RFC 3261 8.2, the answer to OPTIONS, challenges, answers without a transaction.
 Not here  which call a request belongs to, admission of calls (agent.py).
-Source    RFC 3261 (June 2002) 8.2, 8.2.7 (stateless UAS), 11.2.
+Source    RFC 3261 (June 2002) 8.2, 8.2.7 (stateless UAS), 11.2; RFC 4028 9 (422); RFC 6086 (INFO).
 """
 
 import zlib
@@ -14,10 +14,15 @@ from vfax.transports.sip.admission import Entry
 from vfax.transports.sip.body import SDP, sdp_of
 from vfax.transports.sip.compose import Fields, respond, response_way, stamp
 from vfax.transports.sip.core import ALLOW, Core
+from vfax.transports.sip.exchange import supported
 from vfax.transports.sip.message import KNOWN_METHODS, MessageError, Request
+from vfax.transports.sip.session_timer import SessionTimer
 from vfax.transports.sip.values import CallKey, CredentialsRefused, Flow
 
-SERVED: Final = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE"})
+SERVED: Final = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "PRACK"})
+DTMF: Final = ("application/dtmf-relay", "application/dtmf")
+"""Bodies of INFO that are taken and do nothing: PBXes send their keys so, and take a refusal for a broken call."""
+
 SCHEMES: Final = frozenset({"sip", "sips", "tel"})
 
 Refusal = tuple[int, Fields]
@@ -25,17 +30,22 @@ Refusal = tuple[int, Fields]
 
 def screen(request: Request, core: Core) -> Refusal | None:
     """The checks of RFC 3261 8.2 in its order. Raises DecodeError for a value that cannot be read."""
-    if request.method not in SERVED:
+    if request.method not in SERVED and not (request.method == "INFO" and request.to.tag):
         return (405 if request.method in KNOWN_METHODS else 501), (ALLOW,)
     if request.target.scheme not in SCHEMES:
         return 416, ()
-    if core.transactions.is_merged(request):
+    if core.transactions.is_merged(request) or core.transactions.is_looped(request):
         return 482, ()
-    if request.require:
-        return 420, (("Unsupported", ", ".join(request.require)),)
+    strange = [tag for tag in request.require if tag.lower() not in core.options.dialogs.supported]
+    if strange:
+        return 420, (("Unsupported", ", ".join(strange)),)
     takes = takes_sdp(request)
-    if request.method not in ("INVITE", "UPDATE"):
+    if request.method not in ("INVITE", "UPDATE", "PRACK"):
         return None
+    if request.method == "INVITE" and not request.to.tag:
+        objection = SessionTimer(core.options.dialogs).objection(request)
+        if objection is not None:
+            return objection
     if sdp_of(request) is None:
         return 415, (("Accept", SDP), ("Accept-Encoding", "identity"))
     if not takes:
@@ -90,12 +100,21 @@ class Desk:
         """Answer OPTIONS (RFC 3261 11.2)."""
         core = self._core
         body = core.options.options_sdp if takes_sdp(request) else b""
-        fields = [ALLOW, ("Accept", SDP), ("Accept-Encoding", "identity"), ("Accept-Language", "en"), ("Supported", "")]
+        fields = [ALLOW, ("Accept", SDP), ("Accept-Encoding", "identity"), ("Accept-Language", "en")]
+        fields += supported(core.options.dialogs)
         secure = request.target.scheme == "sips"
         fields.append(("Contact", core.contact_for(request.target.user_text, flow, secure=secure)))
         if body:
             fields.append(("Content-Type", SDP))
         self.answer(request, flow, 200, call, fields=fields, body=body)
+
+    def info(self, request: Request, flow: Flow, call: CallKey | None) -> None:
+        """Answer INFO inside a call: keys are heard and forgotten, the rest is refused (RFC 6086 4.2.2)."""
+        kind = request.content_type
+        if not request.body or (kind is not None and kind.name in DTMF):
+            self.answer(request, flow, 200, call)
+        else:
+            self.answer(request, flow, 415, call, fields=(("Accept", ", ".join(DTMF)),))
 
     def _say(
         self, request: Request, way: Flow, status: int, call: CallKey | None, *, fields: Fields = (), body: bytes = b""

@@ -106,7 +106,7 @@ class SessionTimer:
             asked = SessionExpires(self.interval, "uac" if self.refresher is Side.US else "uas")
         elif policy.session_timer is SessionTimers.ASK:
             wish = {Refreshes.US: "uac", Refreshes.PEER: "uas"}.get(policy.refresher, "")
-            asked = SessionExpires(max(policy.session_expires, self._least, LEAST_INTERVAL), wish)
+            asked = SessionExpires(max(policy.session_expires, policy.min_se, self._least), wish)
         else:
             return ()
         least = max(policy.min_se, self._least)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
+from vfax.errors import DecodeError
 from vfax.transports.sip.compose import ack_to_failure
 from vfax.transports.sip.message import Message, Request, Response
 from vfax.transports.sip.options import SipOptions
@@ -188,6 +189,9 @@ class Purpose(Enum):
 
     INVITE = auto()
     REINVITE = auto()
+    UPDATE = auto()  # with an offer
+    REFRESH = auto()  # UPDATE without one
+    PRACK = auto()
     BYE = auto()
     CANCEL = auto()
     REGISTER = auto()
@@ -211,7 +215,7 @@ class Transaction:
     interval: float = 0.0
     abandoned: bool = False  # nobody waits for the answer any more
     running: set[Timer] = field(default_factory=set)
-    merge_key: tuple[str, str, int] | None = None
+    merge_key: tuple[str, str, int, str] | None = None
 
     @property
     def over(self) -> bool:
@@ -245,7 +249,7 @@ class TransactionLayer:
         self._outbox = outbox
         self._clients: dict[ClientKey, Transaction] = {}
         self._servers: dict[ServerKey, Transaction] = {}
-        self._merging: dict[tuple[str, str, int], Transaction] = {}
+        self._merging: dict[tuple[str, str, int, str], Transaction] = {}
         self._timers: Timers[tuple[int, Timer]] = Timers()
         self._running: dict[int, Transaction] = {}
         self._ended: list[int] = []
@@ -299,13 +303,27 @@ class TransactionLayer:
         """Whether the same request came before by another way (RFC 3261 8.2.2.2)."""
         return not request.to.tag and _merge_key(request) in self._merging
 
+    def is_looped(self, request: Request) -> bool:
+        """Whether a request of ours has come back as it was sent: no way leads to whom it is for.
+
+        One that comes back to another Request-URI is a call to ourselves, which is as good as any (RFC 3261 16.3).
+        """
+        if request.to.tag or not self._clients:
+            return False
+        try:
+            vias = request.vias[1:]
+        except DecodeError:  # of others: not ours, hence none of our business
+            return False
+        ours = (self._clients.get((via.branch, request.method)) for via in vias)
+        return any(one is not None and one.request.uri == request.uri for one in ours)
+
     def start_server(self, request: Request, peer: Destination, now: float, *, call: CallKey | None) -> Transaction:
         """Begin the machine for a new request; its responses will go to `peer`."""
         kind = Kind.INVITE_SERVER if request.method == "INVITE" else Kind.SERVER
         key = server_key(request, request.method)
         transaction = self._create(kind, key, request, peer, call)
         self._servers[key] = transaction
-        if kind is Kind.INVITE_SERVER and not request.to.tag:
+        if not request.to.tag and request.method != "CANCEL":
             transaction.merge_key = _merge_key(request)
             self._merging[transaction.merge_key] = transaction
         self._take(transaction, BEGIN[kind], None, now)
@@ -456,5 +474,5 @@ def server_key(request: Request, method: str) -> ServerKey:
     return request.call_id, request.from_.tag, str(request.cseq.number), request.uri, top, method
 
 
-def _merge_key(request: Request) -> tuple[str, str, int]:
-    return request.from_.tag, request.call_id, request.cseq.number
+def _merge_key(request: Request) -> tuple[str, str, int, str]:
+    return request.from_.tag, request.call_id, request.cseq.number, request.method

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vfax.transports.sip.message import Response
+    from vfax.transports.sip.reason import Reason
 
 Address = tuple[str, int]
 """Host (numeric IPv4 or IPv6, no brackets) and port."""
@@ -122,24 +123,34 @@ class IncomingCall:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A provisional response to our INVITE (180, 183 ...); `sdp` may be empty."""
+    """A provisional response to our INVITE (180, 183 ...); `sdp` may be empty.
+
+    `fork` tells branches of the call apart (the To tag), "" where the response makes no dialog. `settled`: `sdp` is the
+    answer for good, should this branch take the call; else it is but a foretaste of it.
+    """
 
     call: CallKey
     status: int
     reason: str
     sdp: bytes
+    fork: str = ""
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
     """A 2xx to our INVITE came; the agent acknowledges it.
 
+    `sdp` is the answer, or empty where that of `fork` was settled before (Progress, Reoffered). `offers`: our INVITE
+    asked for their offer, and `sdp` is it; accept_offer is due, which acknowledges the 2xx.
     `user_agent` is what the called side calls itself (Server, else User-Agent), empty where it does not say.
     """
 
     call: CallKey
     sdp: bytes
     user_agent: str = ""
+    fork: str = ""
+    offers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,33 +163,64 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Our INVITE ended in a final failure. `heard` is False when the status is our own word (408: nobody answered)."""
+    """Our INVITE ended in a final failure. `heard` is False when the status is our own word (408: nobody answered).
+
+    `reasons` are those of its Reason fields, the network's own words. `retry_after`: seconds that the other side asks
+    us to wait, None where it does not say.
+    """
 
     call: CallKey
     status: int
     reason: str
     heard: bool = True
+    reasons: tuple["Reason", ...] = ()
+    retry_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Redirected:
+    """Our INVITE was sent elsewhere (3xx): Agent.follow is due, with where these URIs lead, best first.
+
+    Nothing rings meanwhile, and the limit of ringing goes on.
+    """
+
+    call: CallKey
+    status: int
+    uris: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The caller gave up before we answered; 487 and 200 have been sent."""
+    """The caller gave up before we answered; 487 and 200 have been sent. `reasons` as of HungUp."""
 
     call: CallKey
     reason: str
+    reasons: tuple["Reason", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Reoffered:
-    """The peer's re-INVITE (or UPDATE) with an offer (b"": it asks for ours): accept_offer or refuse_offer is due."""
+    """The peer's offer (b"": it asks for ours): accept_offer or refuse_offer is due.
+
+    It came in a re-INVITE or UPDATE; in a call that is not answered yet, in an UPDATE, PRACK or reliable provisional
+    response of the branch `fork`, else "".
+    """
 
     call: CallKey
     sdp: bytes
+    fork: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferSettled:
+    """The ACK to our 2xx came that answered their re-INVITE: both sides know what was agreed."""
+
+    call: CallKey
 
 
 @dataclass(frozen=True, slots=True)
 class OfferAccepted:
-    """Our re-INVITE got its 2xx with this answer; it has been acknowledged."""
+    """Our offer got this answer, in the 2xx to our re-INVITE or UPDATE, or in the PRACK of our early response."""
 
     call: CallKey
     sdp: bytes
@@ -194,11 +236,30 @@ class OfferRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class RefreshDue:
+    """The session expires unless it is refreshed, and UPDATE does not do: Agent.refresh is due with the current SDP.
+
+    Said again after a while when nothing follows.
+    """
+
+    call: CallKey
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshEnded:
+    """What Agent.refresh led to: `sdp` is their answer; None: it was refused or gave way, all stays as it was."""
+
+    call: CallKey
+    sdp: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class HungUp:
-    """The peer's BYE came (200 has been sent); `reason` is its Reason header or empty."""
+    """The peer's BYE came (200 has been sent); `reason` is its Reason header in words, `reasons` its values."""
 
     call: CallKey
     reason: str
+    reasons: tuple["Reason", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,10 +359,14 @@ SipEvent = (
     | Answered
     | Confirmed
     | Refused
+    | Redirected
     | Cancelled
     | Reoffered
+    | OfferSettled
     | OfferAccepted
     | OfferRefused
+    | RefreshDue
+    | RefreshEnded
     | HungUp
     | DialogLost
     | Released
