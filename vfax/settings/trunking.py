@@ -17,10 +17,11 @@ from vfax.settings.trunk_words import parse_place, parse_public
 from vfax.settings.trunks import TrunkSettings, label, overridden
 from vfax.settings.words import toml_value
 from vfax.transports.sip.headers import Uri
+from vfax.transports.sip.keyring import Credentials
+from vfax.transports.sip.probing import ProbeOptions
 from vfax.trunks.options import (
     Accept,
     CallerPlace,
-    Credentials,
     DialogOptions,
     DidPlace,
     Dtls,
@@ -29,7 +30,6 @@ from vfax.trunks.options import (
     KeepAlive,
     LimitOptions,
     NumberOptions,
-    ProbeOptions,
     Refresher,
     RegisterOptions,
     Reliable,
@@ -91,9 +91,8 @@ def _trunk(
         stun=trunk.stun,
         keep_alive=KeepAlive(trunk.sip_keep_alive),
         keep_alive_interval=trunk.sip_keep_alive_interval,
-        credentials=Credentials(user=trunk.auth_user or trunk.user, password=password, realm=trunk.realm, md5=trunk.md5)
-        if password
-        else None,
+        credentials=Credentials(trunk.auth_user or trunk.user, password, trunk.realm) if password else None,
+        md5=trunk.md5,
         register=_register(trunk, domain),
         probe=ProbeOptions(
             interval=trunk.options_interval, failures=trunk.options_failures, successes=trunk.options_successes

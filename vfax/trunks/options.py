@@ -13,6 +13,8 @@ from enum import StrEnum
 
 from vfax.leg_values import LegOptions
 from vfax.transports.sip.headers import Uri
+from vfax.transports.sip.keyring import Credentials
+from vfax.transports.sip.probing import ProbeOptions
 from vfax.transports.sip.values import Address
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -90,16 +92,6 @@ class CallerPlace(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """What answers a challenge. `realm` "" means whichever realm asks; `md5`: answer where MD5 alone is offered."""
-
-    user: str
-    password: str = field(repr=False)
-    realm: str = ""
-    md5: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterOptions:
     """Where and as whom we register; `refresh_share` of the granted time later again, after failures with a pause."""
 
@@ -111,15 +103,6 @@ class RegisterOptions:
     refresh_share: float = 0.8
     retry: float = 30.0
     retry_max: float = 1_800.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeOptions:
-    """OPTIONS every `interval` (0: none); so many failures in a row make a gateway bad, so many successes good."""
-
-    interval: float = 60.0
-    failures: int = 2
-    successes: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,9 +205,10 @@ class TrunkOptions:
     stun: str = ""
     keep_alive: KeepAlive = KeepAlive.AUTO
     keep_alive_interval: float = 0.0  # 0: 25 on UDP, 120 on connections
-    credentials: Credentials | None = None
+    credentials: Credentials | None = None  # what answers challenges
+    md5: bool = True  # those that know MD5 alone, too
     register: RegisterOptions | None = None
-    probe: ProbeOptions = field(default_factory=ProbeOptions)
+    probe: ProbeOptions = field(default_factory=ProbeOptions)  # interval 0: none
     identity: IdentityOptions = field(default_factory=IdentityOptions)
     numbers: NumberOptions = field(default_factory=NumberOptions)
     inbound: InboundOptions = field(default_factory=InboundOptions)
