@@ -112,6 +112,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "carried",
         "disk",
         "nat",
+        "plain",
         "resolving",
         "record",
         "sockets",
@@ -168,6 +169,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "calls",
         "endpoint",
         "pages",
+        "plain",
+        "trunks",
     },
     "__main__": {"cli"},
 }

@@ -8,11 +8,12 @@ import ipaddress
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import repeat
 from pathlib import Path
+from typing import cast
 
 import trio
 
@@ -24,6 +25,7 @@ from vfax.disk import Disk
 from vfax.errors import DecodeError, LinkError
 from vfax.leg import LegOptions
 from vfax.nat import Nat, NatOptions
+from vfax.plain import plain_of
 from vfax.record import RecordOptions
 from vfax.resolving import DnsOptions, Finder, Resolver, Way, make_resolver
 from vfax.sockets import Listen, Sockets, shown_as
@@ -229,6 +231,21 @@ class Endpoint:
     def outbound(self) -> OutgoingFax:
         """A fresh outgoing call."""
         return OutgoingFax(self)
+
+    # --- for those who want to know ----------------------------------------------------------------
+
+    def trunk_rows(self) -> call.Rows:
+        """As of `call.TrunkNetwork`."""
+        return [cast("Mapping[str, object]", plain_of(row)) for row in self.switchboard.rows()]
+
+    def peer_rows(self) -> call.Rows:
+        """As of `call.TrunkNetwork`."""
+        return []
+
+    async def forget_peers(self, peer: str, number: str) -> int:
+        """As of `call.TrunkNetwork`."""
+        await trio.lowlevel.checkpoint()
+        return 0
 
     # --- the agent's rim -------------------------------------------------------------------------
 
