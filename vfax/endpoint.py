@@ -31,7 +31,7 @@ from vfax.resolving import DnsOptions, Finder, Resolver, Way, make_resolver
 from vfax.sockets import Listen, Sockets, shown_as
 from vfax.switchboard import Switchboard
 from vfax.tending import Tending
-from vfax.transports.certificates import TlsOptions
+from vfax.transports.certificates import Certificates, Checks, TlsOptions
 from vfax.transports.parameters import TcpMedia
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import Account
@@ -44,9 +44,10 @@ from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.outside import Asking
 from vfax.transports.sip.values import Address, CallKey, Destination, Flow, Hop, Transport
 from vfax.transports.sip_connection import StreamOptions
-from vfax.transports.sip_streams import StreamHooks
+from vfax.transports.sip_streams import StreamHooks, Towards
 from vfax.transports.tcp import MediaSocket
 from vfax.transports.udp import address_towards, format_address
+from vfax.trunks.book import places
 from vfax.trunks.options import TrunkOptions
 
 MAX_UNCLAIMED = 8
@@ -194,6 +195,7 @@ class Endpoint:
                 may_talk=self._may_talk,
                 say=self.notices.append,
             ),
+            towards=_certificates_of(options.trunks),
         )
 
     @staticmethod
@@ -528,6 +530,26 @@ class Endpoint:
     def count_bug(self) -> None:
         """A fault of ours ended a call."""
         self.counters.bugs += 1
+
+
+def _certificates_of(trunks: Sequence[TrunkOptions]) -> dict[str, Towards]:
+    """TLS towards the gateways of trunks that have certificates, or a name, of their own."""
+    found: dict[str, Towards] = {}
+    for trunk in trunks:
+        if (tls := trunk.tls) is not None and trunk.enabled:
+            files = TlsOptions(
+                certificate=_file(tls.certificate),
+                key=_file(tls.key),
+                authorities=_file(tls.authorities),
+                checks=Checks(tls.checks),
+            )
+            towards = Towards(Certificates(files), tls.server_name)
+            found |= {uri.host.lower(): towards for uri in places(trunk)}
+    return found
+
+
+def _file(name: str) -> Path | None:
+    return Path(name).absolute() if name else None
 
 
 def _goal(text: str) -> Uri:

@@ -83,7 +83,7 @@ class Switchboard:
             proxied = trunk is not None and (trunk.outbound_proxy is not None or trunk.route)
             goals = [goal.text for goal in trunk.goals] if trunk is not None and proxied else [uri]
             targets = (await rim.find(goals, account)).targets
-            if trunk is not None and trunk.register is not None and uri == trunk.register.registrar.text:
+            if trunk is not None and (trunk.register is None or uri == trunk.register.registrar.text):
                 self._ways[trunk.name] = targets
             return targets
 
@@ -91,7 +91,7 @@ class Switchboard:
             if isinstance(news, Changed):
                 self._registered(news, rim)
             else:
-                self._probed(news)
+                self._probed(news, rim)
 
         wards = [_ward(trunk, self.desk.bare_account(trunk)) for trunk in self.desk.book.trunks if trunk.enabled]
         return Tending(wards, dice, find=find, request=rim.request, pump=rim.pump, tell=tell)
@@ -104,15 +104,21 @@ class Switchboard:
         if now.standing is Standing.REGISTERED:
             self.desk.learn_routes(trunk.name, now.routes)
         up = now.standing in (Standing.REGISTERED, Standing.REGISTERING)
-        kept = up and trunk.keep_alive is not KeepAlive.OFF
+        self._keep_open(trunk, rim, up)
+
+    def _keep_open(self, trunk: TrunkOptions, rim: "Rim", registered: bool) -> None:
+        """Keep the way to a registrar, or to the gateway that was written to last, open through NAT."""
+        kept = trunk.keep_alive is KeepAlive.CRLF or (trunk.keep_alive is KeepAlive.AUTO and registered)
         rim.keep_open(trunk.name, self._ways.get(trunk.name, ())[:1] if kept else ())
 
-    def _probed(self, news: Probed) -> None:
+    def _probed(self, news: Probed, rim: "Rim") -> None:
         name, _, uri = news.key.partition(" ")
         trunk = self.desk.book.find(name)
         goal = next((goal for goal in trunk.goals if goal.text == uri), None) if trunk is not None else None
         if trunk is not None and goal is not None:
             self.board.probe(trunk.name, goal, news, trio.current_time())
+            if trunk.register is None:
+                self._keep_open(trunk, rim, registered=False)
 
     # --- turns ------------------------------------------------------------------------------------
 

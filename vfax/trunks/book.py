@@ -146,14 +146,15 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _places(trunk: TrunkOptions) -> tuple[Uri, ...]:
+def places(trunk: TrunkOptions) -> tuple[Uri, ...]:
+    """Every host that a trunk names."""
     proxy = () if trunk.outbound_proxy is None else (trunk.outbound_proxy,)
     registrar = () if trunk.register is None else (trunk.register.registrar,)
     return (*trunk.gateways, *proxy, *trunk.route, *registrar)
 
 
 def _numeric_hosts(trunk: TrunkOptions) -> tuple[str, ...]:
-    found = (_address(uri.host) for uri in _places(trunk))
+    found = (_address(uri.host) for uri in places(trunk))
     return tuple(dict.fromkeys(str(address) for address in found if address is not None))
 
 
