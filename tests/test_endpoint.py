@@ -22,6 +22,7 @@ from vfax.leg import CallerOffer, LegOptions
 from vfax.outcome import Cause, Outcome
 from vfax.resolving import SystemResolver
 from vfax.transports.parameters import T38Parameters
+from vfax.transports.sip.account import NO_ACCOUNT
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.values import Address
 from vfax.transports.udp import UdpSocket
@@ -405,9 +406,9 @@ async def test_media_port_is_not_used_again_at_once() -> None:
     port = low.address[1]
     low.close()
     async with endpoint(media_ports=(port, port + 40)) as one:
-        first, _ = await one.open_media(("127.0.0.1", 5060))
+        first, _ = await one.open_media(("127.0.0.1", 5060), NO_ACCOUNT, LegOptions())
         first.close()
-        second, _ = await one.open_media(("127.0.0.1", 5060))
+        second, _ = await one.open_media(("127.0.0.1", 5060), NO_ACCOUNT, LegOptions())
         second.close()
     assert first.address != second.address
 
@@ -416,7 +417,7 @@ async def test_peer_that_no_route_leads_to_costs_no_socket() -> None:
     async with endpoint(listen=("0.0.0.0", 0)) as one:
         sockets = open_sockets()
         with pytest.raises(LinkError):
-            await one.open_media(("255.255.255.255", 9))
+            await one.open_media(("255.255.255.255", 9), NO_ACCOUNT, LegOptions())
         assert open_sockets() == sockets
 
 

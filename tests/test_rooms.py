@@ -61,6 +61,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     },
     "calls": BASE
     | {
+        "switchboard",
+        "trunks",
         "carried",
         "sheets",
         "course",
@@ -78,6 +80,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     },
     "carried": BASE
     | {
+        "switchboard",
+        "trunks",
         "codecs",
         "course",
         "transports",
@@ -92,6 +96,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "record",
         "capture",
     },
+    "switchboard": BASE | {"transports", "trunks", "leg", "resolving", "tending"},
     "resolving": BASE | {"transports"},
     "sockets": BASE | {"transports"},
     "tending": BASE | {"transports"},
@@ -100,16 +105,19 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     | {
         "transports",
         "trunks",
+        "switchboard",
         "leg",
         "call",
         "calls",
         "carried",
         "disk",
         "nat",
+        "plain",
         "resolving",
         "record",
         "sockets",
         "capture",
+        "tending",
     },
     "simulation": BASE | {"codecs", "transports", "t30", "leg", "simulate", "journal", "record"},
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},
@@ -161,6 +169,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "calls",
         "endpoint",
         "pages",
+        "plain",
+        "trunks",
     },
     "__main__": {"cli"},
 }

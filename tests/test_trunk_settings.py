@@ -27,8 +27,7 @@ USUAL: Final[dict[str, object]] = {
     "networks": ["198.51.100.0/24"],
     "inbound_user": "pbx",
     "inbound_password": "hush",
-    "tls_certificate": "c.pem",
-    "tls_key": "k.pem",
+    "tls_name": "sbc",
 }
 """A trunk in which every key is of use."""
 OTHERS: Final[dict[str, object]] = {
@@ -39,9 +38,13 @@ OTHERS: Final[dict[str, object]] = {
     "route": ["192.0.2.4"],
     "domain": "example.com",
     "public_address": "203.0.113.5:5062",
-    "stun": "stun.example.com",
-    "sip_keep_alive": "options",
+    "sip_keep_alive": "crlf",
     "tls_certificate": "other.pem",
+    "tls_key": "other.key",
+    "tls_authorities": "ca.pem",
+    "tls_checks": "chain",
+    "refresh_by": "update",
+    "max_redirects": 3,
     "registrar": "192.0.2.9",
     "from_user": "4930123",
     "from_domain": "example.org",
@@ -165,7 +168,7 @@ def test_every_option_of_a_trunk_has_a_key() -> None:
 def test_what_a_trunk_has_of_its_own_changes_its_calls_and_no_others(key: str) -> None:
     settings = settings_of(**PLAIN_KEYS, **{key: another(key)})
     (trunk,) = wiring.endpoint_options(settings).trunks
-    assert trunk.leg != wiring.leg_options(Settings())
+    assert (trunk.leg != wiring.leg_options(Settings())) is not (trunk.tls is not None)
     assert wiring.endpoint_options(settings).leg == wiring.leg_options(Settings())
 
 
@@ -326,7 +329,7 @@ def test_a_password_is_not_shown_where_it_is_wrong(toml: Path) -> None:
         ),
         (PLAIN + "inbound_user = 'x'", 'are of use with accept = "digest" alone: set that, or leave them out'),
         (PLAIN + "accept = 'open'", 'accept other than "network" needs networks that may try'),
-        (PLAIN + "tls_key = 'k.pem'", "tls_certificate and tls_key belong together: give both, or none"),
+        (PLAIN + "tls_checks = 'no'", "[[trunk]] 1 (office) tls_checks = \"no\": expected 'full', 'chain' or 'none'"),
         (PLAIN + "register_retry = 3600.0", "register_retry is longer than register_retry_max"),
         (
             PLAIN + "session_expires = 100\nmin_se = 200",

@@ -4,10 +4,10 @@ Owns      the protocols `Network`, `InboundCall` and `OutboundCall`, the events 
 Not here  the classes that fulfil them: endpoint.py (network), calls.py (calls).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import trio
 
@@ -197,4 +197,25 @@ class Network(Protocol):
     @property
     def address(self) -> tuple[str, int]:
         """The bound host and port, once `task_status.started` was called."""
+        ...
+
+
+Rows = Sequence[Mapping[str, object]]
+"""What is shown of a network: objects as JSON has them."""
+
+
+@runtime_checkable
+class TrunkNetwork(Protocol):
+    """A network whose calls go through trunks, and which remembers what its peers are like."""
+
+    def trunk_rows(self) -> Rows:
+        """How every trunk fares (`trunks.board.TrunkRow`); from the network's own task."""
+        ...
+
+    def peer_rows(self) -> Rows:
+        """What is remembered of peers (`learning.PeerRow`); from the network's own task."""
+        ...
+
+    async def forget_peers(self, peer: str, number: str) -> int:
+        """Forget what is remembered of a peer and number, "" for any; how many entries that were."""
         ...

@@ -24,14 +24,17 @@ from vfax.pages import PageFolder
 from vfax.record import Terms
 from vfax.runner import Runner
 from vfax.sheets import header_line, header_of, page_infos
+from vfax.switchboard import retry_after
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
-from vfax.transports.sip.account import NO_ACCOUNT
+from vfax.transports.sip.account import Account
 from vfax.transports.sip.families import media_host
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.values import Address, Hop
 from vfax.transports.tcp import MediaSocket
 from vfax.transports.udp import format_address
+from vfax.trunks.desk import Departure
+from vfax.trunks.options import TrunkOptions
 
 ENDED_EARLY: Final = (sip.Cancelled, sip.HungUp, sip.DialogLost, sip.Released)
 SERVER_ERROR: Final = 500
@@ -50,23 +53,37 @@ class IncomingFax(Carried):
         super().__init__(carrier)
         self._key = event.call
         self._event = event
-        self._account = carrier.account_of(event)
+        self._account = carrier.switchboard.desk.account_of(event)
         carrier.agent.assign(event.call, self._account)
-        self.caller = event.caller
-        self.caller_name = event.caller_name
-        self.dialled = event.dialled
+        who = carrier.switchboard.desk.parties(self._account, event)
+        self.caller, self.caller_name, self.dialled = who.caller, who.caller_name, who.dialled
         self.ended_early = trio.Event()
         self._open_journal(event.source)
         self._journal.note(
             "call",
             direction="in",
-            caller=event.caller,
-            caller_name=event.caller_name,
-            dialled=event.dialled,
+            caller=self.caller,
+            caller_name=self.caller_name,
+            dialled=self.dialled,
             peer=format_address(event.source),
             call_id=event.call_id,
             user_agent=event.user_agent,
+            **_trunk_of(self._account),
         )
+
+    @property
+    def policy(self) -> LegOptions:
+        """How this call is taken."""
+        return self._carrier.switchboard.desk.leg_options(self._account)
+
+    def admit(self) -> bool:
+        """Take a turn at the trunk; without one the call is refused with 503, and False."""
+        turn = self._carrier.switchboard.admit(self._account)
+        if turn.goes:
+            self._has_turn = True
+        else:
+            self.refuse(UNABLE, turn.why, retry_after=retry_after(turn))
+        return turn.goes
 
     def offer_to(self, on_call: Callable[[call.InboundCall], None]) -> None:
         """Hand the call to whoever takes calls. One who raises loses it."""
@@ -82,12 +99,12 @@ class IncomingFax(Carried):
             self._carrier.agent.ring(self._key, trio.current_time())
             self._carrier.pump()
 
-    def refuse(self, status: int, why: str = "") -> None:
-        """Final refusal with `status`; `why` is for the journal."""
+    def refuse(self, status: int, why: str = "", *, retry_after: int | None = None) -> None:
+        """Final refusal with `status`; `why` is for the journal, `retry_after` (seconds) for the caller."""
         if self._key is None or self.ended_early.is_set():
             self._end(self._gave_up())
             return
-        self._carrier.agent.refuse(self._key, status, trio.current_time())
+        self._carrier.agent.refuse(self._key, status, trio.current_time(), retry_after=retry_after)
         self._carrier.pump()
         self._end(self._failed(Cause.REJECTED, why, status))
 
@@ -159,8 +176,9 @@ class IncomingFax(Carried):
         """Answer and run the call; without a runner it never came to that."""
         if self._key is None or self._over or self.ended_early.is_set():
             return self._gave_up()
+        options = _with_id(self.policy, local_id)
         try:
-            socket, media = await self._carrier.open_media(self._media_peer(), self._account)
+            socket, media = await self._carrier.open_media(self._media_peer(), self._account, options)
         except FaxError as why:
             return self._refuse_unable(why)
         if self._key is None or self._over or self.ended_early.is_set():
@@ -168,7 +186,6 @@ class IncomingFax(Carried):
             return self._gave_up()
         self._note_media(socket.address, self._event.source)
         try:
-            options = _with_id(self._carrier.leg_options(self._account), local_id)
             event, seeds, now = self._event, self._carrier.seeds(), trio.current_time()
             one = Leg(options, media, incoming=event, document=document, seeds=seeds, now=now)
             terms = Terms(options=options, called=True, document=document, peer_agent=event.user_agent)
@@ -225,7 +242,6 @@ class OutgoingFax(Carried):
 
     def __init__(self, carrier: Carrier) -> None:
         super().__init__(carrier)
-        self._account = NO_ACCOUNT
         self._targets: Sequence[Hop] = ()
         self._looking_up = trio.CancelScope()
         self._beside: trio.Nursery | None = None  # of look-ups while the call goes on
@@ -279,10 +295,13 @@ class OutgoingFax(Carried):
             return self._end(await self._guarded(partial(self._put_together, folder, outcome), outcome))
 
     async def _dial(self, errand: _Errand, publish: call.Publish) -> Outcome:
-        self._account = self._carrier.account_towards(errand.destination)
+        desk = self._carrier.switchboard.desk
+        way = desk.depart(errand.destination, number=errand.local_id, name=errand.caller_name)
+        self._account = way.account
+        options = _restrained(_with_id(desk.leg_options(self._account), errand.local_id), errand)
         prepared = None
         with self._looking_up:
-            prepared = await self._prepare(errand.destination)
+            prepared = await self._prepare(way, options)
         if isinstance(prepared, Outcome):
             return prepared
         if prepared is None or self._aborted:
@@ -294,7 +313,6 @@ class OutgoingFax(Carried):
         self._capture.sip_at = seen_from(towards, self._carrier.address)
         self._note_media(socket.address, towards)
         try:
-            options = _restrained(_with_id(self._carrier.leg_options(self._account), errand.local_id), errand)
             document, poll, now = errand.document, errand.poll, trio.current_time()
             one = Leg(options, media, document=document, poll=poll, seeds=self._carrier.seeds(), now=now)
             runner = Runner(
@@ -303,7 +321,7 @@ class OutgoingFax(Carried):
                 self._journal,
                 record=self._record(Terms(options=options, called=False, document=document, poll=poll)),
                 capture=self._capture,
-                obey=partial(self._obey, errand),
+                obey=partial(self._obey, way),
                 publish=publish,
                 folder=errand.folder,
                 document=errand.file,
@@ -321,27 +339,39 @@ class OutgoingFax(Carried):
         places: list[tuple[str, Sequence[Hop]]] = []
         for uri in event.uris:
             try:
-                places.append((uri, await self._find(uri)))
+                places.append((uri, await self._find([uri])))
             except LinkError as why:
                 self.note("found", destination=uri, why=str(why))
         if self._key == event.call:
             self._carrier.agent.follow(event.call, places, trio.current_time())
             self._carrier.pump()
 
-    async def _prepare(self, destination: str) -> tuple[MediaSocket, MediaSession] | Outcome:
-        """Find where to call, and open a socket for the media; or what the call has come to."""
+    async def _prepare(self, way: Departure, options: LegOptions) -> tuple[MediaSocket, MediaSession] | Outcome:
+        """Wait for a turn, find where to call, and open a socket for the media; or what the call has come to."""
+        trunk = self._carrier.switchboard.desk.trunk_of(way.account)
+        if trunk is not None and (trouble := await self._set_out(way, trunk)):
+            return self._failed(Cause.LINE_UNAVAILABLE, trouble)
         try:
-            self._targets = await self._find(destination)
+            self._targets = await self._find(way.goals)
         except LinkError as why:
-            return self._failed(Cause.BAD_ADDRESS, str(why))
+            return self._failed(Cause.BAD_ADDRESS if trunk is None else Cause.NETWORK, str(why))
         try:
-            return await self._carrier.open_media(self._targets[0].address, self._account)
+            return await self._carrier.open_media(self._targets[0].address, self._account, options)
         except FaxError as why:
             return self._failed(Cause.LINE_UNAVAILABLE, str(why))
 
-    async def _find(self, destination: str) -> Sequence[Hop]:
+    async def _set_out(self, way: Departure, trunk: TrunkOptions) -> str:
+        """Take a turn at the trunk; why there is none, "" when there is."""
+        self._journal.note("trunk", name=trunk.name, dials=way.uri)
+        if not trunk.enabled:
+            return f"the trunk {trunk.name} has enabled = false in the settings"
+        turn = await self._carrier.switchboard.enter(way.account)
+        self._has_turn = turn.goes
+        return turn.why
+
+    async def _find(self, goals: Sequence[str]) -> Sequence[Hop]:
         """The targets, and in the journal what they are and what they are not."""
-        way = await self._carrier.find(destination, self._account)
+        way = await self._carrier.find(goals, self._account)
         now = trio.current_time()
         facts: dict[str, list[str]] = {
             "targets": [f"{hop.transport} {format_address(hop.address)}" for hop in way.targets],
@@ -352,7 +382,7 @@ class OutgoingFax(Carried):
         return way.targets
 
     def abort(self) -> None:
-        """As of Carried; asking a resolver may take longer than an abort."""
+        """As of Carried; asking a resolver, and waiting for a turn, may take longer than an abort."""
         super().abort()
         self._looking_up.cancel()
 
@@ -376,21 +406,26 @@ class OutgoingFax(Carried):
             self._carrier.forget_host(host)
         self._hosts.clear()
 
-    def _obey(self, errand: _Errand, order: SipOrder) -> None:
+    def _obey(self, way: Departure, order: SipOrder) -> None:
         if not isinstance(order, leg.Invite):
             self._obey_in_dialog(order)
             return
         self._key = self._carrier.agent.invite(
-            errand.destination,
+            way.uri,
             sdp=order.sdp,
-            from_user=errand.local_id.replace(" ", "") or "vfax",
-            from_name=errand.caller_name,
+            from_user=way.from_user,
+            from_name=way.from_name,
             targets=self._targets,
             account=self._account,
             now=trio.current_time(),
         )
         self._carrier.adopt(self._key, self)
         self._carrier.pump()
+
+
+def _trunk_of(account: Account) -> dict[str, str]:
+    """The trunk as a fact of a journal, where there is one."""
+    return {"trunk": account.name} if account.name else {}
 
 
 def _with_id(options: LegOptions, local_id: str) -> LegOptions:

@@ -7,7 +7,7 @@ Not here  the two kinds of calls (calls.py), the endpoint (endpoint.py), a call'
 import ipaddress
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -29,14 +29,16 @@ from vfax.pages import PageFolder
 from vfax.record import CallRecord, RecordOptions, Terms
 from vfax.resolving import Way
 from vfax.runner import Runner
+from vfax.switchboard import Switchboard
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
-from vfax.transports.sip.account import Account
+from vfax.transports.sip.account import NO_ACCOUNT, Account
 from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.values import Address, CallKey
 from vfax.transports.tcp import MediaSocket
 from vfax.transports.udp import address_towards, format_address
+from vfax.trunks.board import Direction, FaxSeen
 
 NOTHING: Final = Outcome(cause=Cause.INTERNAL)
 CUT_OFF: Final = Outcome(cause=Cause.ABORTED)
@@ -55,20 +57,13 @@ class Carrier(Protocol):
         """Where the endpoint listens."""
         ...
 
-    def account_of(self, event: sip.IncomingCall) -> Account:
-        """By which account a call comes in."""
+    @property
+    def switchboard(self) -> Switchboard:
+        """The trunks, and the policy of each call."""
         ...
 
-    def account_towards(self, destination: str) -> Account:
-        """By which account a SIP URI is called."""
-        ...
-
-    async def find(self, destination: str, account: Account) -> Way:
+    async def find(self, goals: Sequence[str], account: Account) -> Way:
         """Where to send the INVITE, best first. Raises LinkError for what cannot be called."""
-        ...
-
-    def leg_options(self, account: Account) -> LegOptions:
-        """Policy of a call by this account."""
         ...
 
     @property
@@ -102,8 +97,10 @@ class Carrier(Protocol):
         """One call to `host` less."""
         ...
 
-    async def open_media(self, peer: Address, account: Account) -> tuple[MediaSocket, MediaSession]:
-        """A media socket and our side of the offer/answer that names it."""
+    async def open_media(
+        self, peer: Address, account: Account, options: LegOptions
+    ) -> tuple[MediaSocket, MediaSession]:
+        """A media socket and our side of the offer/answer that names it; `options` are those of the call."""
         ...
 
     def seeds(self) -> tuple[int, int, int]:
@@ -135,6 +132,10 @@ class Carried:
         self._key: CallKey | None = None  # of the dialog, while the agent has one
         self._aborted = False
         self._over = False  # the outcome is known
+        self._account = NO_ACCOUNT
+        self._direction = Direction.OUT if self.calling else Direction.IN
+        self._has_turn = False  # at the trunk: it is to be told when the call is over
+        self._seen: FaxSeen | None = None  # what the trunk is told then
         self.id = carrier.new_id()
         self.journal_path = carrier.journal_path(self.id)
         self._failed_so_far = True
@@ -160,6 +161,21 @@ class Carried:
         if self._capture.trouble:
             self._journal.note("capture", why=self._capture.trouble)
         self._journal.close()
+        if self._has_turn:
+            self._has_turn = False
+            self._carrier.switchboard.leave(self._account, self._direction, self._seen)
+
+    def _look_back(self, outcome: Outcome) -> FaxSeen:
+        """What a trunk may be told of this call once it is over."""
+        answered = self._runner is not None and self._runner.course.answered_at is not None
+        heard = answered or outcome.sip_status is not None
+        silent = outcome.cause is Cause.NETWORK and not heard
+        return FaxSeen(
+            ok=outcome.ok,
+            t38=self._came_to_t38(outcome),
+            reached=True if heard else False if silent else None,
+            sentence=outcome.sentence,
+        )
 
     def _record(self, terms: Terms) -> CallRecord:
         return CallRecord(self._journal, terms, self._carrier.record_options)
@@ -255,10 +271,17 @@ class Carried:
         if not self._over:
             self._over = True
             self._failed_so_far = not outcome.ok
+            self._seen = self._look_back(outcome)
             self._journal.note("outcome", **facts_of(outcome))
         if self._key is None:
             self._close_files()
         return outcome
+
+    def _came_to_t38(self, outcome: Outcome) -> bool | None:
+        """Whether T.38 ran; None where the call never came so far that it should have."""
+        if self._runner is not None and self._runner.course.is_fax:
+            return True
+        return False if outcome.cause in (Cause.T38_REFUSED, Cause.NOT_FAX) else None
 
     async def _put_together(self, folder: PageFolder, outcome: Outcome) -> Outcome:
         """All pages into the one file, after an abort too: whether they are wanted is the host's to say.

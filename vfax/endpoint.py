@@ -8,11 +8,12 @@ import ipaddress
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import repeat
 from pathlib import Path
+from typing import cast
 
 import trio
 
@@ -24,24 +25,29 @@ from vfax.disk import Disk
 from vfax.errors import DecodeError, LinkError
 from vfax.leg import LegOptions
 from vfax.nat import Nat, NatOptions
+from vfax.plain import plain_of
 from vfax.record import RecordOptions
 from vfax.resolving import DnsOptions, Finder, Resolver, Way, make_resolver
 from vfax.sockets import Listen, Sockets, shown_as
-from vfax.transports.certificates import TlsOptions
+from vfax.switchboard import Switchboard
+from vfax.tending import Tending
+from vfax.transports.certificates import Certificates, Checks, TlsOptions
 from vfax.transports.parameters import TcpMedia
 from vfax.transports.sip import values as sip
-from vfax.transports.sip.account import NO_ACCOUNT, Account
+from vfax.transports.sip.account import Account
 from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.locate import Roads
 from vfax.transports.sip.message import MessageError
 from vfax.transports.sip.negotiation import MediaKind, MediaSession, offers
 from vfax.transports.sip.options import SipOptions
+from vfax.transports.sip.outside import Asking
 from vfax.transports.sip.values import Address, CallKey, Destination, Flow, Hop, Transport
 from vfax.transports.sip_connection import StreamOptions
-from vfax.transports.sip_streams import StreamHooks
+from vfax.transports.sip_streams import StreamHooks, Towards
 from vfax.transports.tcp import MediaSocket
 from vfax.transports.udp import address_towards, format_address
+from vfax.trunks.book import places
 from vfax.trunks.options import TrunkOptions
 
 MAX_UNCLAIMED = 8
@@ -105,6 +111,7 @@ class Endpoint:
         self.finder = Finder(options.dns, resolver or make_resolver(options.dns), self._dice)
         self._kept: dict[str, frozenset[sip.Destination]] = {}
         self._nat: Nat | None = None
+        self.switchboard = Switchboard(options.trunks, options.leg)
         self._allow = tuple(ipaddress.ip_network(text) for text in options.allow)
         self._called: dict[str, int] = {}  # hosts of our outgoing calls, and how many calls each
         self._calls: dict[CallKey, Carried] = {}
@@ -116,6 +123,8 @@ class Endpoint:
         self._sockets: Sockets | None = None
         self.notices: deque[str] = deque(maxlen=MAX_NOTICES)  # sentences for the operator, newest last
         self._agent: Agent | None = None
+        self._tending: Tending | None = None
+        self._deaf = False  # the sockets broke
 
     @property
     def address(self) -> Address:
@@ -137,29 +146,38 @@ class Endpoint:
     ) -> None:
         """Serve until cancelled (see `call.Network.run`). Calls that are up then are hung up."""
         self._sockets = sockets = self._open()
+        self._deaf = False
+        hearing = trio.CancelScope()
         self._on_call = on_call
         try:
-            self._agent = Agent(self._sip_options(), contact=sockets.local, dice=self._dice, now=trio.current_time())
+            self._agent = Agent(
+                self._sip_options(),
+                contact=sockets.local,
+                dice=self._dice,
+                now=trio.current_time(),
+                admission=self.switchboard.admission(self._allow, self._dice),
+            )
+            self._tending = self.switchboard.tending(self, self._dice)
             self._nat = Nat(self._nat_options(), self._agent, sockets, self.finder, self._dice, self.notices.append)
             await sockets.streams.check()
             async with trio.open_nursery() as house:
                 house.start_soon(self._carry, sockets)
                 try:
                     await sockets.streams.started.wait()
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(self._keep_time)
-                        nursery.start_soon(self._nat.run, self._kept_ways)
-                        nursery.start_soon(sockets.read, self._hear_datagram)
-                        task_status.started()
+                    hearing = await house.start(self._hear, sockets, self._nat)
+                    task_status.started()
+                    await self._tending.run()
                 finally:
                     self._cut_off_calls()
+                    await self._take_leave()
+                    hearing.cancel()
                     sockets.streams.finish()
         except ExceptionGroup as group:
             raise _only(group) from None
         finally:
             self._cut_off_calls()
             sockets.close()
-            self._sockets = self._agent = self._nat = None
+            self._sockets = self._agent = self._nat = self._tending = None
 
     def _open(self) -> Sockets:
         options = self.options
@@ -177,6 +195,7 @@ class Endpoint:
                 may_talk=self._may_talk,
                 say=self.notices.append,
             ),
+            towards=_certificates_of(options.trunks),
         )
 
     @staticmethod
@@ -185,9 +204,50 @@ class Endpoint:
         with trio.CancelScope(shield=True):
             await sockets.streams.run()
 
+    async def _hear(self, sockets: Sockets, nat: Nat, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+        """Hear and keep time, until the scope is cancelled: longer than anything else, for goodbyes want answers."""
+        with trio.CancelScope(shield=True) as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_time)
+                nursery.start_soon(nat.run, self._kept_ways)
+                nursery.start_soon(self._read, sockets)
+                task_status.started(scope)
+
+    async def _read(self, sockets: Sockets) -> None:
+        try:
+            await sockets.read(self._hear_datagram)
+        except LinkError:
+            self._deaf = True
+            raise
+
+    async def _take_leave(self) -> None:
+        """Take back what is registered, while there is somebody to hear the answers."""
+        if self._tending is not None and not self._deaf:
+            with trio.CancelScope(shield=True):
+                await self._tending.leave()
+
+    def request(self, asking: Asking) -> sip.RequestKey:
+        """Send an OPTIONS or REGISTER (`switchboard.Rim`)."""
+        return self.agent.request(asking, trio.current_time())
+
     def outbound(self) -> OutgoingFax:
         """A fresh outgoing call."""
         return OutgoingFax(self)
+
+    # --- for those who want to know ----------------------------------------------------------------
+
+    def trunk_rows(self) -> call.Rows:
+        """As of `call.TrunkNetwork`."""
+        return [cast("Mapping[str, object]", plain_of(row)) for row in self.switchboard.rows()]
+
+    def peer_rows(self) -> call.Rows:
+        """As of `call.TrunkNetwork`."""
+        return []
+
+    async def forget_peers(self, peer: str, number: str) -> int:
+        """As of `call.TrunkNetwork`."""
+        await trio.lowlevel.checkpoint()
+        return 0
 
     # --- the agent's rim -------------------------------------------------------------------------
 
@@ -264,7 +324,8 @@ class Endpoint:
         elif isinstance(event, sip.MessageSeen) and event.call not in self._calls:
             self._unclaimed = [*(one for one in self._unclaimed[-MAX_UNCLAIMED:] if one.call == event.call), event]
         elif isinstance(event, sip.RequestDone):
-            pass  # of whoever asks; nobody does yet
+            if self._tending is not None:
+                self._tending.on_done(event)
         elif isinstance(event, sip.CredentialsRefused):
             self.counters.not_proved += 1
         elif event.call is not None and (carried := self._calls.get(event.call)) is not None:
@@ -292,10 +353,10 @@ class Endpoint:
             if seen.call == event.call:
                 carried.on_sip(seen)
         self._unclaimed = []
-        status, why = _objection(event.offer, self.leg_options(self.account_of(event)).tcp)
+        status, why = _objection(event.offer, carried.policy.tcp)
         if status:
             carried.refuse(status, why)
-        elif self._on_call is not None:
+        elif carried.admit() and self._on_call is not None:
             carried.offer_to(self._on_call)
 
     def _cut_off_calls(self) -> None:
@@ -305,7 +366,7 @@ class Endpoint:
         self._called.clear()
 
     def _may_talk(self, host: str) -> bool:
-        if host in self._called:
+        if host in self._called or self.switchboard.desk.book.may_talk(host):
             return True
         try:
             address = ipaddress.ip_address(host.partition("%")[0])
@@ -355,29 +416,29 @@ class Endpoint:
         if calls > 0:
             self._called[host] = calls
 
-    def account_of(self, event: sip.IncomingCall) -> Account:
-        """By which account a call comes in: this release has none."""
-        return NO_ACCOUNT
-
-    def account_towards(self, destination: str) -> Account:
-        """By which account a SIP URI is called: this release has none."""
-        return NO_ACCOUNT
-
-    async def find(self, destination: str, account: Account) -> Way:
-        """Where to send the INVITE, targets that failed a while ago left out. Raises LinkError for what cannot be
-        called.
+    async def find(self, goals: Sequence[str], account: Account) -> Way:
+        """Where to send what is for `goals`, in their order, targets that failed a while ago left out. Raises LinkError
+        when none of them can be called.
         """
-        return await self.finder.find(self.goals(destination, account), self._roads(account))
+        if not goals:
+            raise LinkError(f"the trunk {account.name} has no gateways: calls can come in by it, but not go out")
+        way = await self.finder.find([_goal(text) for text in goals], self._roads(account))
+        self._know_hosts(account, way)
+        return way
 
-    def goals(self, destination: str, account: Account) -> Sequence[Uri]:
-        """What is to be looked for, in order: the URI that is called, where the account names no gateways."""
-        try:
-            uri = Uri.parse(destination)
-        except DecodeError as why:
-            raise LinkError(f"{destination!r} is not a SIP address: {why.what}") from why
-        if uri.headers:
-            raise LinkError(f"{destination!r} cannot be called: only SIP addresses without headers can")
-        return (uri,)
+    def _know_hosts(self, account: Account, way: Way) -> None:
+        """Remember the hosts of a trunk's gateways, and what they are told of our address."""
+        trunk = self.switchboard.desk.trunk_of(account)
+        if trunk is None:
+            return
+        passed_over = (Hop(one.transport, *one.address) for one in way.passed_over)
+        hops = [*way.targets, *passed_over]
+        self.switchboard.desk.book.learn_hosts(trunk.name, (hop.host for hop in hops))
+        for hop in hops:
+            if trunk.public_address is not None:
+                self.agent.shown.fix(hop.host, trunk.public_address)
+            elif not trunk.learn_address:
+                self.agent.shown.fix(hop.host, self.agent.local.towards(hop))
 
     def _roads(self, account: Account) -> Roads:
         """Our sockets, or those of the one transport that the account is reached by."""
@@ -391,14 +452,18 @@ class Endpoint:
         if not self._kept[name]:
             del self._kept[name]
 
-    async def open_media(self, peer: Address, account: Account = NO_ACCOUNT) -> tuple[MediaSocket, MediaSession]:
+    async def open_media(
+        self, peer: Address, account: Account, options: LegOptions
+    ) -> tuple[MediaSocket, MediaSession]:
         """A media socket and our side of the offer/answer that names it. With STUN it may wait for the answer."""
-        options = self.leg_options(account)
         bound = self.sockets.host_towards(peer[0])
-        host = self._shown_to(peer, bound)
+        trunk = self.switchboard.desk.trunk_of(account)
+        public = trunk.public_address if trunk is not None else None
+        host = self._shown_to(peer, bound) if public is None else shown_as(bound, public[0])
         socket = MediaSocket.bind_even(bound, self._media_ports())
         try:
-            mapped = None if self._nat is None else await self._nat.media_address(socket)
+            fixed = self._nat is None or public is not None
+            mapped = None if fixed or self._nat is None else await self._nat.media_address(socket)
             host, port = mapped or (host, socket.address[1])
             return socket, self._session(host, port, options)
         except BaseException:
@@ -447,10 +512,6 @@ class Endpoint:
         folder = self.options.journal
         return None if folder is None else folder / f"{call_id}.jsonl"
 
-    def leg_options(self, account: Account) -> LegOptions:
-        """Policy of a call by this account."""
-        return self.options.leg
-
     @property
     def disk(self) -> Disk:
         """What received pages are written through."""
@@ -469,6 +530,37 @@ class Endpoint:
     def count_bug(self) -> None:
         """A fault of ours ended a call."""
         self.counters.bugs += 1
+
+
+def _certificates_of(trunks: Sequence[TrunkOptions]) -> dict[str, Towards]:
+    """TLS towards the gateways of trunks that have certificates, or a name, of their own."""
+    found: dict[str, Towards] = {}
+    for trunk in trunks:
+        if (tls := trunk.tls) is not None and trunk.enabled:
+            files = TlsOptions(
+                certificate=_file(tls.certificate),
+                key=_file(tls.key),
+                authorities=_file(tls.authorities),
+                checks=Checks(tls.checks),
+            )
+            towards = Towards(Certificates(files), tls.server_name)
+            found |= {uri.host.lower(): towards for uri in places(trunk)}
+    return found
+
+
+def _file(name: str) -> Path | None:
+    return Path(name).absolute() if name else None
+
+
+def _goal(text: str) -> Uri:
+    """Raises LinkError for what cannot be called."""
+    try:
+        uri = Uri.parse(text)
+    except DecodeError as why:
+        raise LinkError(f"{text!r} is not a SIP address: {why.what}") from why
+    if uri.headers:
+        raise LinkError(f"{text!r} cannot be called: only SIP addresses without headers can")
+    return uri
 
 
 def _only(found: Exception) -> Exception:

@@ -6,8 +6,9 @@ Source    RFC 3261 (June 2002) 18.
 """
 
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import trio
@@ -19,7 +20,7 @@ from vfax.transports.sip.hops import Local, Place
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.values import Address, Flow, Hop, Transport
 from vfax.transports.sip_connection import StreamOptions
-from vfax.transports.sip_streams import StreamHooks, StreamListener, Streams
+from vfax.transports.sip_streams import StreamHooks, StreamListener, Streams, Towards
 from vfax.transports.udp import UdpSocket, address_towards
 
 
@@ -44,6 +45,7 @@ class Sockets:
         streams: StreamOptions,
         sip_options: SipOptions,
         hooks: StreamHooks,
+        towards: Mapping[str, Towards] = MappingProxyType({}),
     ) -> None:
         """Bind everything. Raises LinkError for the first place that cannot be had."""
         if not listen:
@@ -66,7 +68,7 @@ class Sockets:
             self.close()
             raise
         self._hooks = hooks
-        self.streams = Streams(streams, sip_options, self._listeners, Certificates(tls), hooks)
+        self.streams = Streams(streams, sip_options, self._listeners, Certificates(tls), hooks, towards)
 
     def _bind(self, listen: Sequence[Listen]) -> None:
         for host, port, transport in listen:

@@ -94,6 +94,7 @@ class PlainDoor:
     broken: bool = False
 
     def __post_init__(self) -> None:
+        self.known = [("office", "+4930"), ("office", "+4989"), ("cloud", "+4930")]
         self._devices = {
             number: DeviceInfo(
                 device_id=number,
@@ -120,6 +121,20 @@ class PlainDoor:
     async def devices(self) -> list[DeviceInfo]:
         await trio.lowlevel.checkpoint()
         return list(self._devices.values())
+
+    async def trunks(self) -> list[Mapping[str, object]]:
+        await trio.lowlevel.checkpoint()
+        return [{"name": "office", "state": "ready", "provider": "plain"}]
+
+    async def peers(self) -> list[Mapping[str, object]]:
+        await trio.lowlevel.checkpoint()
+        return [{"peer": peer, "number": number} for peer, number in self.known]
+
+    async def forget_peers(self, peer: str, number: str) -> int:
+        await trio.lowlevel.checkpoint()
+        gone = [one for one in self.known if peer in ("", one[0]) and number in ("", one[1])]
+        self.known = [one for one in self.known if one not in gone]
+        return len(gone)
 
     async def set_device(self, device_id: int, flags: PortFlag) -> DeviceInfo:
         await trio.lowlevel.checkpoint()

@@ -31,6 +31,7 @@ from vfax.fsp.provider import (
     FaxSendCallback,
     FaxServiceCallback,
     RegistrationRecord,
+    Rows,
 )
 from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, SendHints, VirtualDevices
 from vfax.host.process import ProcessProvider
@@ -201,6 +202,11 @@ class Apart:
         report = self._ready().VfaxDevReportFacts
         assert report is not None
         return report(handle)
+
+    async def VfaxDevReportTrunks(self) -> Rows:
+        report = (await self._started()).VfaxDevReportTrunks
+        assert report is not None
+        return await report()
 
     def VfaxDevSendHints(self, handle: object, hints: SendHints, /) -> None:
         take = self._ready().VfaxDevSendHints

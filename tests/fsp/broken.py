@@ -15,7 +15,7 @@ from tests.fsp.toy import Call, Job, S, Toy
 from vfax.fsp.completion import CompletionPort, StatusKey
 from vfax.fsp.constants import FaxStatus
 from vfax.fsp.errors import OperationFailed, PortError
-from vfax.fsp.provider import FaxSendCallback
+from vfax.fsp.provider import FaxSendCallback, Rows
 from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, VirtualDevices
 
 BROKEN: dict[str, type[Toy]] = {}
@@ -286,6 +286,12 @@ class NeedsItsPort(Toy):
 class FactsOfAnotherDevice(Toy):
     def VfaxDevReportFacts(self, handle: object, /) -> CallFacts:
         return CallFacts(device_id=self.job(handle).line.device_id + 1)
+
+
+@breaks("trunks-are-told-in-rows")
+class TrunksWithoutState(Toy):
+    def VfaxDevReportTrunks(self) -> Rows:
+        return [{"name": "office"}]
 
 
 # --- sending ---------------------------------------------------------------------------------------

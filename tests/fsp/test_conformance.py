@@ -133,6 +133,7 @@ class NothingOptional(Toy):
     FaxExtInitializeConfig = None  # type: ignore[assignment]
     FaxDevShutdown = None  # type: ignore[assignment]
     VfaxDevReportFacts = None  # type: ignore[assignment]
+    VfaxDevReportTrunks = None  # type: ignore[assignment]
 
 
 def test_what_a_provider_does_not_offer_is_not_checked() -> None:
@@ -142,6 +143,7 @@ def test_what_a_provider_does_not_offer_is_not_checked() -> None:
         "the provider does not offer FaxExtInitializeConfig",
         "the provider does not offer FaxDevShutdown",
         "the provider does not offer VfaxDevReportFacts",
+        "the provider does not offer VfaxDevReportTrunks",
     }
     none = list(check_all(Subject(provider=NoVirtualDevices, stimulus=Wire), RULES[1:8]))
     assert {result.verdict for result in none} == {Verdict.NOT_CHECKED}

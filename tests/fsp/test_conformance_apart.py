@@ -43,6 +43,7 @@ SEEN: Final = {
     "abort-before-send-is-latched": "returned TRUE",
     "final-status-is-the-last-one": "FS_COMPLETED, FS_TRANSMITTING",
     "facts-are-of-the-jobs-device": "names device 2 for 1",
+    "trunks-are-told-in-rows": "a trunk is told as {'name': 'office'}",
     "sent-fax-is-true-and-completed": "FS_TRANSMITTING is reported",
     "received-fax-is-true-and-completed": "FS_RECEIVING is reported",
     "nothing-rings-after-shutdown": "after FaxDevShutdown had returned",

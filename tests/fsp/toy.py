@@ -24,7 +24,7 @@ from vfax.fsp.errors import (
     PortError,
 )
 from vfax.fsp.extension import ExtensionCallbacks
-from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback
+from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback, Rows
 from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, VirtualDevices
 from vfax.pages import PageFolder
 
@@ -218,6 +218,9 @@ class Toy:
 
     def VfaxDevReportFacts(self, handle: object, /) -> CallFacts:
         return CallFacts(device_id=self.job(handle).line.device_id)
+
+    def VfaxDevReportTrunks(self) -> Rows:
+        return [{"name": "office", "state": "ready"}]
 
     def FaxDevAbortOperation(self, handle: object, /) -> None:
         self.job(handle).aborted.set()

@@ -100,10 +100,12 @@ def test_a_user_who_answered_our_challenge_belongs_to_his_trunk_wherever_he_is()
     assert BOOK.of_incoming("198.51.100.1", digest_user="stranger") is None
 
 
-def test_the_challenge_is_for_those_who_come_from_nowhere_else() -> None:
-    assert BOOK.challenges("192.0.2.1") is OPEN
-    assert BOOK.challenges("198.51.100.1") is None
-    assert BOOK.challenges("2001:db8::1") is None
+def test_gateways_need_no_password_unless_their_trunk_wants_one() -> None:
+    assert BOOK.is_known_gateway("198.51.100.1")
+    assert not BOOK.is_known_gateway("203.0.113.77")  # a network is no gateway
+    assert not BOOK.is_known_gateway("2001:db8::1")
+    book = TrunkBook((TrunkOptions(name="d", gateways=uris("sip:192.0.2.1"), inbound=OPEN.inbound),))
+    assert not book.is_known_gateway("192.0.2.1")
 
 
 def test_what_a_gateways_name_stands_for_is_its_trunks() -> None:

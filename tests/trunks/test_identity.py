@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vfax.transports.sip.headers import NameAddr, Uri
+from vfax.transports.sip.keyring import Credentials
 from vfax.trunks.identity import Identities, identity_uri, of_call, parties, written
 from vfax.trunks.options import (
     CallerPlace,
-    Credentials,
     DidPlace,
     IdentityOptions,
     NumberOptions,
@@ -59,7 +59,7 @@ def trunk(**identity: str) -> TrunkOptions:
         domain="pbx.example.com",
         identity=IdentityOptions(**who),
         numbers=NumberOptions(caller_format="{digits}"),
-        credentials=Credentials(user="fax1", password="secret"),
+        credentials=Credentials("fax1", "secret"),
     )
 
 

@@ -63,7 +63,7 @@ def test_a_gate_says_when_to_come_back() -> None:
     turn = gate.enter(1.0)
     assert (turn.goes, gate.running) == (False, 1)
     assert turn.wait == pytest.approx(1.0)
-    assert "calls_per_second = 0.5" in turn.why
+    assert turn.why == "more calls are waiting for the trunk office than calls_per_second = 0.5"
     assert gate.enter(2.0).goes
 
 

@@ -1,4 +1,4 @@
-"""Commands that are clients of a running service: watch, clients, submit, jobs, job, queue, faxes.
+"""Commands that are clients of a running service: watch, clients, submit, jobs, job, queue, faxes, trunks.
 
 Owns      their options and help, and where the service is found. Not here: what each does (watch.py, queue.py).
 """
@@ -153,7 +153,21 @@ def faxes(
         raise typer.Exit(run(_reach(service, token_file, certificate, json, config), limit=limit))
 
 
-COMMANDS: Final = (watch, clients, submit, jobs, job, queue, faxes)
+def trunks(
+    service: Service = "",
+    token_file: TokenFile = None,
+    certificate: Certificate = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show how the trunks of a running service fare: registration, OPTIONS, calls, the last fax either way."""
+    with one_line_errors(as_json=json):
+        from vfax.cli.trunks import trunks as run
+
+        raise typer.Exit(run(_reach(service, token_file, certificate, json, config)))
+
+
+COMMANDS: Final = (watch, clients, submit, jobs, job, queue, faxes, trunks)
 """In the order of the help."""
 
 

@@ -15,6 +15,7 @@ DOCUMENT: Final = 3
 STORAGE: Final = 4
 CANNOT_LISTEN: Final = 5
 SERVICE: Final = 6
+TRUNK: Final = 7
 INTERRUPTED: Final = 130
 
 
@@ -35,6 +36,7 @@ TABLE: Final = (
     Exit(STORAGE, "a page or record could not be stored", (Cause.STORAGE,)),
     Exit(CANNOT_LISTEN, "the address to listen on cannot be used"),
     Exit(SERVICE, "the fax service cannot be reached, or it refused"),
+    Exit(TRUNK, "a trunk is down, or failed its test"),
     Exit(10, "busy", (Cause.BUSY,)),
     Exit(11, "nobody answered", (Cause.NO_ANSWER,)),
     Exit(12, "the number or address does not exist", (Cause.BAD_ADDRESS,)),

@@ -121,6 +121,22 @@ class Client:
         """All devices (FaxEnumPorts). Raises AccessDenied without FAX_PORT_QUERY."""
         return [Device.read(row) for row in rows(self._ask("GET", "/v1/devices"), "devices")]
 
+    def trunks(self) -> list[Mapping[str, Any]]:
+        """How every trunk of the service fares. Raises AccessDenied without FAX_PORT_QUERY."""
+        return [row for row in rows(self._ask("GET", "/v1/trunks"), "trunks") if isinstance(row, dict)]
+
+    def peers(self) -> list[Mapping[str, Any]]:
+        """What the service has learned of its peers. Raises AccessDenied without FAX_CONFIG_QUERY."""
+        return [row for row in rows(self._ask("GET", "/v1/peers"), "peers") if isinstance(row, dict)]
+
+    def forget_peers(self, peer: str = "", number: str = "") -> int:
+        """Have the service forget a peer and a number, "" for any; how many entries that were.
+
+        Raises AccessDenied without FAX_CONFIG_SET.
+        """
+        asked = {name: text for name, text in (("peer", peer), ("number", number)) if text}
+        return int(self._object("DELETE", "/v1/peers", Body(query=asked)).get("forgotten", 0))
+
     def set_device(self, device: int, *, send: bool | None = None, receive: bool | None = None) -> Device:
         """Switch sending or receiving of a device (FaxSetPort). Raises InvalidParameter, AccessDenied."""
         if not isinstance(device, int) or isinstance(device, bool) or not 0 < device <= DWORD_MAX:
@@ -251,8 +267,8 @@ class Client:
     def _ask(self, method: str, path: str, body: Body = NOTHING) -> object:
         return ask(self._http, self._address, method, path, headers=self._headers(), body=body)
 
-    def _object(self, method: str, path: str) -> Mapping[str, Any]:
-        answer = self._ask(method, path)
+    def _object(self, method: str, path: str, body: Body | None = None) -> Mapping[str, Any]:
+        answer = self._ask(method, path) if body is None else self._ask(method, path, body)
         if not isinstance(answer, dict):
             raise ServiceUnavailable(f"what is at {self._address} is no fax service of this version")
         return answer

@@ -36,7 +36,7 @@ from vfax.errors import FaxError
 from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
 from vfax.fsp.constants import Hresult
 from vfax.fsp.errors import InitializationFailed, InvalidParameter, NotReady
-from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback
+from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback, Rows
 from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, SendHints, VirtualDevices
 
 T = TypeVar("T")
@@ -188,6 +188,21 @@ class BlockingProvider:
         """Tell where calls come in (our extension); "" while there is no such place."""
         return self._provider.VfaxDevReportAddress() if self._provider is not None else ""
 
+    def VfaxDevReportTrunks(self) -> Rows:
+        """Tell how every trunk fares (our extension). Raises NotReady."""
+        provider = self._current()
+        return self._wait_for("VfaxDevReportTrunks", provider.VfaxDevReportTrunks)
+
+    def VfaxDevReportPeers(self) -> Rows:
+        """Tell what was learned of peers (our extension). Raises NotReady."""
+        provider = self._current()
+        return self._wait_for("VfaxDevReportPeers", provider.VfaxDevReportPeers)
+
+    def VfaxDevForgetPeers(self, Peer: str, Number: str, /) -> int:
+        """Forget what was learned (our extension). Raises NotReady, InvalidParameter."""
+        provider = self._current()
+        return self._wait_for("VfaxDevForgetPeers", lambda: provider.VfaxDevForgetPeers(Peer, Number))
+
     def FaxDevAbortOperation(self, FaxHandle: object, /) -> None:
         """Latch the abort and return at once. Raises InvalidHandle, NotReady."""
         self._of(FaxHandle).FaxDevAbortOperation(FaxHandle)
@@ -257,3 +272,6 @@ FaxDevShutdown = exports.FaxDevShutdown
 VfaxDevReportFacts = exports.VfaxDevReportFacts
 VfaxDevSendHints = exports.VfaxDevSendHints
 VfaxDevReportAddress = exports.VfaxDevReportAddress
+VfaxDevReportTrunks = exports.VfaxDevReportTrunks
+VfaxDevReportPeers = exports.VfaxDevReportPeers
+VfaxDevForgetPeers = exports.VfaxDevForgetPeers

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from vfax.call import InboundCall, Network
+from vfax.call import InboundCall, Network, TrunkNetwork
 from vfax.device.job import UNAVAILABLE, Ask, Job, JobHandle, JobState
 from vfax.device.line import GAVE_UP, Line, LineState, Ring
 from vfax.device.network import build_network
@@ -25,7 +25,7 @@ from vfax.errors import LinkError, SettingsError
 from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
 from vfax.fsp.constants import Hresult, LineMessageId
 from vfax.fsp.errors import InitializationFailed, InvalidHandle, InvalidParameter, NotReady, PortError
-from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback
+from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback, Rows
 from vfax.fsp.structures import (
     CallFacts,
     FaxDevStatus,
@@ -290,6 +290,32 @@ class Provider:
         except LinkError:
             return ""
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def VfaxDevReportTrunks(self) -> Rows:
+        """Tell how every trunk fares (our extension); none where the network has no trunks. Raises NotReady."""
+        network = await self._running_network()
+        return network.trunk_rows() if isinstance(network, TrunkNetwork) else ()
+
+    async def VfaxDevReportPeers(self) -> Rows:
+        """Tell what was learned of peers (our extension). Raises NotReady."""
+        network = await self._running_network()
+        return network.peer_rows() if isinstance(network, TrunkNetwork) else ()
+
+    async def VfaxDevForgetPeers(self, Peer: str, Number: str, /) -> int:
+        """Forget what was learned of a peer and a number, "" for any (our extension). Raises NotReady,
+        InvalidParameter.
+        """
+        for name, value in (("Peer", Peer), ("Number", Number)):
+            if not isinstance(value, str):
+                raise InvalidParameter(f"{name}: text is expected, not {type(value).__name__}")
+        network = await self._running_network()
+        return await network.forget_peers(Peer, Number) if isinstance(network, TrunkNetwork) else 0
+
+    async def _running_network(self) -> Network:
+        await trio.lowlevel.checkpoint()
+        if self._stage is not Stage.RUNNING:
+            raise NotReady("the provider is not initialized, or has been shut down")
+        return self.network
 
     def FaxDevAbortOperation(self, FaxHandle: object, /) -> None:
         """Latch the abort and return at once. Any thread. Raises InvalidHandle."""

@@ -19,7 +19,7 @@ How a C function becomes a Python one:
 import importlib
 import inspect
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, cast
 
@@ -38,6 +38,9 @@ from vfax.fsp.extension import (
     FaxExtUnregisterForEvents,
 )
 from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, SendHints, VirtualDevices
+
+Rows = Sequence[Mapping[str, object]]
+"""What a provider tells of itself: objects as JSON has them."""
 
 
 class FaxLineCallback(Protocol):
@@ -175,6 +178,25 @@ class ReachableProvider(FaxProvider, Protocol):
         ...
 
 
+class TrunkedProvider(FaxProvider, Protocol):
+    """A provider with our own extension for people who want to know how its trunks fare, and what it has learned.
+
+    Rows are objects as JSON has them; a host shows what it knows of them and passes the rest on.
+    """
+
+    async def VfaxDevReportTrunks(self) -> Rows:
+        """How every trunk fares. After FaxDevInitialize."""
+        ...
+
+    async def VfaxDevReportPeers(self) -> Rows:
+        """What was learned of peers. After FaxDevInitialize."""
+        ...
+
+    async def VfaxDevForgetPeers(self, Peer: str, Number: str, /) -> int:
+        """Forget what was learned of a peer and a number, "" for any; the number of entries. After FaxDevInitialize."""
+        ...
+
+
 REQUIRED: Final = (
     "FaxDevInitialize",
     "FaxDevStartJob",
@@ -192,6 +214,9 @@ OPTIONAL: Final = (
     "VfaxDevReportFacts",
     "VfaxDevSendHints",
     "VfaxDevReportAddress",
+    "VfaxDevReportTrunks",
+    "VfaxDevReportPeers",
+    "VfaxDevForgetPeers",
 )
 
 
@@ -204,6 +229,9 @@ TAKES_TIME: Final = (
     "FaxDevEndJob",
     "FaxDevShutdown",
     "FaxExtInitializeConfig",
+    "VfaxDevReportTrunks",
+    "VfaxDevReportPeers",
+    "VfaxDevForgetPeers",
 )
 """Exports that may wait: coroutine functions of an async provider, plain functions of a blocking one."""
 NEVER_WAITS: Final = ("FaxDevReportStatus", "FaxDevAbortOperation", "VfaxDevReportFacts")
@@ -237,6 +265,9 @@ class Exports:
     VfaxDevReportFacts: Callable[[object], CallFacts] | None = None
     VfaxDevSendHints: Callable[[object, SendHints], None] | None = None
     VfaxDevReportAddress: Callable[[], str] | None = None
+    VfaxDevReportTrunks: Callable[[], Awaitable[Rows]] | None = None
+    VfaxDevReportPeers: Callable[[], Awaitable[Rows]] | None = None
+    VfaxDevForgetPeers: Callable[[str, str], Awaitable[int]] | None = None
 
     @property
     def virtual(self) -> bool:
@@ -262,6 +293,9 @@ class BlockingExports:
     VfaxDevReportFacts: Callable[[object], CallFacts] | None = None
     VfaxDevSendHints: Callable[[object, SendHints], None] | None = None
     VfaxDevReportAddress: Callable[[], str] | None = None
+    VfaxDevReportTrunks: Callable[[], Rows] | None = None
+    VfaxDevReportPeers: Callable[[], Rows] | None = None
+    VfaxDevForgetPeers: Callable[[str, str], int] | None = None
 
     @property
     def virtual(self) -> bool:

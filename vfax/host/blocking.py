@@ -32,6 +32,7 @@ def in_threads(exports: BlockingExports, *, operations: float = math.inf, short_
     short = partial(_in_a_thread, trio.CapacityLimiter(short_calls))
     create, shut_down = exports.FaxDevVirtualDeviceCreation, exports.FaxDevShutdown
     configure = exports.FaxExtInitializeConfig
+    trunks, peers, forget = exports.VfaxDevReportTrunks, exports.VfaxDevReportPeers, exports.VfaxDevForgetPeers
     return Exports(
         FaxDevInitialize=short(exports.FaxDevInitialize),
         FaxDevStartJob=short(exports.FaxDevStartJob),
@@ -47,6 +48,9 @@ def in_threads(exports: BlockingExports, *, operations: float = math.inf, short_
         VfaxDevReportFacts=exports.VfaxDevReportFacts,
         VfaxDevSendHints=exports.VfaxDevSendHints,
         VfaxDevReportAddress=exports.VfaxDevReportAddress,
+        VfaxDevReportTrunks=None if trunks is None else short(trunks),
+        VfaxDevReportPeers=None if peers is None else short(peers),
+        VfaxDevForgetPeers=None if forget is None else short(forget),
     )
 
 

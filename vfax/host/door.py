@@ -134,6 +134,18 @@ class HostDoor(Protocol):
         """All devices, by id, those out of service too (FaxEnumPorts)."""
         ...
 
+    async def trunks(self) -> list[Mapping[str, object]]:
+        """How the trunks of all providers fare: rows as they tell them, each with the provider's name."""
+        ...
+
+    async def peers(self) -> list[Mapping[str, object]]:
+        """What they have learned of peers, likewise."""
+        ...
+
+    async def forget_peers(self, peer: str, number: str) -> int:
+        """Have them forget a peer and a number, "" for any; how many entries that were."""
+        ...
+
     async def set_device(self, device_id: int, flags: PortFlag) -> DeviceInfo:
         """Switch sending and receiving of a device (FaxSetPort): `flags` holds FPF_SEND, FPF_RECEIVE, both or none."""
         ...

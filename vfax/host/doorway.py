@@ -17,6 +17,7 @@ from vfax import __version__
 from vfax.errors import DocumentError
 from vfax.fsp.constants import STATE_OF_STATUS, DeviceState, JobStatusEnum, PortFlag
 from vfax.fsp.errors import InvalidParameter
+from vfax.host import reports
 from vfax.host.convert import ConvertLimits, convert
 from vfax.host.door import DeviceInfo, JobChange, JobCommand, Order, Rescheduled, ServerInfo, Upload
 from vfax.host.events import HostEvent, JobMoved, StatusPosted
@@ -109,6 +110,18 @@ class Door:
         """All devices, by id."""
         await trio.lowlevel.checkpoint()
         return [self._device(device) for _, device in sorted(self._service.devices.items())]
+
+    async def trunks(self) -> list[Mapping[str, object]]:
+        """How the trunks of all providers fare."""
+        return await reports.trunks(self._service.providers)
+
+    async def peers(self) -> list[Mapping[str, object]]:
+        """What the providers have learned of peers."""
+        return await reports.peers(self._service.providers)
+
+    async def forget_peers(self, peer: str, number: str) -> int:
+        """Have the providers forget."""
+        return await reports.forget_peers(self._service.providers, peer, number)
 
     async def set_device(self, device_id: int, flags: PortFlag) -> DeviceInfo:
         """Switch sending and receiving of a device. Raises InvalidParameter."""

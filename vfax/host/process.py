@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, cast
 
 import trio
 
@@ -49,6 +49,7 @@ from vfax.fsp.provider import (
     FaxSendCallback,
     FaxServiceCallback,
     RegistrationRecord,
+    Rows,
 )
 from vfax.fsp.structures import (
     CallFacts,
@@ -439,6 +440,18 @@ class ProcessProvider:
     def VfaxDevReportAddress(self) -> str:
         """Where the child's calls come in, as it said when it was initialized."""
         return self._address
+
+    async def VfaxDevReportTrunks(self) -> Rows:
+        """Ask the child how its trunks fare. What it answers is for the caller to look at."""
+        return cast("Rows", await self._running().ask("trunks"))
+
+    async def VfaxDevReportPeers(self) -> Rows:
+        """Ask the child what it has learned; likewise."""
+        return cast("Rows", await self._running().ask("peers"))
+
+    async def VfaxDevForgetPeers(self, peer: str, number: str, /) -> int:
+        """Have the child forget."""
+        return cast("int", await self._running().ask("forget-peers", peer=peer, number=number))
 
     def FaxDevAbortOperation(self, handle: object, /) -> None:
         """Tell the child, and return at once. Raises InvalidHandle."""

@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, NoReturn, TypeVar
+from typing import Final, NoReturn, ParamSpec, TypeVar
 
 import trio
 
@@ -48,6 +48,8 @@ from vfax.host.process_extension import FarExtension
 from vfax.host.process_wire import Message, Unframer, encode_error, frame
 
 S = TypeVar("S")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PORT_CAPACITY: Final = 4_096
 """Limit: packets that wait for the host; then progress is coalesced (fsp/completion.py)."""
@@ -93,6 +95,9 @@ class Child:
             "receive": self._receive,
             "end": self._end,
             "shutdown": self._shutdown,
+            "trunks": self._trunks,
+            "peers": self._peers,
+            "forget-peers": self._forget_peers,
             "ping": self._ping,
         }
         self._told: dict[str, Callable[[Message], None]] = {
@@ -189,6 +194,15 @@ class Child:
             "jobs": len(left.jobs) if left is not None else 0,
             "files": len(left.files) if left is not None else 0,
         }
+
+    async def _trunks(self, message: Message) -> object:
+        return list(await _offered(self._loaded().VfaxDevReportTrunks)())
+
+    async def _peers(self, message: Message) -> object:
+        return list(await _offered(self._loaded().VfaxDevReportPeers)())
+
+    async def _forget_peers(self, message: Message) -> object:
+        return await _offered(self._loaded().VfaxDevForgetPeers)(str(message["peer"]), str(message["number"]))
 
     async def _ping(self, message: Message) -> object:
         await trio.lowlevel.checkpoint()
@@ -417,6 +431,13 @@ def _take(child: Child, message: Message) -> None:
 def _leave(status: int) -> NoReturn:
     """Leave without asking anybody: threads that hang and tasks that will not end must not keep the process."""
     os._exit(status)
+
+
+def _offered(export: Callable[P, Awaitable[T]] | None) -> Callable[P, Awaitable[T]]:
+    """An export that the host asks for only where it was said to be there. Raises NotReady."""
+    if export is None:
+        raise NotReady("the provider does not offer this export")
+    return export
 
 
 def _structure(kind: type[S], answer: object) -> S:

@@ -16,7 +16,7 @@ from vfax.settings.locating import DnsSettings, StunSettings
 from vfax.settings.routes import SPOOL_FOLDERS, DeliverySettings, MailSettings, RouteSettings
 from vfax.settings.section import Section
 from vfax.settings.sip import SipSettings
-from vfax.settings.trunks import TrunkSettings, check_trunks
+from vfax.settings.trunks import SECTIONS, TrunkSettings, check_trunks
 from vfax.settings.words import (
     AudioCodecs,
     Codings,
@@ -422,7 +422,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _trunks_can_work(self) -> Self:
-        check_trunks(self.trunk, {"media": self.media, "t38": self.t38, "fax": self.fax})
+        check_trunks(self.trunk, {name: getattr(self, name) for name in SECTIONS})
         return self
 
     @model_validator(mode="after")

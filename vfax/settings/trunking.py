@@ -14,14 +14,15 @@ from vfax.leg import LegOptions
 from vfax.settings.model import Settings
 from vfax.settings.section import same_names
 from vfax.settings.trunk_words import parse_place, parse_public
-from vfax.settings.trunks import TrunkSettings, label, overridden
+from vfax.settings.trunks import SECTIONS, TrunkSettings, label, overridden
 from vfax.settings.words import toml_value
 from vfax.transports.sip.headers import Uri
+from vfax.transports.sip.keyring import Credentials
+from vfax.transports.sip.policy import DialogPolicy, RefreshBy, Refreshes, Reliable, SessionTimers
+from vfax.transports.sip.probing import ProbeOptions
 from vfax.trunks.options import (
     Accept,
     CallerPlace,
-    Credentials,
-    DialogOptions,
     DidPlace,
     Dtls,
     IdentityOptions,
@@ -29,13 +30,9 @@ from vfax.trunks.options import (
     KeepAlive,
     LimitOptions,
     NumberOptions,
-    ProbeOptions,
-    Refresher,
     RegisterOptions,
-    Reliable,
-    SessionTimer,
-    TlsOptions,
     TrunkOptions,
+    TrunkTls,
 )
 
 MAX_SECRET: Final = 4_096
@@ -55,7 +52,7 @@ def trunk_options(
 
 def settings_of(settings: Settings, trunk: TrunkSettings) -> Settings:
     """The settings as they are for calls of a trunk."""
-    own = {name: overridden(getattr(settings, name), trunk.own(name)) for name in ("media", "t38", "fax")}
+    own = {name: overridden(getattr(settings, name), trunk.own(name)) for name in SECTIONS}
     return settings.model_copy(update=own)
 
 
@@ -79,21 +76,12 @@ def _trunk(
         route=route,
         domain=trunk.domain,
         transport=trunk.transport,
-        tls=TlsOptions(
-            ca_file=trunk.tls_ca,
-            certificate=trunk.tls_certificate,
-            key=trunk.tls_key,
-            server_name=trunk.tls_name,
-            verify=trunk.tls_verify,
-        ),
+        tls=_tls(settings, trunk),
         public_address=parse_public(trunk.public_address) if trunk.public_address else None,
         learn_address=trunk.learn_address,
-        stun=trunk.stun,
         keep_alive=KeepAlive(trunk.sip_keep_alive),
-        keep_alive_interval=trunk.sip_keep_alive_interval,
-        credentials=Credentials(user=trunk.auth_user or trunk.user, password=password, realm=trunk.realm, md5=trunk.md5)
-        if password
-        else None,
+        credentials=Credentials(trunk.auth_user or trunk.user, password, trunk.realm) if password else None,
+        md5=trunk.md5,
         register=_register(trunk, domain),
         probe=ProbeOptions(
             interval=trunk.options_interval, failures=trunk.options_failures, successes=trunk.options_successes
@@ -151,13 +139,27 @@ def _inbound(trunk: TrunkSettings, at: int, environ: Mapping[str, str]) -> Inbou
     )
 
 
-def _dialogs(trunk: TrunkSettings) -> DialogOptions:
-    return DialogOptions(
-        session_timer=SessionTimer(trunk.session_timer),
-        session_expires=trunk.session_expires,
-        min_se=trunk.min_se,
-        refresher=Refresher(trunk.refresher),
-        reliable=Reliable(trunk.reliable),
+def _dialogs(trunk: TrunkSettings) -> DialogPolicy:
+    given = same_names(DialogPolicy, trunk) | {
+        "session_timer": SessionTimers(trunk.session_timer),
+        "refresher": Refreshes(trunk.refresher),
+        "refresh_by": RefreshBy(trunk.refresh_by),
+        "reliable": Reliable(trunk.reliable),
+    }
+    return DialogPolicy(**given)
+
+
+def _tls(settings: Settings, trunk: TrunkSettings) -> TrunkTls | None:
+    """Where the trunk has nothing of its own, None."""
+    sip = settings_of(settings, trunk).sip
+    if sip == settings.sip and not trunk.tls_name:
+        return None
+    return TrunkTls(
+        certificate=sip.tls_certificate,
+        key=sip.tls_key,
+        authorities=sip.tls_authorities,
+        checks=sip.tls_checks,
+        server_name=trunk.tls_name,
     )
 
 

@@ -20,7 +20,6 @@ from vfax.settings.trunk_words import (
     PublicAddress,
     Region,
     Secret,
-    ServerOrEmpty,
     TrunkName,
     UserName,
     VariableName,
@@ -48,6 +47,10 @@ OVERRIDES: Final[dict[str, tuple[str, str]]] = {
     "audio_codecs": ("media", "audio_codecs"),
     "learn_source": ("media", "learn_source"),
     "tcp": ("media", "tcp"),
+    "tls_certificate": ("sip", "tls_certificate"),
+    "tls_key": ("sip", "tls_key"),
+    "tls_authorities": ("sip", "tls_authorities"),
+    "tls_checks": ("sip", "tls_checks"),
     "version": ("t38", "version"),
     "max_bit_rate": ("t38", "max_bit_rate"),
     "max_datagram": ("t38", "max_datagram"),
@@ -63,6 +66,7 @@ OVERRIDES: Final[dict[str, tuple[str, str]]] = {
     "receive_codings": ("fax", "receive_codings"),
 }
 """Keys of a trunk that stand in the place of one of another section; left out, that one holds."""
+SECTIONS: Final = ("sip", "media", "t38", "fax")
 
 
 def _instead(description: str) -> Any:  # noqa: ANN401  # as pydantic's Field
@@ -97,17 +101,11 @@ class TrunkSettings(Section):
     learn_address: bool = Field(
         default=True, description="Believe the trunk's answers about where it sees us (received, rport)."
     )
-    stun: ServerOrEmpty = Field(default="", description='STUN server for the media address. "": the global one.')
-    sip_keep_alive: Literal["auto", "off", "crlf", "options"] = Field(
-        default="auto", description="What keeps the way through NAT open; auto: CRLF on connections and behind NAT."
+    sip_keep_alive: Literal["auto", "off", "crlf"] = Field(
+        default="auto",
+        description="Keep the way to it open through NAT (UDP): while we are registered (auto), never, or always.",
     )
-    sip_keep_alive_interval: OrElse = Field(default=0.0, description="How often. 0: 25 over UDP, 120 on connections.")
-
-    tls_ca: Line = Field(default="", description='File of certificates to trust (PEM). "": those of this machine.')
-    tls_certificate: Line = Field(default="", description="Our certificate for this trunk (PEM), where it wants one.")
-    tls_key: Line = Field(default="", description="Its private key (PEM).")
-    tls_name: Line = Field(default="", description='Name its certificate must have. "": domain or gateway.')
-    tls_verify: bool = Field(default=True, description="Check its certificate; false takes anybody for the trunk.")
+    tls_name: Line = Field(default="", description='Name its certificate must have. "": that of the gateway.')
 
     registers: bool = Field(default=False, description="Register there, so that calls find us.")
     registrar: PlaceOrEmpty = Field(default="", description='Where to register. "": at the domain or first gateway.')
@@ -184,8 +182,14 @@ class TrunkSettings(Section):
     session_expires: int = Field(default=1_800, ge=90, le=86_400, description="The interval that we ask for.")
     min_se: int = Field(default=90, ge=90, le=86_400, description="The shortest interval that we take.")
     refresher: Literal["auto", "us", "peer"] = Field(default="auto", description="Who refreshes where we may choose.")
+    refresh_by: Literal["auto", "update", "invite"] = Field(
+        default="auto", description="By UPDATE where the other side takes it (auto), always by UPDATE, or by re-INVITE."
+    )
     reliable: Literal["accept", "require", "off"] = Field(
         default="accept", description="Reliable provisional responses (100rel): where wanted, always, or not at all."
+    )
+    max_redirects: int = Field(
+        default=0, ge=0, le=16, description="Other addresses (3xx) that one call may try. 0: redirected calls fail."
     )
     dtls: Literal["off", "opportunistic", "required"] = Field(
         default="off", description="T.38 over DTLS: never, where the other side can, or no fax without."
@@ -200,6 +204,10 @@ class TrunkSettings(Section):
     audio_codecs: Words | None = _instead("Audio before T.38, the best first.")
     learn_source: bool | None = _instead("Take media from a host the SDP does not name, learned once.")
     tcp: str | None = _instead("T.38 over TCP.")
+    tls_certificate: Line | None = _instead("Our certificate.")
+    tls_key: Line | None = _instead("Its key.")
+    tls_authorities: Line | None = _instead("Whose certificates we believe.")
+    tls_checks: str | None = _instead("What is checked of its certificate.")
     version: int | None = _instead("T38FaxVersion to offer.")
     max_bit_rate: int | None = _instead("T38MaxBitRate to offer.")
     max_datagram: int | None = _instead("T38FaxMaxDatagram to announce.")
@@ -272,10 +280,6 @@ PUZZLES: Final[tuple[tuple[Callable[[TrunkSettings], object], str], ...]] = (
         lambda t: t.accept != "network" and not t.networks,
         'accept other than "network" needs networks that may try: networks = ["192.0.2.0/24"], or "0.0.0.0/0" and '
         '"::/0" for anybody',
-    ),
-    (
-        lambda t: bool(t.tls_certificate) != bool(t.tls_key),
-        "tls_certificate and tls_key belong together: give both, or none",
     ),
     (
         lambda t: t.register_retry > t.register_retry_max,

@@ -8,9 +8,10 @@ Source    RFC 3261 (June 2002) 18.1, 18.2, 26.2; RFC 5923 for whose connection m
 import errno
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import trio
@@ -99,8 +100,16 @@ class StreamHooks:
     say: Say
 
 
+@dataclass(frozen=True, slots=True)
+class Towards:
+    """What TLS towards one host goes by; `server_name` "" is the name that was called."""
+
+    certificates: Certificates
+    server_name: str = ""
+
+
 class Streams:
-    """All connections of one endpoint."""
+    """All connections of one endpoint. `others` are hosts, in lower case, with certificates of their own."""
 
     def __init__(
         self,
@@ -109,12 +118,14 @@ class Streams:
         listeners: Iterable[StreamListener],
         certificates: Certificates,
         hooks: StreamHooks,
+        others: Mapping[str, "Towards"] = MappingProxyType({}),
     ) -> None:
         self.counters = StreamCounters()
         self._options = options
         self._sip = sip
         self._listeners = list(listeners)
         self._certificates = certificates
+        self._others = others
         self._hooks = hooks
         self._connections: dict[int, Connection] = {}
         self._by_hop: dict[HopKey, Connection] = {}
@@ -240,9 +251,12 @@ class Streams:
             stream = trio.SocketStream(sock)
             if hop.transport is not Transport.TLS:
                 return stream
-            context = await trio.to_thread.run_sync(self._certificates.client)
+            name = hop.name or hop.host
+            towards = self._others.get(name.lower(), Towards(self._certificates))
+            context = await trio.to_thread.run_sync(towards.certificates.client)
             self._tell_of_certificates()
-            secure = trio.SSLStream(stream, context, server_hostname=hop.name or hop.host, https_compatible=True)
+            server = towards.server_name or name
+            secure = trio.SSLStream(stream, context, server_hostname=server, https_compatible=True)
             await _agree(secure, stream)
         except BaseException:
             sock.close()

@@ -119,10 +119,13 @@ class TrunkBook:
                 return trunk
         return near[0] if near else None
 
-    def challenges(self, host: str) -> TrunkOptions | None:
-        """The trunk whose calls from `host` have to answer a challenge first; None where none is asked for."""
-        trunk = self.of_incoming(host)
-        return trunk if trunk is not None and trunk.inbound.accept is Accept.DIGEST else None
+    def is_known_gateway(self, host: str) -> bool:
+        """Whether a host is a gateway of a trunk that is known by where it is, and needs no password."""
+        address = _address(host)
+        return address is not None and any(
+            trunk.enabled and trunk.inbound.accept is not Accept.DIGEST and str(address) in self._hosts[trunk.name]
+            for trunk in self.trunks
+        )
 
     def _reach(self, trunk: TrunkOptions, host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
         """How closely a host is a trunk's: the length of the network's prefix, -1 for not at all."""
@@ -143,14 +146,15 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _places(trunk: TrunkOptions) -> tuple[Uri, ...]:
+def places(trunk: TrunkOptions) -> tuple[Uri, ...]:
+    """Every host that a trunk names."""
     proxy = () if trunk.outbound_proxy is None else (trunk.outbound_proxy,)
     registrar = () if trunk.register is None else (trunk.register.registrar,)
     return (*trunk.gateways, *proxy, *trunk.route, *registrar)
 
 
 def _numeric_hosts(trunk: TrunkOptions) -> tuple[str, ...]:
-    found = (_address(uri.host) for uri in _places(trunk))
+    found = (_address(uri.host) for uri in places(trunk))
     return tuple(dict.fromkeys(str(address) for address in found if address is not None))
 
 

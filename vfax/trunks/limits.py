@@ -65,7 +65,7 @@ class Gate:
 
     def enter(self, now: float) -> Turn:
         """Ask for a turn."""
-        limit = self._options.max_calls
+        limit, rate = self._options.max_calls, self._options.calls_per_second
         if limit and self.running >= limit:
             return Turn(
                 goes=False,
@@ -73,14 +73,17 @@ class Gate:
                 why=f"the trunk {self._name} has {self.running} calls, and max_calls = {limit} is all that it takes",
             )
         if not self._bucket.take(now):
-            rate = self._options.calls_per_second
-            return Turn(
-                goes=False,
-                wait=self._bucket.wait(now),
-                why=f"the trunk {self._name} takes calls_per_second = {rate:g}, and more are being made",
-            )
+            return Turn(goes=False, wait=self._bucket.wait(now), why=f"{self._too_many} calls_per_second = {rate:g}")
         self.running += 1
         return Turn(goes=True)
+
+    def crowded(self, now: float) -> Turn:
+        """What a call hears whose time was up before it got to the gate."""
+        return Turn(goes=False, wait=self._bucket.wait(now), why=f"{self._too_many} its limits allow")
+
+    @property
+    def _too_many(self) -> str:
+        return f"more calls are waiting for the trunk {self._name} than"
 
     def leave(self) -> None:
         """A call that went is over."""

@@ -13,6 +13,9 @@ from enum import StrEnum
 
 from vfax.leg_values import LegOptions
 from vfax.transports.sip.headers import Uri
+from vfax.transports.sip.keyring import Credentials
+from vfax.transports.sip.policy import DialogPolicy
+from vfax.transports.sip.probing import ProbeOptions
 from vfax.transports.sip.values import Address
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -24,10 +27,9 @@ CALLER = "{caller}"
 class KeepAlive(StrEnum):
     """What keeps a way through NAT and firewalls open towards a trunk."""
 
-    AUTO = "auto"  # CRLF on connections, on UDP where NAT was seen
+    AUTO = "auto"  # while we are registered there
     OFF = "off"
-    CRLF = "crlf"
-    OPTIONS = "options"
+    CRLF = "crlf"  # always
 
 
 class Accept(StrEnum):
@@ -36,30 +38,6 @@ class Accept(StrEnum):
     NETWORK = "network"  # they come from its networks or gateways
     DIGEST = "digest"  # they answer our challenge
     OPEN = "open"  # anybody in its networks, unasked
-
-
-class SessionTimer(StrEnum):
-    """Session timers (RFC 4028)."""
-
-    ACCEPT = "accept"  # where the other side asks
-    ASK = "ask"
-    OFF = "off"
-
-
-class Refresher(StrEnum):
-    """Who refreshes a session."""
-
-    AUTO = "auto"
-    US = "us"
-    PEER = "peer"
-
-
-class Reliable(StrEnum):
-    """Reliable provisional responses (100rel, RFC 3262)."""
-
-    ACCEPT = "accept"
-    REQUIRE = "require"
-    OFF = "off"
 
 
 class Dtls(StrEnum):
@@ -90,16 +68,6 @@ class CallerPlace(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """What answers a challenge. `realm` "" means whichever realm asks; `md5`: answer where MD5 alone is offered."""
-
-    user: str
-    password: str = field(repr=False)
-    realm: str = ""
-    md5: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterOptions:
     """Where and as whom we register; `refresh_share` of the granted time later again, after failures with a pause."""
 
@@ -111,15 +79,6 @@ class RegisterOptions:
     refresh_share: float = 0.8
     retry: float = 30.0
     retry_max: float = 1_800.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeOptions:
-    """OPTIONS every `interval` (0: none); so many failures in a row make a gateway bad, so many successes good."""
-
-    interval: float = 60.0
-    failures: int = 2
-    successes: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,25 +130,17 @@ class InboundOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DialogOptions:
-    """Session timers and reliable provisional responses."""
+class TrunkTls:
+    """TLS towards the trunk where it is another than towards everybody: paths of PEM files, "" for none.
 
-    session_timer: SessionTimer = SessionTimer.ACCEPT
-    session_expires: int = 1_800
-    min_se: int = 90
-    refresher: Refresher = Refresher.AUTO
-    reliable: Reliable = Reliable.ACCEPT
+    `checks` is one of `transports.certificates.Checks`; `server_name` "" is the name that was called.
+    """
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsOptions:
-    """TLS towards the trunk. Paths of PEM files, "" for none (`ca_file`: those of this machine)."""
-
-    ca_file: str = ""
     certificate: str = ""
     key: str = ""
+    authorities: str = ""
+    checks: str = "full"
     server_name: str = ""
-    verify: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,19 +167,18 @@ class TrunkOptions:
     route: tuple[Uri, ...] = ()
     domain: str = ""
     transport: str = ""
-    tls: TlsOptions = field(default_factory=TlsOptions)
+    tls: TrunkTls | None = None  # as towards everybody
     public_address: Address | None = None  # port 0: that of the socket
     learn_address: bool = True
-    stun: str = ""
     keep_alive: KeepAlive = KeepAlive.AUTO
-    keep_alive_interval: float = 0.0  # 0: 25 on UDP, 120 on connections
-    credentials: Credentials | None = None
+    credentials: Credentials | None = None  # what answers challenges
+    md5: bool = True  # those that know MD5 alone, too
     register: RegisterOptions | None = None
-    probe: ProbeOptions = field(default_factory=ProbeOptions)
+    probe: ProbeOptions = field(default_factory=ProbeOptions)  # interval 0: none
     identity: IdentityOptions = field(default_factory=IdentityOptions)
     numbers: NumberOptions = field(default_factory=NumberOptions)
     inbound: InboundOptions = field(default_factory=InboundOptions)
-    dialogs: DialogOptions = field(default_factory=DialogOptions)
+    dialogs: DialogPolicy = field(default_factory=DialogPolicy)
     dtls: Dtls = Dtls.OFF
     limits: LimitOptions = field(default_factory=LimitOptions)
     leg: LegOptions = field(default_factory=LegOptions)

@@ -36,6 +36,11 @@ def test_invite_gets_100_at_once_and_the_owner_hears_of_it(desk: Any, peer: Any,
             call_id="call-1",
             offer=sdp,
             user_agent="Gate way",
+            identities=(
+                ("from", "<sip:9@example.org>;tag=theirs"),
+                ("to", "<sip:fax@example.com>"),
+                ("p-asserted-identity", "<sip:+4930@trunk>"),
+            ),
         )
     ]
 

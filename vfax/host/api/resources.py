@@ -26,6 +26,25 @@ async def list_devices(door: HostDoor, call: Call) -> Response:
     return Answer({"devices": [wire.device(one) for one in await door.devices()]})
 
 
+async def list_trunks(door: HostDoor, call: Call) -> Response:
+    """GET /v1/trunks"""
+    call.query()
+    return Answer({"trunks": await door.trunks()})
+
+
+async def list_peers(door: HostDoor, call: Call) -> Response:
+    """GET /v1/peers"""
+    call.query()
+    return Answer({"peers": await door.peers()})
+
+
+async def forget_peers(door: HostDoor, call: Call) -> Response:
+    """DELETE /v1/peers"""
+    asked = call.query("peer", "number")
+    forgotten = await door.forget_peers(asked.get("peer", ""), asked.get("number", ""))
+    return Answer({"forgotten": forgotten})
+
+
 async def set_device(door: HostDoor, call: Call) -> Response:
     """PATCH /v1/devices/{device}"""
     call.query()

@@ -6,7 +6,7 @@ Source    RFC 3261 (June 2002) 22.1, 22.2, 26.3.2.
 """
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -57,9 +57,15 @@ class _Realm:
 
 
 class Admission:
-    """The rules of one agent. Without rules everybody who is heard comes in."""
+    """The rules of one agent. Without rules everybody who is heard comes in.
 
-    def __init__(self, rules: Sequence[Rule], dice: Dice) -> None:
+    `freely` knows hosts that need no password besides: those that the names of trunks stand for just now.
+    """
+
+    def __init__(
+        self, rules: Sequence[Rule], dice: Dice, *, freely: Callable[[str], bool] = lambda host: False
+    ) -> None:
+        self._freely = freely
         self._free = [network for rule in rules if rule.digest is None for network in rule.networks]
         realms = _by_realm(rules)
         self._wardens = [
@@ -72,7 +78,7 @@ class Admission:
         The longest network that holds the host decides; of equals one without a password. A host in none comes in:
         whether it is heard is not decided here.
         """
-        if request.method not in ASKED or not self._wardens:
+        if request.method not in ASKED or not self._wardens or self._freely(host):
             return OPEN
         free = _longest(self._free, host)
         asking = [warden for networks, warden in self._wardens if _longest(networks, host) > free]

@@ -291,12 +291,14 @@ class Agent:
         if (incoming := self._incoming(call)) is not None:
             incoming.answer(sdp, now)
 
-    def refuse(self, call: CallKey, status: int, now: float, reason: str = "") -> None:
-        """Refuse with a status from 300 to 699; `reason` replaces the usual phrase."""
+    def refuse(
+        self, call: CallKey, status: int, now: float, reason: str = "", *, retry_after: int | None = None
+    ) -> None:
+        """Refuse with a status from 300 to 699; `reason` replaces the usual phrase, `retry_after` is in seconds."""
         if not 300 <= status <= 699:
             raise MisuseError(f"{status} refuses nothing")
         if (incoming := self._incoming(call)) is not None:
-            incoming.refuse(status, now, reason)
+            incoming.refuse(status, now, reason, retry_after)
             self._sweep()
 
     def offer(self, call: CallKey, sdp: bytes, now: float) -> None:

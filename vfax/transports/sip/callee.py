@@ -6,6 +6,7 @@ Not here  who may call (agent.py), what follows the ACK (calls.py).
 Source    RFC 3261 (June 2002) 9.2, 13.3, 15; RFC 3262 3, 5.
 """
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -26,6 +27,18 @@ from vfax.transports.sip.syntax import legible, printable, sayable
 from vfax.transports.sip.transaction import Transaction
 from vfax.transports.sip.values import CallKey, Cancelled, Flow, IncomingCall, OfferAccepted
 
+IDENTITIES: Final = (
+    "from",
+    "to",
+    "p-asserted-identity",
+    "p-preferred-identity",
+    "remote-party-id",
+    "p-called-party-id",
+    "diversion",
+    "history-info",
+)
+"""Fields by which an INVITE names who calls and who is called."""
+MAX_IDENTITIES: Final = 8  # Limit: values of each of them that the owner is told
 RING_AGAIN: Final = 60.0  # RFC 3261 13.3.1.1: every minute
 
 
@@ -166,13 +179,14 @@ class CalledSide(Call):
         response = self.core.reply(self._invite, 200, now, to_tag=dialog.local_tag, fields=fields, body=body)
         exchange.await_ack(self._invite, response, now)
 
-    def refuse(self, status: int, now: float, reason: str) -> None:
+    def refuse(self, status: int, now: float, reason: str, retry_after: int | None = None) -> None:
         """Agent.refuse."""
         dialog = self._expect_incoming("refuse")
         self._stop_waiting()
         self.close(now)
         self.state = State.REFUSING
-        self.core.reply(self._invite, status, now, to_tag=dialog.local_tag, reason=sayable(reason))
+        fields = () if retry_after is None else (("Retry-After", str(retry_after)),)
+        self.core.reply(self._invite, status, now, to_tag=dialog.local_tag, reason=sayable(reason), fields=fields)
 
     def give_up(self, now: float, reason: str) -> None:
         """Hang up on a caller who was not answered."""
@@ -304,4 +318,11 @@ def incoming_call(key: CallKey, request: Request, flow: Flow, user: str = "") ->
         call_id=legible(request.call_id),
         offer=sdp_in(request),
         user_agent=printable(legible(request.headers.first("user-agent") or "")),
+        identities=tuple(_identities(request)),
     )
+
+
+def _identities(request: Request) -> Iterator[tuple[str, str]]:
+    for name in IDENTITIES:
+        for value in request.headers.values(name)[:MAX_IDENTITIES]:
+            yield name, legible(value)

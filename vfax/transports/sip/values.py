@@ -117,6 +117,7 @@ class IncomingCall:
     call_id: str
     offer: bytes  # the SDP, or b"" for a late offer
     user_agent: str
+    identities: tuple[tuple[str, str], ...] = ()  # fields that name somebody: name in lower case, value as it came
     flow: Flow | None = None  # what it came by; None where no agent stands behind it
     digest_user: str = ""  # who proved itself by a password; "" where nobody had to
 
