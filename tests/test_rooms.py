@@ -93,11 +93,13 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "capture",
     },
     "resolving": BASE | {"transports"},
+    "abuse": BASE | {"transports"},
     "sockets": BASE | {"transports"},
     "tending": BASE | {"transports"},
     "nat": BASE | {"transports", "resolving", "sockets"},
     "endpoint": BASE
     | {
+        "abuse",
         "transports",
         "trunks",
         "leg",

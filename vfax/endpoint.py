@@ -11,12 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from itertools import repeat
 from pathlib import Path
 
 import trio
 
 from vfax import call
+from vfax.abuse import AbuseLog
 from vfax.calls import IncomingFax, OutgoingFax
 from vfax.capture import CaptureOptions
 from vfax.carried import Carried
@@ -37,6 +39,7 @@ from vfax.transports.sip.locate import Roads
 from vfax.transports.sip.message import MessageError
 from vfax.transports.sip.negotiation import MediaKind, MediaSession, offers
 from vfax.transports.sip.options import SipOptions
+from vfax.transports.sip.sieve import Reason, Sieve, SieveOptions, lies_in
 from vfax.transports.sip.values import Address, CallKey, Destination, Flow, Hop, Transport
 from vfax.transports.sip_connection import StreamOptions
 from vfax.transports.sip_streams import StreamHooks
@@ -50,6 +53,8 @@ MAX_UNCLAIMED = 8
 DEFAULT_PLACE = Listen("127.0.0.1", 5060)
 MAX_NOTICES = 100
 """Limit: sentences that are kept for the operator."""
+KEPT_HOSTS = 4096
+"""Limit: hosts of which it is remembered whether they may call; only time is lost with the others."""
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -62,6 +67,7 @@ class EndpointOptions:
     whose messages are read at all; hosts that we call are added while the call lasts.
     `media_ports` is an inclusive range, or None for any free even port. `public_address` stands in Contact and SDP when
     the machine's own address is not what peers see; `public_port` in Contact alone, 0 for the socket's.
+    `abuse_log` is the file for nuisances, None for standard error.
     """
 
     listen: Address | Listen = DEFAULT_PLACE
@@ -80,6 +86,8 @@ class EndpointOptions:
     trunks: tuple[TrunkOptions, ...] = ()
     dns: DnsOptions = field(default_factory=DnsOptions)
     nat: NatOptions = field(default_factory=NatOptions)
+    sieve: SieveOptions = field(default_factory=SieveOptions)
+    abuse_log: Path | None = None
     disk: Disk = field(default_factory=Disk)
 
 
@@ -106,6 +114,7 @@ class Endpoint:
         self._kept: dict[str, frozenset[sip.Destination]] = {}
         self._nat: Nat | None = None
         self._allow = tuple(ipaddress.ip_network(text) for text in options.allow)
+        self._lies_in_allow = lru_cache(KEPT_HOSTS)(partial(lies_in, networks=self._allow))
         self._called: dict[str, int] = {}  # hosts of our outgoing calls, and how many calls each
         self._calls: dict[CallKey, Carried] = {}
         self._on_call: Callable[[call.InboundCall], None] | None = None
@@ -116,6 +125,8 @@ class Endpoint:
         self._sockets: Sockets | None = None
         self.notices: deque[str] = deque(maxlen=MAX_NOTICES)  # sentences for the operator, newest last
         self._agent: Agent | None = None
+        self._sieve = Sieve(options.sieve, trusted=self._allow)
+        self._abuse_log: AbuseLog | None = None
 
     @property
     def address(self) -> Address:
@@ -139,7 +150,10 @@ class Endpoint:
         self._sockets = sockets = self._open()
         self._on_call = on_call
         try:
-            self._agent = Agent(self._sip_options(), contact=sockets.local, dice=self._dice, now=trio.current_time())
+            self._abuse_log = AbuseLog(self.options.abuse_log)
+            now = trio.current_time()
+            self._sieve = Sieve(self.options.sieve, trusted=self._allow, now=now)
+            self._agent = Agent(self._sip_options(), contact=sockets.local, dice=self._dice, now=now, sieve=self._sieve)
             self._nat = Nat(self._nat_options(), self._agent, sockets, self.finder, self._dice, self.notices.append)
             await sockets.streams.check()
             async with trio.open_nursery() as house:
@@ -159,7 +173,9 @@ class Endpoint:
         finally:
             self._cut_off_calls()
             sockets.close()
-            self._sockets = self._agent = self._nat = None
+            if self._abuse_log is not None:
+                self._abuse_log.close()
+            self._sockets = self._agent = self._nat = self._abuse_log = None
 
     def _open(self) -> Sockets:
         options = self.options
@@ -199,6 +215,8 @@ class Endpoint:
             self.pump()
         else:
             self.counters.not_allowed += 1
+            self._sieve.note(flow.remote[0], Reason.NETWORK, trio.current_time())
+        self._tell_nuisances()
 
     def hear(self, message: bytes, flow: Flow) -> None:
         """A message of a stream (`sip_connection.Owner`)."""
@@ -225,6 +243,11 @@ class Endpoint:
         if self._agent is not None:
             self._agent.unreachable(to, why, trio.current_time())
             self._wake.set()
+
+    def _tell_nuisances(self) -> None:
+        for report in self._sieve.take_reports():
+            if self._abuse_log is not None:
+                self._abuse_log.write(report)
 
     async def _keep_time(self) -> None:
         agent = self.agent
@@ -305,13 +328,7 @@ class Endpoint:
         self._called.clear()
 
     def _may_talk(self, host: str) -> bool:
-        if host in self._called:
-            return True
-        try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
-            return False
-        return any(address in network for network in self._allow)
+        return host in self._called or self._lies_in_allow(host)
 
     def _sip_options(self) -> SipOptions:
         """What the settings name wins over what others see."""

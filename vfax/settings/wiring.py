@@ -53,6 +53,7 @@ from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.hops import transport_of
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.policy import DialogPolicy, RefreshBy, Refreshes, Reliable, SessionTimers
+from vfax.transports.sip.sieve import SieveOptions
 from vfax.transports.sip.values import Transport
 from vfax.transports.sip_connection import StreamOptions
 from vfax.transports.t38 import ReadVersion, T38Options
@@ -158,6 +159,8 @@ def endpoint_options(settings: Settings) -> EndpointOptions:
         capture=CaptureOptions(**same_names(CaptureOptions, settings.journal) | {"pcap": Pcap(settings.journal.pcap)}),
         sip=SipOptions(**same_names(SipOptions, settings.sip) | {"dialogs": dialog_policy(settings.sip)}),
         leg=leg_options(settings),
+        sieve=SieveOptions(**same_names(SieveOptions, settings.abuse)),
+        abuse_log=Path(settings.abuse.log) if settings.abuse.log else None,
         dns=dns_options(settings.dns),
         nat=nat_options(settings.stun, settings.sip),
         trunks=trunk_options(settings, leg_options),

@@ -113,6 +113,10 @@ class Call:
 
     # --- requests inside the dialog -----------------------------------------------------------------
 
+    def comes_from(self, host: str) -> bool:
+        """Whether `host` may have something to say in this call. One that knows both tags may, before the answer."""
+        return self.dialog is None or host == self.host or self.dialog.comes_from(host)
+
     def on_request(self, transaction: Transaction, now: float) -> None:
         """BYE, re-INVITE, UPDATE or PRACK of the peer; the transaction has just begun."""
         self._on_request(self.dialog, self.exchange, transaction, now)
@@ -291,7 +295,7 @@ class Call:
             self.core.errands.close(self.leaving)
         self.core.stop(self.key, *CallTimer)
         if self.dialog is not None:
-            self.core.dialogs.pop(self.dialog.id, None)
+            self.core.leave(self.dialog.id)
         self.core.gone.append(self.key)
         self.core.outbox.tell(Released(self.key))
 
