@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from vfax.settings.section import Section
-from vfax.settings.words import Count, Line, Seconds
+from vfax.settings.words import Count, Line, Seconds, Share
 
 PerSecond = Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)]
 
@@ -27,6 +27,9 @@ class AbuseSettings(Section):
         default=400.0, description="The same of all sources together that have not proven that they hear us."
     )
     dialog_rate: PerSecond = Field(default=1_000.0, description="Messages inside calls that one host may send.")
+    unproven_share: Share = Field(
+        default=0.75, description="Share of the lines that may ring for callers who have not proven that they hear us."
+    )
     max_sources: Count = Field(default=4_096, description="Sources that are remembered; the oldest is forgotten first.")
     log: Line = Field(
         default="", description='File for nuisances, one line each, as fail2ban reads them. "": standard error.'

@@ -271,6 +271,23 @@ def test_no_mixture_of_strangers_messages_brings_more_octets_than_it_had(seed: i
     assert all(octets <= heard.get(host, 0) for host, octets in sent.items()), (seed, sent, heard)
 
 
+def test_forged_invites_do_not_take_all_lines(make_desk: Any, peer: Any, sdp: bytes) -> None:
+    own = networks("192.0.2.0/24", "203.0.113.0/24")
+    desk = make_desk(sieve=Sieve(SieveOptions(max_unproven_calls=3), trusted=own))
+    desk.receive(peer.request("INVITE", body=sdp))
+    desk.order("answer", desk.told(sip.IncomingCall)[-1].call, sdp)
+    peer.our_tag = desk.last("200 INVITE").message.to.tag
+    desk.receive(peer.request("ACK"))
+    words = []
+    for n in range(9):
+        peer.call_id, peer.our_tag = f"forged-{n}", ""
+        words.append(desk.receive(peer.request("INVITE", body=sdp, branch=f"z9hG4bK{n}"), ("203.0.113.7", n))[-1].word)
+    assert words == ["100 INVITE"] * 3 + ["503 INVITE"] * 6
+    for n in range(9):  # who has proven itself calls as often as ever
+        peer.call_id = f"honest-{n}"
+        assert desk.receive(peer.request("INVITE", body=sdp, branch=f"z9hG4bKh{n}"))[-1].word == "100 INVITE"
+
+
 # Whose word counts inside a call
 
 

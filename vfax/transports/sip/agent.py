@@ -559,6 +559,7 @@ class Agent:
         """A new call, if there is room (RFC 3261 21.5.4)."""
         core, options = self._core, self._core.options
         crowded = len(self._calls) >= options.max_calls or core.transactions.full
+        crowded = crowded or not self._door.has_room(self._calls.values(), flow)
         if crowded or self._per_host[flow.remote[0]] >= options.max_calls_per_source:  # Limit: calls and transactions
             self._seen(None, flow, request)
             self._desk.answer(request, flow, 503, None, fields=self._come_back_later())

@@ -113,6 +113,11 @@ class Call:
 
     # --- requests inside the dialog -----------------------------------------------------------------
 
+    @property
+    def awaits_ack(self) -> bool:
+        """Whether it is a call of the peer that it has not confirmed yet."""
+        return self.host != "" and self.state in (State.INCOMING, State.ANSWERED)
+
     def comes_from(self, host: str) -> bool:
         """Whether `host` may have something to say in this call. One that knows both tags may, before the answer."""
         return self.dialog is None or host == self.host or self.dialog.comes_from(host)

@@ -5,6 +5,8 @@ Not here  rates, proof and credit (sieve.py), what those hear who are not taken 
 Source    RFC 3261 (June 2002) 9.1 (CANCEL goes from hop to hop), 12.2.2, 26.1.3.
 """
 
+from collections.abc import Iterable
+
 from vfax.transports.sip.calls import Call
 from vfax.transports.sip.core import Core
 from vfax.transports.sip.sieve import Reason
@@ -34,6 +36,14 @@ class Doorkeeper:
         """A message that came by `flow` was not taken."""
         if self._sieve is not None:
             self._sieve.note(flow.remote[0], reason, now)
+
+    def has_room(self, calls: Iterable[Call], flow: Flow) -> bool:
+        """Whether one more call may come in by `flow`: forged INVITEs must not take all lines."""
+        sieve = self._sieve
+        if sieve is None or flow.transport.reliable or sieve.has_proven(flow.remote[0]):
+            return True
+        waiting = sum(call.awaits_ack and not sieve.has_proven(call.host) for call in calls)
+        return waiting < sieve.max_unproven_calls
 
     def hears_in(self, call: Call, flow: Flow, now: float) -> bool:
         """Whether a request inside `call` may come by `flow`; it has the tags of the call."""

@@ -60,6 +60,7 @@ class SieveOptions:
     stranger_rate: float = 50.0  # Limit: outside calls, from one host without proof
     strangers_rate: float = 400.0  # Limit: outside calls, from all of these together
     dialog_rate: float = 1000.0  # Limit: inside calls, from one host
+    max_unproven_calls: int = 100  # Limit: calls at once of hosts without proof, until their ACK proves them
     max_sources: int = 4096  # Limit: sources that are remembered, of either kind
     report_every: float = 10.0  # seconds between two reports of one host for one reason
     max_reports: float = 5.0  # Limit: reports a second of all hosts
@@ -198,6 +199,15 @@ class Sieve:
         size = self._options.max_sources
         _touch(self._proven, source, size, lambda: self._fresh(self._options.source_rate, now))
         _touch(self._friends, source[0], size, lambda: True)
+
+    def has_proven(self, host: str) -> bool:
+        """Whether a host has proven itself, or we began to talk to it."""
+        return host in self._friends
+
+    @property
+    def max_unproven_calls(self) -> int:
+        """How many calls of others may ring or wait for their ACK at once."""
+        return self._options.max_unproven_calls
 
     def are_akin(self, host: str, other: str) -> bool:
         """Whether two hosts are of one peer."""
