@@ -125,7 +125,7 @@ class Endpoint:
         self._sockets: Sockets | None = None
         self.notices: deque[str] = deque(maxlen=MAX_NOTICES)  # sentences for the operator, newest last
         self._agent: Agent | None = None
-        self._sieve = Sieve(options.sieve, trusted=self._allow)
+        self.sieve = Sieve(options.sieve, trusted=self._allow)
         self._abuse_log: AbuseLog | None = None
 
     @property
@@ -152,8 +152,8 @@ class Endpoint:
         try:
             self._abuse_log = AbuseLog(self.options.abuse_log)
             now = trio.current_time()
-            self._sieve = Sieve(self.options.sieve, trusted=self._allow, now=now)
-            self._agent = Agent(self._sip_options(), contact=sockets.local, dice=self._dice, now=now, sieve=self._sieve)
+            self.sieve = Sieve(self.options.sieve, trusted=self._allow, now=now)
+            self._agent = Agent(self._sip_options(), contact=sockets.local, dice=self._dice, now=now, sieve=self.sieve)
             self._nat = Nat(self._nat_options(), self._agent, sockets, self.finder, self._dice, self.notices.append)
             await sockets.streams.check()
             async with trio.open_nursery() as house:
@@ -215,7 +215,7 @@ class Endpoint:
             self.pump()
         else:
             self.counters.not_allowed += 1
-            self._sieve.note(flow.remote[0], Reason.NETWORK, trio.current_time())
+            self.sieve.note(flow.remote[0], Reason.NETWORK, trio.current_time())
         self._tell_nuisances()
 
     def hear(self, message: bytes, flow: Flow) -> None:
@@ -245,7 +245,7 @@ class Endpoint:
             self._wake.set()
 
     def _tell_nuisances(self) -> None:
-        for report in self._sieve.take_reports():
+        for report in self.sieve.take_reports():
             if self._abuse_log is not None:
                 self._abuse_log.write(report)
 

@@ -24,11 +24,11 @@ class AbuseSettings(Section):
         default=50.0, description="The same of a host outside the networks in `allow` that are yours, without proof."
     )
     strangers_rate: PerSecond = Field(
-        default=400.0, description="The same of all sources together that have not proven that they hear us."
+        default=200.0, description="The same of all sources together that have not proven that they hear us."
     )
     dialog_rate: PerSecond = Field(default=1_000.0, description="Messages inside calls that one host may send.")
     unproven_share: Share = Field(
-        default=0.75, description="Share of the lines that may ring for callers who have not proven that they hear us."
+        default=0.5, description="Share of the lines that may ring for callers who have not proven that they hear us."
     )
     max_sources: Count = Field(default=4_096, description="Sources that are remembered; the oldest is forgotten first.")
     log: Line = Field(

@@ -23,6 +23,7 @@ from vfax.transports.sip.transaction import Purpose, Transaction
 from vfax.transports.sip.values import (
     CallKey,
     Confirmed,
+    Destination,
     DialogLost,
     Flow,
     HungUp,
@@ -114,9 +115,10 @@ class Call:
     # --- requests inside the dialog -----------------------------------------------------------------
 
     @property
-    def awaits_ack(self) -> bool:
-        """Whether it is a call of the peer that it has not confirmed yet."""
-        return self.host != "" and self.state in (State.INCOMING, State.ANSWERED)
+    def rings_by(self) -> Destination | None:
+        """What a call of the peer came by, as long as it has not confirmed it."""
+        waits = self.host != "" and self.state in (State.INCOMING, State.ANSWERED)
+        return self.dialog.peer if waits and self.dialog is not None else None
 
     def comes_from(self, host: str) -> bool:
         """Whether `host` may have something to say in this call. One that knows both tags may, before the answer."""

@@ -40,10 +40,10 @@ class Doorkeeper:
     def has_room(self, calls: Iterable[Call], flow: Flow) -> bool:
         """Whether one more call may come in by `flow`: forged INVITEs must not take all lines."""
         sieve = self._sieve
-        if sieve is None or flow.transport.reliable or sieve.has_proven(flow.remote[0]):
+        if sieve is None or flow.transport.reliable or sieve.has_proven(flow.remote):
             return True
-        waiting = sum(call.awaits_ack and not sieve.has_proven(call.host) for call in calls)
-        return waiting < sieve.max_unproven_calls
+        unproven = (call for call in calls if (by := call.rings_by) is not None and not sieve.has_proven(by.address))
+        return sum(1 for _ in unproven) < sieve.max_unproven_calls
 
     def hears_in(self, call: Call, flow: Flow, now: float) -> bool:
         """Whether a request inside `call` may come by `flow`; it has the tags of the call."""

@@ -58,7 +58,7 @@ class SieveOptions:
 
     source_rate: float = 200.0  # Limit: outside calls, from one proven source
     stranger_rate: float = 50.0  # Limit: outside calls, from one host without proof
-    strangers_rate: float = 400.0  # Limit: outside calls, from all of these together
+    strangers_rate: float = 200.0  # Limit: outside calls, from all of these together
     dialog_rate: float = 1000.0  # Limit: inside calls, from one host
     max_unproven_calls: int = 100  # Limit: calls at once of hosts without proof, until their ACK proves them
     max_sources: int = 4096  # Limit: sources that are remembered, of either kind
@@ -200,9 +200,9 @@ class Sieve:
         _touch(self._proven, source, size, lambda: self._fresh(self._options.source_rate, now))
         _touch(self._friends, source[0], size, lambda: True)
 
-    def has_proven(self, host: str) -> bool:
-        """Whether a host has proven itself, or we began to talk to it."""
-        return host in self._friends
+    def has_proven(self, source: Address) -> bool:
+        """Whether this very address has proven itself."""
+        return source in self._proven
 
     @property
     def max_unproven_calls(self) -> int:
