@@ -11,14 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import lru_cache, partial
 from itertools import repeat
 from pathlib import Path
 
 import trio
 
 from vfax import call
-from vfax.abuse import AbuseLog
+from vfax.abuse import Gate
 from vfax.calls import IncomingFax, OutgoingFax
 from vfax.capture import CaptureOptions
 from vfax.carried import Carried
@@ -39,7 +38,7 @@ from vfax.transports.sip.locate import Roads
 from vfax.transports.sip.message import MessageError
 from vfax.transports.sip.negotiation import MediaKind, MediaSession, offers
 from vfax.transports.sip.options import SipOptions
-from vfax.transports.sip.sieve import Reason, Sieve, SieveOptions, lies_in
+from vfax.transports.sip.sieve import Reason, SieveOptions
 from vfax.transports.sip.values import Address, CallKey, Destination, Flow, Hop, Transport
 from vfax.transports.sip_connection import StreamOptions
 from vfax.transports.sip_streams import StreamHooks
@@ -53,8 +52,6 @@ MAX_UNCLAIMED = 8
 DEFAULT_PLACE = Listen("127.0.0.1", 5060)
 MAX_NOTICES = 100
 """Limit: sentences that are kept for the operator."""
-KEPT_HOSTS = 4096
-"""Limit: hosts of which it is remembered whether they may call; only time is lost with the others."""
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -114,7 +111,7 @@ class Endpoint:
         self._kept: dict[str, frozenset[sip.Destination]] = {}
         self._nat: Nat | None = None
         self._allow = tuple(ipaddress.ip_network(text) for text in options.allow)
-        self._lies_in_allow = lru_cache(KEPT_HOSTS)(partial(lies_in, networks=self._allow))
+        self.gate = Gate(options.sieve, self._allow, options.abuse_log)
         self._called: dict[str, int] = {}  # hosts of our outgoing calls, and how many calls each
         self._calls: dict[CallKey, Carried] = {}
         self._on_call: Callable[[call.InboundCall], None] | None = None
@@ -125,8 +122,6 @@ class Endpoint:
         self._sockets: Sockets | None = None
         self.notices: deque[str] = deque(maxlen=MAX_NOTICES)  # sentences for the operator, newest last
         self._agent: Agent | None = None
-        self.sieve = Sieve(options.sieve, trusted=self._allow)
-        self._abuse_log: AbuseLog | None = None
 
     @property
     def address(self) -> Address:
@@ -150,10 +145,9 @@ class Endpoint:
         self._sockets = sockets = self._open()
         self._on_call = on_call
         try:
-            self._abuse_log = AbuseLog(self.options.abuse_log)
-            now = trio.current_time()
-            self.sieve = Sieve(self.options.sieve, trusted=self._allow, now=now)
-            self._agent = Agent(self._sip_options(), contact=sockets.local, dice=self._dice, now=now, sieve=self.sieve)
+            self.gate.open()
+            options, now, sieve = self._sip_options(), trio.current_time(), self.gate.sieve
+            self._agent = Agent(options, contact=sockets.local, dice=self._dice, now=now, sieve=sieve)
             self._nat = Nat(self._nat_options(), self._agent, sockets, self.finder, self._dice, self.notices.append)
             await sockets.streams.check()
             async with trio.open_nursery() as house:
@@ -173,9 +167,8 @@ class Endpoint:
         finally:
             self._cut_off_calls()
             sockets.close()
-            if self._abuse_log is not None:
-                self._abuse_log.close()
-            self._sockets = self._agent = self._nat = self._abuse_log = None
+            self.gate.close()
+            self._sockets = self._agent = self._nat = None
 
     def _open(self) -> Sockets:
         options = self.options
@@ -192,6 +185,7 @@ class Endpoint:
                 unreachable=self._unreachable,
                 may_talk=self._may_talk,
                 say=self.notices.append,
+                refused=self.gate.refuse,
             ),
         )
 
@@ -215,13 +209,16 @@ class Endpoint:
             self.pump()
         else:
             self.counters.not_allowed += 1
-            self.sieve.note(flow.remote[0], Reason.NETWORK, trio.current_time())
-        self._tell_nuisances()
+            self.gate.sieve.note(flow.remote[0], Reason.NETWORK, trio.current_time())
+        self.gate.tell()
 
-    def hear(self, message: bytes, flow: Flow) -> None:
+    def hear(self, message: bytes, flow: Flow) -> float:
         """A message of a stream (`sip_connection.Owner`)."""
-        if self._agent is not None:
-            self._hear_datagram(message, flow)
+        if self._agent is None:
+            return 0.0
+        pause = self.gate.pause(message, flow, self._agent.knows)
+        self._hear_datagram(message, flow)
+        return pause
 
     def hear_fault(self, fault: MessageError, flow: Flow) -> None:
         """A stream that cannot be read any further (`sip_connection.Owner`)."""
@@ -243,11 +240,6 @@ class Endpoint:
         if self._agent is not None:
             self._agent.unreachable(to, why, trio.current_time())
             self._wake.set()
-
-    def _tell_nuisances(self) -> None:
-        for report in self.sieve.take_reports():
-            if self._abuse_log is not None:
-                self._abuse_log.write(report)
 
     async def _keep_time(self) -> None:
         agent = self.agent
@@ -328,7 +320,7 @@ class Endpoint:
         self._called.clear()
 
     def _may_talk(self, host: str) -> bool:
-        return host in self._called or self._lies_in_allow(host)
+        return host in self._called or self.gate.allows(host)
 
     def _sip_options(self) -> SipOptions:
         """What the settings name wins over what others see."""

@@ -107,6 +107,10 @@ class Agent:
         """How many transactions live, those that only absorb repeats included."""
         return len(self._core.transactions)
 
+    def knows(self, call_id: str) -> bool:
+        """Whether a Call-ID belongs to a call or a transaction."""
+        return self._core.knows(call_id)
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing of any call or transaction is left in any table."""
@@ -521,7 +525,11 @@ class Agent:
         if not entry.admitted:
             self._seen(None, flow, request)
             self._desk.challenge(request, flow, entry)
+            if entry.refused:
+                self._door.note(flow, Reason.PASSWORD, now)
             return
+        if entry.user:
+            self._door.prove(flow, now)  # by a nonce that only our challenge told
         call = self._dialog_of(request)
         if call is not None and not self._door.hears_in(call, flow, now):
             call = None

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     FLOOD = "flood"  # more than the source may send
     DIALOG = "no-dialog"  # a request inside a call, from where that call does not come
     REFUSED = "refused"  # a method or a scheme that is not served here
+    CONNECTION = "connection"  # one too many, or one whose TLS came to nothing
     PASSWORD = "password"  # credentials that are wrong
 
 
