@@ -12,6 +12,15 @@ NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """What one side of TLS shows, and whom it believes: PEM files."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Authority:
     """Its folder; `certificate` is whom to believe."""
 
@@ -37,6 +46,11 @@ class Authority:
         signing = ("-CA", self.certificate, "-CAkey", folder / "authority.key", "-CAcreateserial")
         openssl("x509", "-req", "-in", request, *signing, "-days", days, "-extfile", names_file, "-out", made)
         return join(folder / f"{name}.pem", made, key)
+
+    def credentials(self, name: str) -> Credentials:
+        """A leaf as what one side shows."""
+        leaf = self.issue(name)
+        return Credentials(leaf, leaf, self.certificate)
 
     def self_signed(self, name: str) -> Path:
         """One that nobody but itself vouches for."""

@@ -98,11 +98,13 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     },
     "switchboard": BASE | {"transports", "trunks", "leg", "resolving", "tending"},
     "resolving": BASE | {"transports"},
+    "abuse": BASE | {"transports"},
     "sockets": BASE | {"transports"},
     "tending": BASE | {"transports"},
     "nat": BASE | {"transports", "resolving", "sockets"},
     "endpoint": BASE
     | {
+        "abuse",
         "transports",
         "trunks",
         "switchboard",

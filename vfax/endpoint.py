@@ -18,6 +18,7 @@ from typing import cast
 import trio
 
 from vfax import call
+from vfax.abuse import Gate
 from vfax.calls import IncomingFax, OutgoingFax
 from vfax.capture import CaptureOptions
 from vfax.carried import Carried
@@ -42,6 +43,7 @@ from vfax.transports.sip.message import MessageError
 from vfax.transports.sip.negotiation import MediaKind, MediaSession, offers
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.outside import Asking
+from vfax.transports.sip.sieve import Reason, SieveOptions
 from vfax.transports.sip.values import Address, CallKey, Destination, Flow, Hop, Transport
 from vfax.transports.sip_connection import StreamOptions
 from vfax.transports.sip_streams import StreamHooks, Towards
@@ -68,6 +70,7 @@ class EndpointOptions:
     whose messages are read at all; hosts that we call are added while the call lasts.
     `media_ports` is an inclusive range, or None for any free even port. `public_address` stands in Contact and SDP when
     the machine's own address is not what peers see; `public_port` in Contact alone, 0 for the socket's.
+    `abuse_log` is the file for nuisances, None for standard error.
     """
 
     listen: Address | Listen = DEFAULT_PLACE
@@ -86,6 +89,8 @@ class EndpointOptions:
     trunks: tuple[TrunkOptions, ...] = ()
     dns: DnsOptions = field(default_factory=DnsOptions)
     nat: NatOptions = field(default_factory=NatOptions)
+    sieve: SieveOptions = field(default_factory=SieveOptions)
+    abuse_log: Path | None = None
     disk: Disk = field(default_factory=Disk)
 
 
@@ -113,6 +118,7 @@ class Endpoint:
         self._nat: Nat | None = None
         self.switchboard = Switchboard(options.trunks, options.leg)
         self._allow = tuple(ipaddress.ip_network(text) for text in options.allow)
+        self.gate = Gate(options.sieve, self._allow, options.abuse_log)
         self._called: dict[str, int] = {}  # hosts of our outgoing calls, and how many calls each
         self._calls: dict[CallKey, Carried] = {}
         self._on_call: Callable[[call.InboundCall], None] | None = None
@@ -150,12 +156,14 @@ class Endpoint:
         hearing = trio.CancelScope()
         self._on_call = on_call
         try:
+            self.gate.open()
             self._agent = Agent(
                 self._sip_options(),
                 contact=sockets.local,
                 dice=self._dice,
                 now=trio.current_time(),
                 admission=self.switchboard.admission(self._allow, self._dice),
+                sieve=self.gate.sieve,
             )
             self._tending = self.switchboard.tending(self, self._dice)
             self._nat = Nat(self._nat_options(), self._agent, sockets, self.finder, self._dice, self.notices.append)
@@ -177,6 +185,7 @@ class Endpoint:
         finally:
             self._cut_off_calls()
             sockets.close()
+            self.gate.close()
             self._sockets = self._agent = self._nat = self._tending = None
 
     def _open(self) -> Sockets:
@@ -194,6 +203,7 @@ class Endpoint:
                 unreachable=self._unreachable,
                 may_talk=self._may_talk,
                 say=self.notices.append,
+                refused=self.gate.refuse,
             ),
             towards=_certificates_of(options.trunks),
         )
@@ -259,11 +269,16 @@ class Endpoint:
             self.pump()
         else:
             self.counters.not_allowed += 1
+            self.gate.sieve.note(flow.remote[0], Reason.NETWORK, trio.current_time())
+        self.gate.tell()
 
-    def hear(self, message: bytes, flow: Flow) -> None:
+    def hear(self, message: bytes, flow: Flow) -> float:
         """A message of a stream (`sip_connection.Owner`)."""
-        if self._agent is not None:
-            self._hear_datagram(message, flow)
+        if self._agent is None:
+            return 0.0
+        pause = self.gate.pause(message, flow, self._agent.knows)
+        self._hear_datagram(message, flow)
+        return pause
 
     def hear_fault(self, fault: MessageError, flow: Flow) -> None:
         """A stream that cannot be read any further (`sip_connection.Owner`)."""
@@ -366,13 +381,7 @@ class Endpoint:
         self._called.clear()
 
     def _may_talk(self, host: str) -> bool:
-        if host in self._called or self.switchboard.desk.book.may_talk(host):
-            return True
-        try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
-            return False
-        return any(address in network for network in self._allow)
+        return host in self._called or self.switchboard.desk.book.may_talk(host) or self.gate.allows(host)
 
     def _sip_options(self) -> SipOptions:
         """What the settings name wins over what others see."""

@@ -2,7 +2,7 @@
 
 Owns      `Plan` (what a Kamailio is to do), the configuration that follows, one running server in a private folder on
           loopback, what it complains of.
-Not here  who talks through it (peer.py, side.py), certificates (authority.py).
+Not here  who talks through it (peer.py, side.py), certificates (tests/certs.py).
 Source    Kamailio 5.6: core cookbook; modules auth, dispatcher, registrar, rr, tls, tm.
 
 The server ends with the process that started it. Where it is missing, tests fail: none skips.
@@ -24,7 +24,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Final
 
-from tests.interop.authority import Credentials
+from tests.certs import Credentials
 
 HOST: Final = "127.0.0.1"
 REMEDY: Final = "as root: apt-get install kamailio kamailio-tls-modules (script/test does it)"

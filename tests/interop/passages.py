@@ -7,15 +7,17 @@ Not here  the proxy (kamailio.py), both ends (peer.py, side.py), which of these 
 Everything here takes real time: Kamailio knows no other.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Final
 
 import trio
 
+from tests.certs import Authority, Credentials
 from tests.interop import documents
 from tests.interop.kamailio import HOST, Kamailio, Plan, free_port, running_kamailio
 from tests.interop.matrix import PEER_ID, Caller, Case, Limiter, Played, Start, judge, peer_habits, vfax_options
@@ -23,6 +25,9 @@ from tests.interop.peer import CallResult, Habits, SpandspPeer, open_peer
 from tests.interop.side import Fax, VfaxSide, open_vfax
 from tests.interop.spandsp import Abilities, Coding, Modem
 from vfax.endpoint import EndpointOptions
+from vfax.sockets import Listen
+from vfax.transports.certificates import TlsOptions
+from vfax.transports.sip.values import Transport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,7 @@ class Passage:
 
     caller: Caller
     start: Start
+    transport: Transport = Transport.UDP  # between vfax and Kamailio; libspandsp's is UDP
 
     @property
     def case(self) -> Case:
@@ -38,12 +44,18 @@ class Passage:
         return Case(self.caller, self.start, True, Modem.V17, Coding.MMR, 1, False, Limiter.PEER)
 
     def __str__(self) -> str:
-        return f"udp {self.caller} {self.start}"
+        return f"{self.transport.lower()} {self.caller} {self.start}"
+
+    def options(self, keys: Credentials) -> EndpointOptions:
+        """What vfax is told."""
+        tls = TlsOptions(certificate=keys.certificate, authorities=keys.authority)
+        return replace(vfax_options(self.case), listen=Listen(HOST, 0, self.transport), tls=tls)
 
 
 def all_passages() -> list[Passage]:
     """Every combination."""
-    return [Passage(caller=caller, start=start) for caller, start in product(Caller, Start)]
+    axes = product(Transport, Caller, Start)
+    return [Passage(transport=transport, caller=caller, start=start) for transport, caller, start in axes]
 
 
 @dataclass(slots=True)
@@ -61,8 +73,10 @@ async def play_passage(passage: Passage, folder: Path, *, lines: int = 1) -> Pas
     folder.mkdir(exist_ok=True)  # noqa: ASYNC240 - nothing else waits yet
     pages = documents.draw_pages(1, lines=lines)
     document, target = documents.write_fax(folder / "sent.tif", pages), folder / "got.tif"
-    async with open_vfax(vfax_options(passage.case)) as side, open_peer() as peer:
-        plan = Plan(routes={"fax": side.uri, "spandsp": peer.uri})
+    keys = Authority.make(folder).credentials("both")
+    by = passage.transport.lower()
+    async with open_vfax(passage.options(keys)) as side, open_peer() as peer:
+        plan = Plan(routes={"fax": f"{side.uri};transport={by}", "spandsp": peer.uri}, keys=keys)
         with running_kamailio(plan, folder / "kamailio") as proxy:
             played = await _play(passage, side, peer, proxy, document, target)
         try:
@@ -75,13 +89,13 @@ async def play_passage(passage: Passage, folder: Path, *, lines: int = 1) -> Pas
 async def _play(
     passage: Passage, side: VfaxSide, peer: SpandspPeer, proxy: Kamailio, document: Path, target: Path
 ) -> Played:
-    habits = peer_habits(passage.case)
+    habits, by = peer_habits(passage.case), passage.transport.lower()
     faxes: list[Fax] = []
     results: list[CallResult] = []
 
     async def vfax_works() -> None:
         inbound = passage.caller is Caller.PEER
-        faxes.append(await (side.receive(target) if inbound else side.send(document, proxy.uri("spandsp"))))
+        faxes.append(await (side.receive(target) if inbound else side.send(document, proxy.uri("spandsp", by))))
 
     async def peer_works() -> None:
         inbound = passage.caller is Caller.PEER
@@ -102,6 +116,8 @@ def judge_passage(passage: Passage, passed: Passed) -> None:
     relayed = "\n".join(passed.relayed)
     for request in ("INVITE", "ACK", "BYE"):
         assert f" {request} sip:" in relayed, relayed
+    ways = set(re.findall(r"in  (\w+):127", relayed))
+    assert ways == {"udp", passage.transport.lower()}, relayed
     invites = relayed.count(" INVITE sip:")
     assert invites == (1 if passage.start is Start.DIRECT else 2), relayed
 

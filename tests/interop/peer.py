@@ -17,7 +17,7 @@ from typing import Final
 
 import trio
 
-from tests.interop.authority import Credentials
+from tests.certs import Credentials
 from tests.interop.digest_plain import Guard, Login
 from tests.interop.peer_call import ALLOW, GIVE_UP, T1, T2, PeerCall
 from tests.interop.peer_values import CallResult, Ending, Fault, Habits, Way

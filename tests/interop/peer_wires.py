@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import trio
 
-from tests.interop.authority import Credentials
+from tests.certs import Credentials
 from tests.interop.sip_plain import host_port, uri_parameter
 
 SOCKET_BUFFER: Final = 1 << 20

@@ -6,10 +6,11 @@ Source    sipp 3.6.1 -h.
 """
 
 import os
+import re
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -45,12 +46,14 @@ def free_port() -> int:
 
 @dataclass(frozen=True, slots=True)
 class SippReport:
-    """How sipp ended. `ok`: every call went exactly as the scenario says."""
+    """How sipp ended. `ok`: every call went exactly as the scenario says; `good` and `bad` count them."""
 
     ok: bool
     code: int
     errors: str
     messages: str
+    good: int = 0
+    bad: int = 0
 
     def __str__(self) -> str:
         return f"sipp ended with {self.code}\n{self.errors[-3000:]}\n{self.messages[-6000:]}"
@@ -74,28 +77,22 @@ class Sipp:
         mode: str = "u1",
         login: tuple[str, str] | None = None,
         keys: Mapping[str, str] | None = None,
+        rate: int = 20,
+        seconds: int = SIPP_SECONDS,
+        trace: bool = True,
+        more: Sequence[str] = (),
     ) -> None:
         self.port = free_port()
+        self._seconds = seconds
         self._errors = folder / f"{scenario}-{self.port}.errors"
         self._messages = folder / f"{scenario}-{self.port}.messages"
         command = [program, *([f"{target[0]}:{target[1]}"] if target else [])]
         command += ["-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", "127.0.0.1", "-p", str(self.port)]
-        command += ["-mi", "127.0.0.1", "-mp", str(free_port()), "-m", str(calls), "-l", str(at_once), "-r", "20"]
-        command += [
-            "-t",
-            mode,
-            "-max_socket",
-            "500",
-            "-nostdin",
-            "-timeout",
-            f"{SIPP_SECONDS}s",
-            "-timeout_error",
-            "-recv_timeout",
-            "15000",
-        ]
-        command += ["-trace_err", "-error_file", str(self._errors), "-trace_msg", "-message_file", str(self._messages)]
-        if login is not None:
-            command += ["-au", login[0], "-ap", login[1]]
+        command += ["-mi", "127.0.0.1", "-mp", str(free_port()), "-m", str(calls), "-l", str(at_once), "-r", str(rate)]
+        command += ["-t", mode, "-max_socket", "500", "-nostdin", "-timeout", f"{seconds}s", "-timeout_error"]
+        command += ["-trace_err", "-error_file", str(self._errors)]
+        command += ["-trace_msg", "-message_file", str(self._messages)] if trace else []
+        command += [*(["-au", login[0], "-ap", login[1]] if login else []), *(more or ("-recv_timeout", "15000"))]
         for name, value in (keys or {}).items():
             command += ["-key", name, value]
         self._command, self._folder, self._mode = command, folder, mode
@@ -135,12 +132,20 @@ class Sipp:
     def report(self) -> SippReport:
         """Wait for the end of the scenario."""
         assert self._process is not None
-        screen, _ = self._process.communicate(timeout=SIPP_SECONDS + GRACE)
+        octets, _ = self._process.communicate(timeout=self._seconds + GRACE)
+        screen = octets.decode("utf-8", "replace")
         errors = self._errors.read_text("utf-8", "replace") if self._errors.exists() else ""
         messages = self._messages.read_text("utf-8", "replace") if self._messages.exists() else ""
         if not errors and self._process.returncode:
-            errors = screen.decode("utf-8", "replace")[-2000:]
-        return SippReport(self._process.returncode == 0, self._process.returncode, errors, messages)
+            errors = screen[-2000:]
+        good, bad = (_count(screen, name) for name in ("Successful call", "Failed call"))
+        return SippReport(self._process.returncode == 0, self._process.returncode, errors, messages, good, bad)
+
+
+def _count(screen: str, name: str) -> int:
+    """The total behind a name in sipp's last statistics."""
+    found = re.findall(rf"{name}\s*\|\s*\d+\s*\|\s*(\d+)", screen)
+    return int(found[-1]) if found else 0
 
 
 def run_sipp(
@@ -152,7 +157,21 @@ def run_sipp(
     calls: int = 1,
     mode: str = "u1",
     login: tuple[str, str] | None = None,
+    seconds: int = SIPP_SECONDS,
+    more: Sequence[str] = (),
 ) -> SippReport:
     """Run a calling scenario against `target` to its end. `login`: user and password for challenges."""
-    with Sipp(program, scenario, folder, target, calls=calls, at_once=calls, mode=mode, login=login) as run:
+    how = Sipp(
+        program,
+        scenario,
+        folder,
+        target,
+        calls=calls,
+        at_once=calls,
+        mode=mode,
+        login=login,
+        seconds=seconds,
+        more=more,
+    )
+    with how as run:
         return run.report()

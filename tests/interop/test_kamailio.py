@@ -13,10 +13,13 @@ import trio
 from tests.interop import kamailio, spandsp
 from tests.interop.matrix import Caller, Start
 from tests.interop.passages import Balance, Passage, Passed, judge_passage, play_passage
+from vfax.transports.sip.values import Transport
 
 PASSAGES: Final = (
-    Passage(caller=Caller.PEER, start=Start.CALLED_ASKS),
-    Passage(caller=Caller.VFAX, start=Start.CALLED_ASKS),
+    Passage(transport=Transport.UDP, caller=Caller.PEER, start=Start.CALLED_ASKS),
+    Passage(transport=Transport.TCP, caller=Caller.VFAX, start=Start.CALLED_ASKS),
+    Passage(transport=Transport.TLS, caller=Caller.PEER, start=Start.CALLED_ASKS),
+    Passage(transport=Transport.TLS, caller=Caller.VFAX, start=Start.DIRECT),
 )
 pytestmark = pytest.mark.realtime
 

@@ -44,8 +44,9 @@ class House:
     streams: Any = None
     addresses: dict[Transport, Address] = field(default_factory=dict)
 
-    def hear(self, message: bytes, flow: Flow) -> None:
+    def hear(self, message: bytes, flow: Flow) -> float:
         self.note(self.heard, (message, flow))
+        return 0.0
 
     def hear_fault(self, fault: MessageError, flow: Flow) -> None:
         self.note(self.faults, fault)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from vfax.settings.abuse import AbuseSettings
 from vfax.settings.clients import ClientSettings
 from vfax.settings.locating import DnsSettings, StunSettings
 from vfax.settings.routes import SPOOL_FOLDERS, DeliverySettings, MailSettings, RouteSettings
@@ -401,6 +402,7 @@ class Settings(Section):
     sip: SipSettings = SipSettings()
     dns: DnsSettings = DnsSettings()
     stun: StunSettings = StunSettings()
+    abuse: AbuseSettings = AbuseSettings()
     media: MediaSettings = MediaSettings()
     t38: T38Settings = T38Settings()
     fax: FaxSettings = FaxSettings()

@@ -105,7 +105,9 @@ class SipSettings(Section):
     max_calls_per_source: Count = Field(
         default=400, description="Calls at once from one host (a trunk is one); the next hears 503."
     )
-    max_transactions: Count = Field(default=4_000, description="SIP transactions at once; the next one hears 503.")
+    max_transactions: Count = Field(
+        default=10_000, description="SIP transactions at once (a call leaves two for 32 s); the next one hears 503."
+    )
     retry_after: int = Field(default=10, ge=0, le=3_600, description="What a 503 asks the caller to wait.")
     max_connections: Count = Field(default=200, description="TCP and TLS connections at once, ours and theirs.")
     max_connections_per_source: Count = Field(default=50, description="Such connections that one host may have made.")

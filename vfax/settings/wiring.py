@@ -53,6 +53,7 @@ from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.hops import transport_of
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.policy import DialogPolicy, RefreshBy, Refreshes, Reliable, SessionTimers
+from vfax.transports.sip.sieve import SieveOptions
 from vfax.transports.sip.values import Transport
 from vfax.transports.sip_connection import StreamOptions
 from vfax.transports.t38 import ReadVersion, T38Options
@@ -139,6 +140,12 @@ def check_options(options: LegOptions) -> None:
             raise DecodeError(f"option {wrong['loc'][0]} = {str(wrong['input'])[:40]}: {wrong['msg']}") from None
 
 
+def sieve_options(settings: Settings) -> SieveOptions:
+    """What stands before the SIP parser."""
+    unproven = max(1, int(settings.host.lines * settings.abuse.unproven_share))
+    return SieveOptions(**same_names(SieveOptions, settings.abuse), max_unproven_calls=unproven)
+
+
 def endpoint_options(settings: Settings) -> EndpointOptions:
     """The SIP endpoint."""
     public = parse_public(settings.sip.public_address) if settings.sip.public_address else (None, 0)
@@ -158,6 +165,8 @@ def endpoint_options(settings: Settings) -> EndpointOptions:
         capture=CaptureOptions(**same_names(CaptureOptions, settings.journal) | {"pcap": Pcap(settings.journal.pcap)}),
         sip=SipOptions(**same_names(SipOptions, settings.sip) | {"dialogs": dialog_policy(settings.sip)}),
         leg=leg_options(settings),
+        sieve=sieve_options(settings),
+        abuse_log=Path(settings.abuse.log) if settings.abuse.log else None,
         dns=dns_options(settings.dns),
         nat=nat_options(settings.stun, settings.sip),
         trunks=trunk_options(settings, leg_options),

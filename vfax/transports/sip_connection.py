@@ -20,6 +20,7 @@ from vfax.transports.sip.values import Flow, Hop
 from vfax.transports.udp import format_address
 
 READ: Final = 4 * 1024  # octets at once; then other connections have their turn
+LONGEST_PAUSE: Final = 2.0  # Limit: seconds that a connection is left unread at a time
 GOODBYE: Final = 1.0  # seconds for the last octets to leave
 PONG_LIMIT: Final = 10.0  # RFC 5626 4.4.1: how long the answer to a ping may take
 PING: Final = b"\r\n\r\n"
@@ -44,8 +45,9 @@ class StreamOptions:
 class Owner(Protocol):
     """What a connection tells of itself."""
 
-    def hear(self, message: bytes, flow: Flow) -> None:
-        """A whole message came."""
+    def hear(self, message: bytes, flow: Flow) -> float:
+        """A whole message came. How long the connection is not to be read now: its source sends too much."""
+        ...
 
     def hear_fault(self, fault: MessageError, flow: Flow) -> None:
         """What comes cannot be read any further; the answer may still be sent."""
@@ -130,18 +132,20 @@ class Connection:
     async def _read(self, stream: trio.abc.Stream) -> None:
         try:
             while octets := await stream.receive_some(READ):
-                self._take(bytes(octets))
+                pause = self._take(bytes(octets))
                 if self._framer.fault is not None:
                     self._owner.hear_fault(self._framer.fault, self.flow)
                     self.end(f"what {self.who} sends is not SIP that can be read: {self._framer.fault}")
                     return
-                await trio.lowlevel.checkpoint()
+                await trio.sleep(min(pause, LONGEST_PAUSE))
             self.why = self.why or f"{self.who} closed the connection"
         except (trio.BrokenResourceError, trio.ClosedResourceError) as fault:
             self.why = self.why or explain(fault, self.who)
 
-    def _take(self, octets: bytes) -> None:
-        now = self._moved_at = trio.current_time()
+    def _take(self, octets: bytes) -> float:
+        """Deal with octets; how long to wait for the next."""
+        now, pause = trio.current_time(), 0.0
+        self._moved_at = now
         for item in self._framer.receive(octets):
             match item:
                 case KeepAlive.PING:
@@ -151,11 +155,12 @@ class Connection:
                     self._ping_at = math.inf
                 case bytes(message):
                     self._heard, self._ping_at = True, math.inf
-                    self._owner.hear(message, self.flow)
+                    pause = max(pause, self._owner.hear(message, self.flow))
         if not self._framer.pending:
             self._begun_at = math.inf if self._heard or self.ours else self._begun_at
         elif self._begun_at == math.inf:
             self._begun_at = now
+        return pause
 
     async def _write(self, stream: trio.abc.Stream) -> None:
         try:

@@ -14,6 +14,7 @@ from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.hops import Local
 from vfax.transports.sip.message import Message, MessageError, Request, Response, check, parse_datagram
 from vfax.transports.sip.options import SipOptions
+from vfax.transports.sip.sieve import Sieve
 from vfax.transports.sip.values import Address, CallKey, Close, Destination, Flow, Hop, Send, SipEvent, Transport
 
 HERE: Address = ("192.0.2.1", 5060)
@@ -51,9 +52,17 @@ class Sent:
 class Desk:
     """One agent, its clock, all it sent and told."""
 
-    def __init__(self, *, now: float = 0.0, seed: int = 1, contact: Address | Local = HERE, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        now: float = 0.0,
+        seed: int = 1,
+        contact: Address | Local = HERE,
+        sieve: Sieve | None = None,
+        **options: Any,
+    ) -> None:
         self.options = SipOptions(**options)
-        self.agent = Agent(self.options, contact=contact, dice=random.Random(seed), now=now)
+        self.agent = Agent(self.options, contact=contact, dice=random.Random(seed), now=now, sieve=sieve)
         self.now = now
         self.sent: list[Sent] = []
         self.closed: list[Flow] = []

@@ -20,6 +20,7 @@ from vfax.transports.sip.caller import CallingSide, Invitation
 from vfax.transports.sip.calls import ENDED, Call, State
 from vfax.transports.sip.compose import Fields, response_hop, response_way, stamp
 from vfax.transports.sip.core import Core
+from vfax.transports.sip.doorkeeper import Doorkeeper
 from vfax.transports.sip.errand import SILENCE, Errand, Failure, Place
 from vfax.transports.sip.hops import Local, leads_by
 from vfax.transports.sip.message import Message, MessageError, Request, Response, check, parse_datagram
@@ -28,6 +29,7 @@ from vfax.transports.sip.outbox import summarise
 from vfax.transports.sip.outside import Asking, build_request
 from vfax.transports.sip.screen import Desk, screen
 from vfax.transports.sip.shown import Shown, seen_in
+from vfax.transports.sip.sieve import Reason, Sieve
 from vfax.transports.sip.syntax import legible, printable
 from vfax.transports.sip.transaction import Kind, S, Transaction
 from vfax.transports.sip.values import (
@@ -64,12 +66,14 @@ class Agent:
         dice: Dice,
         now: float = 0.0,
         admission: Admission | None = None,
+        sieve: Sieve | None = None,
     ) -> None:
         self._admission = Admission((), dice) if admission is None else admission
-        self._core = Core(options, contact if isinstance(contact, Local) else Local.of(contact), dice)
+        self._core = Core(options, contact if isinstance(contact, Local) else Local.of(contact), dice, sieve)
         self._calls: dict[CallKey, Call] = {}
         self._per_host: Counter[str] = Counter()
         self._last_key: CallKey = 0
+        self._door = Doorkeeper(self._core)
         self._desk = Desk(self._core, dice.getrandbits(32))
         self._now = now
         self._octets = b""  # that are being dealt with
@@ -102,6 +106,10 @@ class Agent:
     def transactions(self) -> int:
         """How many transactions live, those that only absorb repeats included."""
         return len(self._core.transactions)
+
+    def knows(self, call_id: str) -> bool:
+        """Whether a Call-ID belongs to a call or a transaction."""
+        return self._core.knows(call_id)
 
     @property
     def is_empty(self) -> bool:
@@ -376,6 +384,8 @@ class Agent:
         """Take one datagram, or one message of a stream."""
         if not data.strip(b"\r\n\0"):
             return  # keep-alive (RFC 5626 3.5.1 and its kin)
+        if not self._door.admits(data, flow, now):
+            return
         self._octets = data
         try:
             message = parse_datagram(data, self._core.options)
@@ -418,6 +428,7 @@ class Agent:
         if found is None:
             self._drop(flow, f"{response.status} to no request of ours")
             return
+        self._door.prove(flow, now)
         self._seen(found.call, flow, response)
         self._look_at(found, response, flow)
         for happening in core.transactions.receive_response(found, response, now):
@@ -488,14 +499,15 @@ class Agent:
         self._seen(call.key if call is not None else None, flow, request)
         if transaction is None or not failed:
             if call is not None:
+                self._door.prove(flow, now)
                 call.on_ack(request, now)
         elif self._core.transactions.receive_repeat(transaction, request, now) and isinstance(call, CalledSide):
             call.on_refusal_acknowledged()
 
     def _on_cancel(self, request: Request, flow: Flow, now: float) -> None:
-        """RFC 3261 9.2."""
+        """RFC 3261 9.2. It goes from hop to hop, and comes from where the INVITE came."""
         invite = self._core.transactions.find_server(request, "INVITE")
-        if invite is None:
+        if invite is None or not self._door.hears_cancel_of(invite, flow, now):
             self._seen(None, flow, request)
             self._desk.answer(request, flow, 481, None)
             return
@@ -515,8 +527,14 @@ class Agent:
         if not entry.admitted:
             self._seen(None, flow, request)
             self._desk.challenge(request, flow, entry)
+            if entry.refused:
+                self._door.note(flow, Reason.PASSWORD, now)
             return
+        if entry.user:
+            self._door.prove(flow, now)  # by a nonce that only our challenge told
         call = self._dialog_of(request)
+        if call is not None and not self._door.hears_in(call, flow, now):
+            call = None
         key = call.key if call is not None else None
         if request.method != "INVITE" or request.to.tag:  # a new call is seen once it has its key
             self._seen(key, flow, request)
@@ -526,6 +544,8 @@ class Agent:
             self._drop(flow, str(why))
             refusal = 400, ()
         if refusal is not None:
+            if refusal[0] in (405, 501):
+                self._door.note(flow, Reason.REFUSED, now)
             self._desk.answer(request, flow, refusal[0], key, fields=refusal[1])
         elif request.method == "INVITE" and not request.to.tag:
             self._on_invite(request, flow, entry.user, now)
@@ -549,6 +569,7 @@ class Agent:
         """A new call, if there is room (RFC 3261 21.5.4)."""
         core, options = self._core, self._core.options
         crowded = len(self._calls) >= options.max_calls or core.transactions.full
+        crowded = crowded or not self._door.has_room(self._calls.values(), flow)
         if crowded or self._per_host[flow.remote[0]] >= options.max_calls_per_source:  # Limit: calls and transactions
             self._seen(None, flow, request)
             self._desk.answer(request, flow, 503, None, fields=self._come_back_later())

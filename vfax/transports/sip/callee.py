@@ -57,7 +57,7 @@ class CalledSide(Call):
         self.dialog = Dialog.of_callee(invite, core.token(), flow, symmetric=core.options.symmetric)
         self.exchange = Exchange(core, key, self.dialog, contact, self.keeper, phase=Phase.INVITED)
         self.keeper.note(invite)
-        core.dialogs[self.dialog.id] = key
+        core.enter(self.dialog.id, key)
         core.start(key, CallTimer.UNANSWERED, now + core.options.unanswered_limit)
         core.reply(transaction, 100, now)
 

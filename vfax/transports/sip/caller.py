@@ -299,7 +299,7 @@ class CallingSide(Call):
         self.dialog, self.exchange = fork.dialog, fork.exchange
         self.state = State.UP
         core.dialling.pop(self._dialling, None)
-        core.dialogs[self.dialog.id] = self.key
+        core.enter(self.dialog.id, self.key)
         self.keeper.attach(self.dialog, self.exchange)
         self.keeper.on_success(self._invite.request, response, now)
         return fork

@@ -23,6 +23,7 @@ from vfax.transports.sip.transaction import Purpose, Transaction
 from vfax.transports.sip.values import (
     CallKey,
     Confirmed,
+    Destination,
     DialogLost,
     Flow,
     HungUp,
@@ -112,6 +113,16 @@ class Call:
         return self.exchange
 
     # --- requests inside the dialog -----------------------------------------------------------------
+
+    @property
+    def rings_by(self) -> Destination | None:
+        """What a call of the peer came by, as long as it has not confirmed it."""
+        waits = self.host != "" and self.state in (State.INCOMING, State.ANSWERED)
+        return self.dialog.peer if waits and self.dialog is not None else None
+
+    def comes_from(self, host: str) -> bool:
+        """Whether `host` may have something to say in this call. One that knows both tags may, before the answer."""
+        return self.dialog is None or host == self.host or self.dialog.comes_from(host)
 
     def on_request(self, transaction: Transaction, now: float) -> None:
         """BYE, re-INVITE, UPDATE or PRACK of the peer; the transaction has just begun."""
@@ -291,7 +302,7 @@ class Call:
             self.core.errands.close(self.leaving)
         self.core.stop(self.key, *CallTimer)
         if self.dialog is not None:
-            self.core.dialogs.pop(self.dialog.id, None)
+            self.core.leave(self.dialog.id)
         self.core.gone.append(self.key)
         self.core.outbox.tell(Released(self.key))
 

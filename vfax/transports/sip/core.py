@@ -5,6 +5,7 @@ Not here  any decision about a call (calls.py, caller.py, callee.py) or a stray 
 Source    RFC 3261 (June 2002) 8.1.1, 13.2.2.4, 18.1.1.
 """
 
+from collections import Counter
 from enum import Enum, auto
 from typing import Final
 
@@ -22,6 +23,7 @@ from vfax.transports.sip.options import Dice, SipOptions
 from vfax.transports.sip.outbox import Outbox, wire
 from vfax.transports.sip.policy import DialogPolicy
 from vfax.transports.sip.shown import Shown
+from vfax.transports.sip.sieve import Sieve
 from vfax.transports.sip.syntax import escape_user, quote
 from vfax.transports.sip.timers import Timers
 from vfax.transports.sip.transaction import COOKIE, Purpose, Transaction, TransactionLayer
@@ -54,19 +56,21 @@ class CallTimer(Enum):
 class Core:
     """The shared state of one agent."""
 
-    def __init__(self, options: SipOptions, local: Local, dice: Dice) -> None:
+    def __init__(self, options: SipOptions, local: Local, dice: Dice, sieve: Sieve | None = None) -> None:
         if options.domain and not _is_hostport(options.domain):
             raise MisuseError(f"domain = {options.domain!r} is no name of a host")
         self.options = options
         self.local = local
         self.shown = Shown()
         self.dice = dice
-        self.outbox = Outbox()
+        self.sieve = sieve
+        self.outbox = Outbox(sieve)
         self.transactions = TransactionLayer(options, self.outbox)
         self.timers: Timers[tuple[CallKey, CallTimer]] = Timers()
         self.errands = Errands(self)
         self.acks = AckStore()
         self.dialogs: dict[DialogId, CallKey] = {}
+        self._call_ids: Counter[str] = Counter()  # of the dialogs
         self.dialling: dict[tuple[str, str], CallKey] = {}  # Call-ID and our tag, while no dialog is confirmed
         self.gone: list[CallKey] = []  # released, to be taken out of the agent's table
         self._no_tcp: dict[Address, float] = {}  # until when
@@ -74,6 +78,25 @@ class Core:
     def policy(self, account: Account) -> DialogPolicy:
         """How the dialogs of this account are kept."""
         return account.dialogs or self.options.dialogs
+
+    # --- whose call it is ---------------------------------------------------------------------------
+
+    def enter(self, dialog: DialogId, key: CallKey) -> None:
+        """Requests for `dialog` belong to this call from now on."""
+        if dialog not in self.dialogs:
+            self._call_ids[dialog[0]] += 1
+        self.dialogs[dialog] = key
+
+    def leave(self, dialog: DialogId) -> None:
+        """The dialog is over."""
+        if self.dialogs.pop(dialog, None) is not None:
+            self._call_ids[dialog[0]] -= 1
+            if not self._call_ids[dialog[0]]:
+                del self._call_ids[dialog[0]]
+
+    def knows(self, call_id: str) -> bool:
+        """Whether a Call-ID is that of a dialog or of a transaction."""
+        return call_id in self._call_ids or call_id in self.transactions.call_ids
 
     # --- fresh names --------------------------------------------------------------------------------
 

@@ -140,6 +140,16 @@ class Dialog:
         hop = hop_of(uri, self.peer.transport)
         return self.peer if hop is None else joined(hop, self.peer)
 
+    def comes_from(self, host: str) -> bool:
+        """Whether the peer's requests may come from `host`: where its messages came from, or where ours to it go.
+
+        Limit: when they go to a name, any host that is heard may be the one; tags of 64 random bits have to do.
+        """
+        ways = [NameAddr.parse(route).uri for route in self.routes[:1]]
+        hops = [hop_of(uri, self.peer.transport) for uri in (*ways, Uri.parse(self.target))]
+        named = hops[0] is None
+        return named or host == self.peer.address[0] or any(hop is not None and hop.host == host for hop in hops)
+
     def lose(self, flow: Flow) -> None:
         """The connection is gone: the next request needs another one."""
         if self.peer == flow:

@@ -38,7 +38,7 @@ class SipOptions:
 
     max_calls: int = 400  # Limit: calls at once, then 503
     max_calls_per_source: int = 400  # Limit: calls at once from one host, then 503
-    max_transactions: int = 4000  # Limit: transactions at once, then 503
+    max_transactions: int = 10_000  # Limit: transactions at once, then 503; a call leaves two for 64*T1
     retry_after: int = 10  # what the 503 asks the caller to wait
 
     failover_after: float = 6.0  # a silent target is left for the next one, where there are several

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vfax.transports.sip.message import Message, Request, Response
+from vfax.transports.sip.sieve import Sieve
 from vfax.transports.sip.syntax import legible, printable
 from vfax.transports.sip.values import CallKey, Close, Destination, Flow, MessageSeen, Output, Report, Send, SipEvent
 
@@ -25,13 +26,16 @@ class Wire:
 class Outbox:
     """Collects what the owner takes away."""
 
-    def __init__(self) -> None:
+    def __init__(self, sieve: Sieve | None = None) -> None:
+        self._sieve = sieve
         self._output: list[Output] = []
         self._events: list[SipEvent] = []
         self._reports: list[Report] = []
 
     def send(self, sent: Wire, to: Destination, call: CallKey | None) -> None:
-        """Queue a message and say so."""
+        """Queue a message and say so; not one that is more than its receiver has earned."""
+        if self._sieve is not None and not self._sieve.lets_out(sent.octets, to.address[0], to.transport):
+            return
         self._output.append(Send(sent.octets, to))
         self._events.append(MessageSeen(call, True, to.address, sent.summary, sent.octets, to.transport))
 

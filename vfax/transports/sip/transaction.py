@@ -6,6 +6,7 @@ Not here  ACK to a 2xx and the repeats of a 2xx (dialog.py), which response a re
 Source    RFC 3261 (June 2002) 17; RFC 6026 (Accepted state, timers L and M); RFC 3261 8.2.2.2 (merged requests).
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -254,6 +255,7 @@ class TransactionLayer:
         self._running: dict[int, Transaction] = {}
         self._ended: list[int] = []
         self._serial = 0
+        self.call_ids: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._running)
@@ -390,6 +392,7 @@ class TransactionLayer:
         transaction = Transaction(kind, self._serial, key, request, peer, call)
         transaction.interval = self._options.t1
         self._running[self._serial] = transaction
+        self.call_ids[request.call_id] += 1
         return transaction
 
     def _advance(
@@ -443,6 +446,10 @@ class TransactionLayer:
         self._stop(transaction, list(transaction.running))
         transaction.state = S.TERMINATED
         del self._running[transaction.serial]
+        call_id = transaction.request.call_id
+        self.call_ids[call_id] -= 1
+        if not self.call_ids[call_id]:
+            del self.call_ids[call_id]
         self._ended.append(transaction.serial)
         if transaction.is_ours:
             del self._clients[(transaction.key[0], transaction.key[1])]

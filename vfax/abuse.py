@@ -1,0 +1,96 @@
+"""The gate of an endpoint: who may talk at all, and what is written down of those who are not heard.
+
+Owns      the lookup of allowed networks, the sieve of the endpoint, the log of nuisances and the form of its lines.
+Not here  what is a nuisance, how often it is told (transports/sip/sieve.py).
+
+docs/abuse.md and config/fail2ban hold the form of the lines:
+
+    2026-11-30T08:12:51Z vfax: SIP refused from 192.0.2.7 reason=flood count=512
+    2026-11-30T08:12:51Z vfax: SIP overload by 192.0.2.8 reason=flood count=3
+
+The second form is for hosts that are no strangers: networks of the owner's own, peers that have proven themselves. A
+UDP source can be forged, and nothing may ban a trunk because somebody used its address.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from vfax.errors import LinkError
+from vfax.transports.sip.sieve import IpNetwork, Known, Reason, Report, Sieve, SieveOptions, lies_in
+from vfax.transports.sip.values import Flow
+
+KEPT_HOSTS: Final = 4096
+"""Limit: hosts of which it is remembered whether they may talk; only time is lost with the others."""
+
+
+class AbuseLog:
+    """Lines into `path`, which another program may rotate; None: to standard error."""
+
+    def __init__(self, path: Path | None) -> None:
+        try:
+            self._handler: logging.Handler = (
+                logging.StreamHandler(sys.stderr) if path is None else WatchedFileHandler(path, encoding="utf-8")
+            )
+        except OSError as why:
+            raise LinkError(f"[abuse] log = {str(path)!r} cannot be written: {why.strerror}") from why
+        line = logging.Formatter("%(asctime)s vfax: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+        line.converter = time.gmtime
+        self._handler.setFormatter(line)
+
+    def write(self, report: Report) -> None:
+        """Write one line."""
+        self._handler.handle(logging.makeLogRecord({"msg": line_of(report), "levelno": logging.WARNING}))
+
+    def close(self) -> None:
+        """Nothing will be written any more."""
+        self._handler.close()
+
+
+def line_of(report: Report) -> str:
+    """The line without its time. Nothing a peer wrote is in it."""
+    verb = "overload by" if report.known else "refused from"
+    return f"SIP {verb} {report.host} reason={report.reason} count={report.count}"
+
+
+class Gate:
+    """One endpoint's. Open while the endpoint runs."""
+
+    def __init__(self, options: SieveOptions, allow: Sequence[IpNetwork], log: Path | None) -> None:
+        self.sieve = Sieve(options, trusted=allow)
+        self.allows = lru_cache(KEPT_HOSTS)(partial(lies_in, networks=tuple(allow)))
+        """Whether a host is in a network that may talk."""
+        self._path = log
+        self._log: AbuseLog | None = None
+
+    def open(self) -> None:
+        """Begin to write down. Raises LinkError when the file cannot be written."""
+        self._log = AbuseLog(self._path)
+
+    def close(self) -> None:
+        """Nothing is written down any more."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def refuse(self, host: str, reason: Reason) -> None:
+        """Something of `host` was not taken."""
+        self.sieve.note(host, reason, trio.current_time())
+        self.tell()
+
+    def tell(self) -> None:
+        """Write down what the sieve has to report."""
+        for report in self.sieve.take_reports():
+            if self._log is not None:
+                self._log.write(report)
+
+    def pause(self, message: bytes, flow: Flow, known: Known) -> float:
+        """How long the connection that `message` came by is not to be read: nothing on a stream may be dropped."""
+        return self.sieve.pause(message, flow.remote, known, trio.current_time()) if flow.transport.reliable else 0.0
