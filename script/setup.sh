@@ -19,7 +19,7 @@ apt_install() { # packages...: installs them, or fails
         apt_updated=yes
     fi
     say "vfax: installing $* with apt-get ..."
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >&2
+    as_root env DEBIAN_FRONTEND=noninteractive ${apt_environment:-} apt-get -qq install -y --no-install-recommends "$@" >&2
 }
 
 find_python() { # sets $python: the first Python from 3.11 to 3.14
