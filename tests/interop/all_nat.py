@@ -3,7 +3,7 @@
     python -m tests.interop.all_nat [--only WORD ...] [--relay] [--list]
 
 vfax lives behind an iptables MASQUERADE between network namespaces; where the machine does not allow those, or with
---relay, a relay that rewrites addresses takes its place, and the line of each case says so. Each case has its control.
+--relay, a relay that rewrites addresses takes its place, and the line of each case says so. Two cases are controls.
 """
 
 import argparse
