@@ -428,7 +428,9 @@ class Leg(LegCore):
                 self._media.hush()
 
     def _offer_t38(self, now: float) -> None:
-        if self._asked or self._refreshing or self._pending is not None:  # an answer to another offer of ours is under way
+        if (
+            self._asked or self._refreshing or self._pending is not None
+        ):  # an answer to another offer of ours is under way
             self._deadline = now + OFFER_AGAIN
             return
         self._sip.append(Offer(self._t38_offer(now)))
