@@ -47,6 +47,7 @@ from vfax.leg_values import (
 from vfax.outcome import Cause, Outcome, Phase
 from vfax.t30 import values as t30
 from vfax.transports.parameters import Transport
+from vfax.transports.rtp import looks_like_rtp
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.negotiation import (
     AgreedMedia,
@@ -136,6 +137,8 @@ class Leg(LegCore):
     def receive(self, datagram: bytes, source: Address, now: float) -> None:
         """Take one datagram from the media socket."""
         if self._state is not S.DONE:
+            if self._pending is not None and self._shows(self._pending, datagram, source):
+                self._settle(now)
             self._media.receive(datagram, source, now)
             self._tell(now)
 
@@ -161,8 +164,10 @@ class Leg(LegCore):
                 self._confirmed(sdp, now)
             case sip.Refused():
                 self._refused(event, now)
-            case sip.Reoffered(sdp=sdp, fork=fork):
-                self._reoffered(sdp, fork, now)
+            case sip.Reoffered():
+                self._reoffered(event, now)
+            case sip.OfferSettled():
+                self._settle(now)
             case sip.OfferAccepted(sdp=sdp):
                 self._offer_accepted(sdp, now)
             case sip.OfferRefused():
@@ -334,11 +339,13 @@ class Leg(LegCore):
         options = self._options
         return StreamAgreed(media.remote, media.connect, options.tcp_connect, options.learn_source)
 
-    def _reoffered(self, sdp: bytes, fork: str, now: float) -> None:
-        """Their offer, or (without `sdp`) their wish for ours. It has taken the place of an offer of ours."""
+    def _reoffered(self, event: sip.Reoffered, now: float) -> None:
+        """Their offer, or (without an SDP) their wish for ours. It has taken the place of an offer of ours."""
+        sdp = event.sdp
         if self._state in (S.IDLE, S.AWAIT_ANSWER):
-            self._reoffered_early(sdp, fork)
+            self._reoffered_early(sdp, event.fork)
             return
+        self._settle(now)  # who offers anew has had our last answer
         self._refreshing = False
         if self._state is S.AWAIT_SWITCH:
             self._state = S.AUDIO
@@ -355,8 +362,26 @@ class Leg(LegCore):
             self._sip.append(RefuseOffer(why.status if isinstance(why, Unacceptable) else 400))
             return
         self._sip.append(AcceptOffer(answer.sdp))
-        if answer.media != before:
+        if answer.media == before:
+            return
+        if not event.acked:
             self._follow(answer.media, now)
+            return
+        self._pending = answer.media
+        if isinstance(answer.media, T38Media):
+            self._deadline = math.inf  # no offer of ours any more; the agent bounds how long the ACK may take
+
+    def _settle(self, now: float) -> None:
+        """Our answer has come: media go where it says. Not before: what was offered might have been forged."""
+        if self._pending is not None:
+            media, self._pending = self._pending, None
+            self._follow(media, now)
+
+    def _shows(self, media: AgreedMedia, datagram: bytes, source: Address) -> bool:
+        """Whether a datagram tells that the peer has our answer: T.38 from where it is to come (RFC 3264 8.3.1)."""
+        if not isinstance(media, T38Media) or self._media.is_fax:
+            return False
+        return source == media.remote and not looks_like_rtp(datagram)
 
     def _reoffered_early(self, sdp: bytes, fork: str) -> None:
         """Their UPDATE in a branch whose answer is settled; the agent tells of no other offer before the call is up."""
@@ -403,7 +428,9 @@ class Leg(LegCore):
                 self._media.hush()
 
     def _offer_t38(self, now: float) -> None:
-        if self._asked or self._refreshing:  # an answer to another offer of ours is under way
+        if (
+            self._asked or self._refreshing or self._pending is not None
+        ):  # an answer to another offer of ours is under way
             self._deadline = now + OFFER_AGAIN
             return
         self._sip.append(Offer(self._t38_offer(now)))

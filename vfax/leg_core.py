@@ -16,7 +16,7 @@ from vfax.leg_values import Finished, HangUp, LegEvent, LegOptions, SipOrder
 from vfax.outcome import Cause, Outcome, Phase
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
-from vfax.transports.sip.negotiation import MediaSession
+from vfax.transports.sip.negotiation import AgreedMedia, MediaSession
 from vfax.transports.sip.reason import Q850, Reason
 from vfax.transports.sip.values import Address
 from vfax.transports.t38 import T38Line
@@ -99,6 +99,7 @@ class LegCore:
         self.course = Course(calling=incoming is None, first=1 if document is None else max(1, document.first))
         self._offered_t38 = False
         self._asked = False  # they asked for our offer; the answer to it comes with the ACK
+        self._pending: AgreedMedia | None = None  # answered, and moved to once the ACK has come
         self._refreshing = False  # what runs has been offered once more; the answer is under way
         self._early: dict[str, MediaSession] = {}  # of branches that have answered our offer before the call is taken
         self._sip: list[SipOrder] = []

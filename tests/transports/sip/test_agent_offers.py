@@ -139,7 +139,7 @@ def test_peer_offer_during_the_pause_cancels_our_retry(desk: Any, peer: Any, ans
     call = answered()
     desk.receive(peer.response(offered(desk, call), 491))
     desk.receive(peer.request("INVITE", cseq=2, body=sdp))
-    assert desk.events[-1] == sip.Reoffered(call, sdp)
+    assert desk.events[-1] == sip.Reoffered(call, sdp, acked=True)
     desk.order("accept_offer", call, sdp)
     desk.receive(peer.request("ACK", cseq=2, branch="z9hG4bK-a2"))
     desk.wait_until(100)
@@ -168,7 +168,7 @@ def test_offer_of_ours_that_meets_theirs_is_refused_at_once(desk: Any, peer: Any
 def test_their_offer_is_accepted(desk: Any, peer: Any, answered: Any, sdp: bytes) -> None:
     call = answered()
     assert words(desk.receive(peer.request("INVITE", cseq=2, body=sdp))) == ["100 INVITE"]
-    assert desk.events[-1] == sip.Reoffered(call, sdp)
+    assert desk.events[-1] == sip.Reoffered(call, sdp, acked=True)
     desk.order("accept_offer", call, b"v=0 ours")
     ok = desk.last("200 INVITE").message
     assert (ok.body, ok.contacts[0].uri.host) == (b"v=0 ours", "192.0.2.1")
@@ -177,6 +177,7 @@ def test_their_offer_is_accepted(desk: Any, peer: Any, answered: Any, sdp: bytes
     desk.wait_until(100)
     assert len(desk.sent) == before
     assert len(desk.told(sip.Confirmed)) == 1
+    assert desk.told(sip.OfferSettled) == [sip.OfferSettled(call)]
 
 
 def test_200_to_their_offer_is_repeated_until_its_ack(desk: Any, peer: Any, answered: Any, sdp: bytes) -> None:
@@ -203,7 +204,7 @@ def test_their_offer_is_refused_and_the_call_goes_on(desk: Any, peer: Any, answe
 def test_their_offer_without_sdp_asks_for_ours(desk: Any, peer: Any, answered: Any, sdp: bytes) -> None:
     call = answered()
     desk.receive(peer.request("INVITE", cseq=2))
-    assert desk.events[-1] == sip.Reoffered(call, b"")
+    assert desk.events[-1] == sip.Reoffered(call, b"", acked=True)
     desk.order("accept_offer", call, b"v=0 ours")
     desk.receive(peer.request("ACK", cseq=2, branch="z9hG4bK-a2", body=sdp))
     assert desk.events[-1] == sip.Confirmed(call, sdp)
@@ -252,7 +253,7 @@ def test_offer_right_after_our_200_tells_that_it_came(desk: Any, peer: Any, inco
     desk.order("answer", call, sdp)
     peer.our_tag = desk.last("200 INVITE").message.to.tag
     desk.receive(peer.request("INVITE", cseq=2, body=sdp))  # the ACK is late
-    assert desk.events[-2:] == [sip.Confirmed(call, b""), sip.Reoffered(call, sdp)]
+    assert desk.events[-2:] == [sip.Confirmed(call, b""), sip.Reoffered(call, sdp, acked=True)]
     desk.receive(peer.request("ACK", branch="z9hG4bK-late"))
     desk.order("accept_offer", call, sdp)
     desk.receive(peer.request("ACK", cseq=2, branch="z9hG4bK-a2"))

@@ -162,6 +162,8 @@ class Call:
             self.core.reply(transaction, 100, now)
         if exchange.implies_ack:
             exchange.confirm()
+            if self.state is State.UP:
+                self.core.outbox.tell(OfferSettled(self.key))
             self.on_confirmed(b"", now)
         if early or self.state is State.UP:
             exchange.on_offer(transaction, sdp, now)

@@ -276,7 +276,7 @@ class Exchange:
             self._latched = None
             self._theirs = transaction
             self.hold(now)
-            core.outbox.tell(Reoffered(self._call, sdp, self.fork))
+            core.outbox.tell(Reoffered(self._call, sdp, self.fork, transaction.kind is Kind.INVITE_SERVER))
 
     def hold(self, now: float) -> None:
         """Their offer waits for our owner."""

@@ -204,12 +204,14 @@ class Reoffered:
     """The peer's offer (b"": it asks for ours): accept_offer or refuse_offer is due.
 
     It came in a re-INVITE or UPDATE; in a call that is not answered yet, in an UPDATE, PRACK or reliable provisional
-    response of the branch `fork`, else "".
+    response of the branch `fork`, else "". `acked`: an ACK will tell that our answer has come (OfferSettled, or
+    Confirmed where we were asked for our offer); media may wait for it.
     """
 
     call: CallKey
     sdp: bytes
     fork: str = ""
+    acked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
