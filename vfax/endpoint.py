@@ -24,6 +24,8 @@ from vfax.capture import CaptureOptions
 from vfax.carried import Carried
 from vfax.disk import Disk
 from vfax.errors import DecodeError, LinkError
+from vfax.learned import Learned
+from vfax.learning import LearningOptions
 from vfax.leg import LegOptions
 from vfax.nat import Nat, NatOptions
 from vfax.plain import plain_of
@@ -71,6 +73,7 @@ class EndpointOptions:
     `media_ports` is an inclusive range, or None for any free even port. `public_address` stands in Contact and SDP when
     the machine's own address is not what peers see; `public_port` in Contact alone, 0 for the socket's.
     `abuse_log` is the file for nuisances, None for standard error.
+    `learned` is the file of what peers taught; it is read alone where not `keeps_learned`.
     """
 
     listen: Address | Listen = DEFAULT_PLACE
@@ -87,6 +90,9 @@ class EndpointOptions:
     sip: SipOptions = field(default_factory=SipOptions)
     leg: LegOptions = field(default_factory=LegOptions)
     trunks: tuple[TrunkOptions, ...] = ()
+    learning: LearningOptions = field(default_factory=LearningOptions)
+    learned: Path | None = None
+    keeps_learned: bool = True
     dns: DnsOptions = field(default_factory=DnsOptions)
     nat: NatOptions = field(default_factory=NatOptions)
     sieve: SieveOptions = field(default_factory=SieveOptions)
@@ -117,6 +123,14 @@ class Endpoint:
         self._kept: dict[str, frozenset[sip.Destination]] = {}
         self._nat: Nat | None = None
         self.switchboard = Switchboard(options.trunks, options.leg)
+        self.notices: deque[str] = deque(maxlen=MAX_NOTICES)  # sentences for the operator, newest last
+        self.learned = Learned(
+            options.learned,
+            options.learning,
+            options.disk,
+            keeps=options.keeps_learned,
+            tell=self.notices.append,
+        )
         self._allow = tuple(ipaddress.ip_network(text) for text in options.allow)
         self.gate = Gate(options.sieve, self._allow, options.abuse_log)
         self._called: dict[str, int] = {}  # hosts of our outgoing calls, and how many calls each
@@ -127,7 +141,6 @@ class Endpoint:
         self._armed = math.inf
         self._unclaimed: list[sip.MessageSeen] = []  # of a call that the agent has not told of yet
         self._sockets: Sockets | None = None
-        self.notices: deque[str] = deque(maxlen=MAX_NOTICES)  # sentences for the operator, newest last
         self._agent: Agent | None = None
         self._tending: Tending | None = None
         self._deaf = False  # the sockets broke
@@ -168,11 +181,13 @@ class Endpoint:
             self._tending = self.switchboard.tending(self, self._dice)
             self._nat = Nat(self._nat_options(), self._agent, sockets, self.finder, self._dice, self.notices.append)
             await sockets.streams.check()
+            await self.learned.load()
             async with trio.open_nursery() as house:
                 house.start_soon(self._carry, sockets)
                 try:
                     await sockets.streams.started.wait()
                     hearing = await house.start(self._hear, sockets, self._nat)
+                    house.start_soon(self.learned.run)
                     task_status.started()
                     await self._tending.run()
                 finally:
@@ -231,9 +246,10 @@ class Endpoint:
             raise
 
     async def _take_leave(self) -> None:
-        """Take back what is registered, while there is somebody to hear the answers."""
-        if self._tending is not None and not self._deaf:
-            with trio.CancelScope(shield=True):
+        """Write down what was learned; take back what is registered, while there is somebody to hear the answers."""
+        with trio.CancelScope(shield=True):
+            await self.learned.save()
+            if self._tending is not None and not self._deaf:
                 await self._tending.leave()
 
     def request(self, asking: Asking) -> sip.RequestKey:
@@ -252,12 +268,11 @@ class Endpoint:
 
     def peer_rows(self) -> call.Rows:
         """As of `call.TrunkNetwork`."""
-        return []
+        return [cast("Mapping[str, object]", plain_of(row)) for row in self.learned.rows()]
 
     async def forget_peers(self, peer: str, number: str) -> int:
         """As of `call.TrunkNetwork`."""
-        await trio.lowlevel.checkpoint()
-        return 0
+        return await self.learned.forget(peer, number)
 
     # --- the agent's rim -------------------------------------------------------------------------
 

@@ -91,6 +91,7 @@ def _trunk(
         inbound=_inbound(trunk, at, environ),
         dialogs=_dialogs(trunk),
         dtls=Dtls(trunk.dtls),
+        learn=trunk.learn,
         limits=LimitOptions(**same_names(LimitOptions, trunk)),
         leg=leg_options(settings_of(settings, trunk)),
     )

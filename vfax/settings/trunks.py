@@ -58,6 +58,7 @@ OVERRIDES: Final[dict[str, tuple[str, str]]] = {
     "control_redundancy": ("t38", "control_redundancy"),
     "image_redundancy": ("t38", "image_redundancy"),
     "send_fec": ("t38", "send_fec"),
+    "max_datagram_sent": ("t38", "max_datagram_sent"),
     "udptl_keep_alive": ("t38", "keep_alive"),
     "ecm": ("fax", "ecm"),
     "max_rate": ("fax", "max_rate"),
@@ -195,6 +196,8 @@ class TrunkSettings(Section):
         default="off", description="T.38 over DTLS: never, where the other side can, or no fax without."
     )
 
+    learn: bool = Field(default=True, description="Learn from its calls, and let the next ones be the better for it.")
+
     caller_offer: str | None = _instead("Calling: T.38 at once, or audio first.")
     caller_retries_audio: bool | None = _instead("Calling: dial again with audio where T.38 was refused.")
     switch_by: str | None = _instead("Who sends the re-INVITE to T.38.")
@@ -211,6 +214,7 @@ class TrunkSettings(Section):
     version: int | None = _instead("T38FaxVersion to offer.")
     max_bit_rate: int | None = _instead("T38MaxBitRate to offer.")
     max_datagram: int | None = _instead("T38FaxMaxDatagram to announce.")
+    max_datagram_sent: int | None = _instead("Octets of a datagram that we send.")
     error_correction: str | None = _instead("T38FaxUdpEC to offer.")
     control_redundancy: int | None = _instead("Earlier packets repeated with V.21 signals.")
     image_redundancy: int | None = _instead("Earlier packets repeated with page data.")

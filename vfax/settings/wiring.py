@@ -29,6 +29,7 @@ from vfax.host.process_link import ProcessOptions
 from vfax.host.service import HostOptions
 from vfax.leg import CallerOffer, InternetAware, LegOptions, SwitchBy
 from vfax.record import Packets, RecordOptions
+from vfax.settings.learning import learning_options
 from vfax.settings.locating import dns_options, nat_options
 from vfax.settings.model import (
     VFAX_IMAGE,
@@ -66,6 +67,7 @@ CORRECTIONS: Final = {
     "fec": ErrorCorrection.FEC,
     "none": ErrorCorrection.NONE,
 }
+LEARNED: Final = "learned.json"
 APART: Final = "vfax.settings.apart:create_provider"
 """The entry point of the device in a process of its own (apart.py)."""
 RESOLUTIONS: Final = {resolution.title: resolution for resolution in Resolution}
@@ -167,6 +169,8 @@ def endpoint_options(settings: Settings) -> EndpointOptions:
         leg=leg_options(settings),
         sieve=sieve_options(settings),
         abuse_log=Path(settings.abuse.log) if settings.abuse.log else None,
+        learning=learning_options(settings.learning),
+        learned=settings.host.spool.absolute() / LEARNED if settings.learning.enabled else None,
         dns=dns_options(settings.dns),
         nat=nat_options(settings.stun, settings.sip),
         trunks=trunk_options(settings, leg_options),
@@ -285,7 +289,7 @@ def network_towards(
         )
     options = endpoint_options(settings)
     also = _also_towards(options, destination, place)
-    return Endpoint(replace(options, listen=place, listen_also=also, allow=allow, journal=journal))
+    return Endpoint(replace(options, listen=place, listen_also=also, keeps_learned=False, allow=allow, journal=journal))
 
 
 def _also_towards(options: EndpointOptions, destination: str, place: Listen) -> tuple[Listen, ...]:

@@ -181,6 +181,7 @@ class TrunkOptions:
     dialogs: DialogPolicy = field(default_factory=DialogPolicy)
     dtls: Dtls = Dtls.OFF
     limits: LimitOptions = field(default_factory=LimitOptions)
+    learn: bool = True  # from its calls, and heed what was learned
     leg: LegOptions = field(default_factory=LegOptions)
 
     @property
