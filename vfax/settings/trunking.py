@@ -6,6 +6,7 @@ Owns      which key becomes which option; passwords from files and the environme
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +14,12 @@ from vfax.errors import SettingsError
 from vfax.leg import LegOptions
 from vfax.settings.model import Settings
 from vfax.settings.section import same_names
+from vfax.settings.sip import SipSettings, dialog_policy
 from vfax.settings.trunk_words import parse_place, parse_public
 from vfax.settings.trunks import SECTIONS, TrunkSettings, label, overridden
 from vfax.settings.words import toml_value
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.keyring import Credentials
-from vfax.transports.sip.policy import DialogPolicy, RefreshBy, Refreshes, Reliable, SessionTimers
 from vfax.transports.sip.probing import ProbeOptions
 from vfax.trunks.options import (
     Accept,
@@ -89,7 +90,7 @@ def _trunk(
         identity=_identity(trunk, domain),
         numbers=_numbers(settings, trunk),
         inbound=_inbound(trunk, at, environ),
-        dialogs=_dialogs(trunk),
+        dialogs=dialog_policy(settings_of(settings, trunk).sip),
         dtls=Dtls(trunk.dtls),
         learn=trunk.learn,
         limits=LimitOptions(**same_names(LimitOptions, trunk)),
@@ -140,27 +141,15 @@ def _inbound(trunk: TrunkSettings, at: int, environ: Mapping[str, str]) -> Inbou
     )
 
 
-def _dialogs(trunk: TrunkSettings) -> DialogPolicy:
-    given = same_names(DialogPolicy, trunk) | {
-        "session_timer": SessionTimers(trunk.session_timer),
-        "refresher": Refreshes(trunk.refresher),
-        "refresh_by": RefreshBy(trunk.refresh_by),
-        "reliable": Reliable(trunk.reliable),
-    }
-    return DialogPolicy(**given)
-
-
 def _tls(settings: Settings, trunk: TrunkSettings) -> TrunkTls | None:
-    """Where the trunk has nothing of its own, None."""
-    sip = settings_of(settings, trunk).sip
-    if sip == settings.sip and not trunk.tls_name:
-        return None
+    """TLS of its own; None where it is as towards everybody."""
+    own, usual = _tls_of(settings_of(settings, trunk).sip), _tls_of(settings.sip)
+    return replace(own, server_name=trunk.tls_name) if own != usual or trunk.tls_name else None
+
+
+def _tls_of(sip: SipSettings) -> TrunkTls:
     return TrunkTls(
-        certificate=sip.tls_certificate,
-        key=sip.tls_key,
-        authorities=sip.tls_authorities,
-        checks=sip.tls_checks,
-        server_name=trunk.tls_name,
+        certificate=sip.tls_certificate, key=sip.tls_key, authorities=sip.tls_authorities, checks=sip.tls_checks
     )
 
 

@@ -42,7 +42,7 @@ from vfax.settings.model import (
     TimerSettings,
 )
 from vfax.settings.section import Section, same_names
-from vfax.settings.sip import SipSettings
+from vfax.settings.sip import dialog_policy
 from vfax.settings.trunk_words import parse_public
 from vfax.settings.trunking import trunk_options
 from vfax.settings.words import parse_listen
@@ -53,7 +53,6 @@ from vfax.transports.parameters import AudioCodec, ErrorCorrection, T38Parameter
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.hops import transport_of
 from vfax.transports.sip.options import SipOptions
-from vfax.transports.sip.policy import DialogPolicy, RefreshBy, Refreshes, Reliable, SessionTimers
 from vfax.transports.sip.sieve import SieveOptions
 from vfax.transports.sip.values import Transport
 from vfax.transports.sip_connection import StreamOptions
@@ -175,17 +174,6 @@ def endpoint_options(settings: Settings) -> EndpointOptions:
         nat=nat_options(settings.stun, settings.sip),
         trunks=trunk_options(settings, leg_options),
     )
-
-
-def dialog_policy(section: SipSettings) -> DialogPolicy:
-    """Session timers and their kin, where a trunk has none of its own."""
-    words = {
-        "session_timer": SessionTimers(section.session_timer),
-        "refresher": Refreshes(section.refresher),
-        "refresh_by": RefreshBy(section.refresh_by),
-        "reliable": Reliable(section.reliable),
-    }
-    return DialogPolicy(**same_names(DialogPolicy, section) | words)
 
 
 def listen_at(text: str) -> Listen:

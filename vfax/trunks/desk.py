@@ -74,6 +74,7 @@ class TrunkDesk:
             contact_user=trunk.register.contact_user if trunk.register is not None else "",
             credentials=(trunk.credentials,) if trunk.credentials is not None else (),
             md5=trunk.md5,
+            dialogs=trunk.dialogs,
         )
 
     # --- calls that go out -------------------------------------------------------------------------
