@@ -179,6 +179,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "calls",
         "endpoint",
         "pages",
+        "learning",
         "plain",
         "trunks",
     },

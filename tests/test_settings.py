@@ -382,7 +382,7 @@ NOT_SET_BY_AN_OPERATOR = {
     "T38Parameters.transport",  # follows from LegOptions.tcp
     DISK,  # the system calls, for tests
     "DnsOptions.hosts_path",  # that of the system
-    "EndpointOptions.keeps_learned",  # vfax send reads and does not write
+    "EndpointOptions.resident",  # vfax send is not
     "EndpointOptions.trunks",  # tables, not a section: see test_trunk_settings.py
     "HostOptions.receive",  # vfax send
     "HubOptions.desktop",  # the host's own

@@ -224,6 +224,29 @@ def test_a_domain_alone_is_where_calls_go_and_who_we_are() -> None:
     assert options.identity.from_domain == "pbx.example.com"
 
 
+@pytest.mark.parametrize(
+    ("keys", "registrar", "goals"),
+    [
+        ({"gateways": ["192.0.2.1:5070"]}, "sip:192.0.2.1", ["sip:192.0.2.1:5070"]),
+        ({"gateways": ["192.0.2.1:5070"], "domain": "pbx.example"}, "sip:pbx.example", ["sip:192.0.2.1:5070"]),
+        (
+            {"gateways": ["192.0.2.1"], "registrar": "reg.example:5062"},
+            "sip:reg.example:5062",
+            ["sip:reg.example:5062"],
+        ),
+        ({"domain": "pbx.example", "outbound_proxy": "edge"}, "sip:pbx.example", ["sip:edge"]),
+        ({"registrar": "reg.example", "route": ["edge", "far"]}, "sip:reg.example", ["sip:edge"]),
+        ({"registrar": "reg.example", "domain": "pbx.example"}, "sip:reg.example", ["sip:reg.example"]),
+    ],
+)
+def test_a_registrar_is_asked_by_its_name_where_the_trunk_is(
+    keys: dict[str, object], registrar: str, goals: list[str]
+) -> None:
+    register = options_of(name="t", registers=True, user="7", **keys).register
+    assert register is not None
+    assert (register.registrar.text, [goal.text for goal in register.goals]) == (registrar, goals)
+
+
 def test_a_proxy_goes_before_gateways() -> None:
     options = options_of(**PLAIN_KEYS, route=["edge.example.com"])
     assert [uri.text for uri in options.goals] == ["sip:edge.example.com"]

@@ -73,7 +73,8 @@ class EndpointOptions:
     `media_ports` is an inclusive range, or None for any free even port. `public_address` stands in Contact and SDP when
     the machine's own address is not what peers see; `public_port` in Contact alone, 0 for the socket's.
     `abuse_log` is the file for nuisances, None for standard error.
-    `learned` is the file of what peers taught; it is read alone where not `keeps_learned`.
+    `learned` is the file of what peers taught. One that is not `resident` is there for one call: it registers nothing,
+    probes nothing, and does not write that file.
     """
 
     listen: Address | Listen = DEFAULT_PLACE
@@ -92,7 +93,7 @@ class EndpointOptions:
     trunks: tuple[TrunkOptions, ...] = ()
     learning: LearningOptions = field(default_factory=LearningOptions)
     learned: Path | None = None
-    keeps_learned: bool = True
+    resident: bool = True
     dns: DnsOptions = field(default_factory=DnsOptions)
     nat: NatOptions = field(default_factory=NatOptions)
     sieve: SieveOptions = field(default_factory=SieveOptions)
@@ -118,6 +119,8 @@ class Endpoint:
         self.counters = Counters()
         self.watch_ways: Callable[[sip.Report], None] = lambda report: None
         """Is told what the agent reports of targets and of our own address, after the endpoint has acted on it."""
+        self.watch_notices: Callable[[str], None] = lambda sentence: None
+        """Hears each sentence for the operator as it comes."""
         self._dice = random.SystemRandom() if seed is None else random.Random(seed)
         self.finder = Finder(options.dns, resolver or make_resolver(options.dns), self._dice)
         self._kept: dict[str, frozenset[sip.Destination]] = {}
@@ -128,8 +131,8 @@ class Endpoint:
             options.learned,
             options.learning,
             options.disk,
-            keeps=options.keeps_learned,
-            tell=self.notices.append,
+            keeps=options.resident,
+            tell=self.notice,
         )
         self._allow = tuple(ipaddress.ip_network(text) for text in options.allow)
         self.gate = Gate(options.sieve, self._allow, options.abuse_log)
@@ -178,8 +181,8 @@ class Endpoint:
                 admission=self.switchboard.admission(self._allow, self._dice),
                 sieve=self.gate.sieve,
             )
-            self._tending = self.switchboard.tending(self, self._dice)
-            self._nat = Nat(self._nat_options(), self._agent, sockets, self.finder, self._dice, self.notices.append)
+            self._tending = self.switchboard.tending(self, self._dice, everybody=self.options.resident)
+            self._nat = Nat(self._nat_options(), self._agent, sockets, self.finder, self._dice, self.notice)
             await sockets.streams.check()
             await self.learned.load()
             async with trio.open_nursery() as house:
@@ -217,7 +220,7 @@ class Endpoint:
                 lost=self._flow_lost,
                 unreachable=self._unreachable,
                 may_talk=self._may_talk,
-                say=self.notices.append,
+                say=self.notice,
                 refused=self.gate.refuse,
             ),
             towards=_certificates_of(options.trunks),
@@ -259,6 +262,11 @@ class Endpoint:
     def outbound(self) -> OutgoingFax:
         """A fresh outgoing call."""
         return OutgoingFax(self)
+
+    def notice(self, sentence: str) -> None:
+        """Have the operator told; does not raise."""
+        self.notices.append(sentence)
+        self.watch_notices(sentence)
 
     # --- for those who want to know ----------------------------------------------------------------
 
@@ -373,7 +381,7 @@ class Endpoint:
                 self.finder.blacklist.clear(hop)
             case sip.Reflected(by, shown):
                 seen, here = format_address(shown), format_address(by.local)
-                self.notices.append(f"{format_address(by.remote)} sees our address {here} as {seen}")
+                self.notice(f"{format_address(by.remote)} sees our address {here} as {seen}")
         self.watch_ways(report)
 
     def _offer_call(self, event: sip.IncomingCall) -> None:

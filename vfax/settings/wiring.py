@@ -57,6 +57,7 @@ from vfax.transports.sip.sieve import SieveOptions
 from vfax.transports.sip.values import Transport
 from vfax.transports.sip_connection import StreamOptions
 from vfax.transports.t38 import ReadVersion, T38Options
+from vfax.trunks.book import TrunkBook
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -266,18 +267,25 @@ def network_towards(
     Besides the host that is called, only `allow` is heard; `journal` is the folder of the journals.
     Raises SettingsError when `destination` is no SIP URI or `listen` no address from which it can be reached.
     """
-    towards = _towards(settings, destination)
+    options = endpoint_options(settings)
+    goal = _goal_of(options, destination)
+    towards = _towards(settings, goal)
     try:
         place = listen_at(listen) if listen else Listen(towards, 0)
     except ValueError as why:
         raise SettingsError(f"command line: --listen {listen}: {why}") from None
-    if Uri.parse(destination).numeric_address() and (":" in place.host) != (":" in towards):
+    if Uri.parse(goal).numeric_address() and (":" in place.host) != (":" in towards):
         raise SettingsError(
             f"command line: --listen {listen}: {destination} cannot be called from there, IPv4 and IPv6"
         )
-    options = endpoint_options(settings)
-    also = _also_towards(options, destination, place)
-    return Endpoint(replace(options, listen=place, listen_also=also, keeps_learned=False, allow=allow, journal=journal))
+    also = _also_towards(options, goal, place)
+    return Endpoint(replace(options, listen=place, listen_also=also, resident=False, allow=allow, journal=journal))
+
+
+def _goal_of(options: EndpointOptions, destination: str) -> str:
+    """Where a call to `destination` is sent: the first gateway of its trunk, if it has one."""
+    passage = TrunkBook(options.trunks).of_destination(destination)
+    return passage.trunk.goals[0].text if passage is not None and passage.trunk.goals else destination
 
 
 def _also_towards(options: EndpointOptions, destination: str, place: Listen) -> tuple[Listen, ...]:
