@@ -61,6 +61,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     },
     "calls": BASE
     | {
+        "learning",
         "switchboard",
         "trunks",
         "carried",
@@ -80,6 +81,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     },
     "carried": BASE
     | {
+        "learned",
+        "learning",
         "switchboard",
         "trunks",
         "codecs",
@@ -96,6 +99,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "record",
         "capture",
     },
+    "learning": BASE | {"leg"},
+    "learned": BASE | {"disk", "plain", "learning"},
     "switchboard": BASE | {"transports", "trunks", "leg", "resolving", "tending"},
     "resolving": BASE | {"transports"},
     "abuse": BASE | {"transports"},
@@ -108,6 +113,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "transports",
         "trunks",
         "switchboard",
+        "learned",
+        "learning",
         "leg",
         "call",
         "calls",
@@ -131,6 +138,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "client": BASE | {"fsp"},
     "settings": BASE
     | {
+        "learning",
         "codecs",
         "transports",
         "trunks",
@@ -171,6 +179,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "calls",
         "endpoint",
         "pages",
+        "learning",
         "plain",
         "trunks",
     },
@@ -200,6 +209,7 @@ PURE: Final = (
     "transports/parameters.py",
     "trunks/",
     "leg",
+    "learning.py",
     "course.py",
     "verdict",
     "signals.py",

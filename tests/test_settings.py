@@ -295,6 +295,7 @@ OTHER_VALUES: dict[str, object] = {
     "sip.refresher": "peer",
     "sip.refresh_by": "update",
     "sip.reliable": "require",
+    "learning.entries": 10,
     "delivery.link": "https://fax.example/{job}",
 }
 
@@ -381,6 +382,7 @@ NOT_SET_BY_AN_OPERATOR = {
     "T38Parameters.transport",  # follows from LegOptions.tcp
     DISK,  # the system calls, for tests
     "DnsOptions.hosts_path",  # that of the system
+    "EndpointOptions.resident",  # vfax send is not
     "EndpointOptions.trunks",  # tables, not a section: see test_trunk_settings.py
     "HostOptions.receive",  # vfax send
     "HubOptions.desktop",  # the host's own
@@ -433,6 +435,7 @@ def test_default_settings_are_the_default_options() -> None:
     announced = {
         "EndpointOptions.media_ports",
         "EndpointOptions.journal",
+        "EndpointOptions.learned",
         "T38Parameters.max_datagram",
         "SieveOptions.max_unproven_calls",  # a share of the lines
     }

@@ -348,3 +348,52 @@ async def test_an_abort_does_not_wait_for_a_turn(tmp_path: Path, fax_clock: Mock
             await trio.sleep(5)
             fax.abort()
         assert outcomes[0].cause is Cause.ABORTED
+
+
+# --- learning ------------------------------------------------------------------------------------
+
+
+async def refused_then_busy(us: Endpoint, peer: Peer, folder: Path, destination: str) -> list[str]:
+    """The media of the INVITEs of one call: T.38 is refused, audio finds the line busy."""
+    document = folder / "page.tif"
+    make_page(document)
+    request = call.SendRequest(document=document, destination=destination, local_id="1", caller_name="")
+    media: list[str] = []
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def run() -> None:
+            await us.outbound().send(request, publish=lambda event: None)
+
+        while media[-1:] != ["audio"]:
+            invite = await peer.hear("INVITE")
+            media.append("t38" if "m=image" in invite else "audio")
+            status = "488 Not Acceptable Here" if media[-1] == "t38" else "486 Busy Here"
+            head = fields(invite, "Via", "From", "Call-ID", "CSeq")
+            peer.say(f"SIP/2.0 {status}\r\n{head}To: {field(invite, 'To')};tag=they\r\n")
+            await peer.hear("ACK")
+    return media
+
+
+async def test_a_call_learns_from_the_one_before_and_says_so(tmp_path: Path, fax_clock: MockClock) -> None:
+    learned = tmp_path / "learned.json"
+    async with Peer().open() as peer:
+        one = gateway(peer)
+        async with endpoint(trunks=(one,), learned=learned) as us:
+            assert await refused_then_busy(us, peer, tmp_path, "sip:+4930@office") == ["t38", "audio"]
+            assert await refused_then_busy(us, peer, tmp_path, "sip:+4930@office") == ["audio"]
+            assert await refused_then_busy(us, peer, tmp_path, "sip:+4989@office") == ["t38", "audio"]
+        async with endpoint(trunks=(one,), learned=learned, journal=tmp_path) as us:
+            assert await refused_then_busy(us, peer, tmp_path, "sip:+4930@office") == ["audio"]
+            (row,) = [row for row in us.peer_rows() if row["number"] == "+4930"]
+            assert (row["peer"], row["direction"]) == ("office", "out")
+            assert await us.forget_peers("office", "+4930") == 1
+    said = [line["what"] for line in lines(tmp_path) if line["kind"] == "learned"]
+    assert said == ["It begins with audio. T.38 in the INVITE was refused with 488."]
+
+
+async def test_a_trunk_that_does_not_learn_is_called_alike_every_time(tmp_path: Path, fax_clock: MockClock) -> None:
+    async with Peer().open() as peer, endpoint(trunks=(gateway(peer, learn=False),)) as us:
+        for _ in range(2):
+            assert await refused_then_busy(us, peer, tmp_path, "sip:+4930@office") == ["t38", "audio"]
+        assert us.peer_rows() == []

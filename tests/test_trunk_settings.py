@@ -62,7 +62,7 @@ OTHERS: Final[dict[str, object]] = {
     "networks": ["10.0.0.0/8"],
     "domains": ["example.net"],
     "session_timer": "ask",
-    "session_expires": 90,
+    "session_expires": 3_600,
     "min_se": 100,
     "refresher": "us",
     "reliable": "off",
@@ -145,8 +145,6 @@ def changed(key: str) -> dict[str, object]:
     keys = USUAL | {key: another(key)}
     if keys["accept"] != "digest":
         keys = {name: value for name, value in keys.items() if not name.startswith("inbound_") or name == key}
-    if key == "session_expires":
-        keys["min_se"] = 90
     return keys
 
 
@@ -168,7 +166,9 @@ def test_every_option_of_a_trunk_has_a_key() -> None:
 def test_what_a_trunk_has_of_its_own_changes_its_calls_and_no_others(key: str) -> None:
     settings = settings_of(**PLAIN_KEYS, **{key: another(key)})
     (trunk,) = wiring.endpoint_options(settings).trunks
-    assert (trunk.leg != wiring.leg_options(Settings())) is not (trunk.tls is not None)
+    plain = options_of(**PLAIN_KEYS)
+    changed = [trunk.leg != plain.leg, trunk.tls != plain.tls, trunk.dialogs != plain.dialogs]
+    assert changed.count(True) == 1
     assert wiring.endpoint_options(settings).leg == wiring.leg_options(Settings())
 
 
@@ -222,6 +222,29 @@ def test_a_domain_alone_is_where_calls_go_and_who_we_are() -> None:
     assert options.register is not None
     assert (options.register.registrar.text, options.register.domain) == ("sip:pbx.example.com", "pbx.example.com")
     assert options.identity.from_domain == "pbx.example.com"
+
+
+@pytest.mark.parametrize(
+    ("keys", "registrar", "goals"),
+    [
+        ({"gateways": ["192.0.2.1:5070"]}, "sip:192.0.2.1", ["sip:192.0.2.1:5070"]),
+        ({"gateways": ["192.0.2.1:5070"], "domain": "pbx.example"}, "sip:pbx.example", ["sip:192.0.2.1:5070"]),
+        (
+            {"gateways": ["192.0.2.1"], "registrar": "reg.example:5062"},
+            "sip:reg.example:5062",
+            ["sip:reg.example:5062"],
+        ),
+        ({"domain": "pbx.example", "outbound_proxy": "edge"}, "sip:pbx.example", ["sip:edge"]),
+        ({"registrar": "reg.example", "route": ["edge", "far"]}, "sip:reg.example", ["sip:edge"]),
+        ({"registrar": "reg.example", "domain": "pbx.example"}, "sip:reg.example", ["sip:reg.example"]),
+    ],
+)
+def test_a_registrar_is_asked_by_its_name_where_the_trunk_is(
+    keys: dict[str, object], registrar: str, goals: list[str]
+) -> None:
+    register = options_of(name="t", registers=True, user="7", **keys).register
+    assert register is not None
+    assert (register.registrar.text, [goal.text for goal in register.goals]) == (registrar, goals)
 
 
 def test_a_proxy_goes_before_gateways() -> None:
@@ -333,7 +356,7 @@ def test_a_password_is_not_shown_where_it_is_wrong(toml: Path) -> None:
         (PLAIN + "register_retry = 3600.0", "register_retry is longer than register_retry_max"),
         (
             PLAIN + "session_expires = 100\nmin_se = 200",
-            "session_expires is shorter than min_se: ask for at least that",
+            "[[trunk]] 1 (office) session_expires = 100: expected at least min_se = 200",
         ),
         (
             PLAIN + "session_expires = 30",

@@ -176,7 +176,8 @@ class IncomingFax(Carried):
         """Answer and run the call; without a runner it never came to that."""
         if self._key is None or self._over or self.ended_early.is_set():
             return self._gave_up()
-        options = _with_id(self.policy, local_id)
+        peer = self._account.name or self._event.source[0]
+        options = self._take_advice(_with_id(self.policy, local_id), peer, self.caller)
         try:
             socket, media = await self._carrier.open_media(self._media_peer(), self._account, options)
         except FaxError as why:
@@ -298,7 +299,8 @@ class OutgoingFax(Carried):
         desk = self._carrier.switchboard.desk
         way = desk.depart(errand.destination, number=errand.local_id, name=errand.caller_name)
         self._account = way.account
-        options = _restrained(_with_id(desk.leg_options(self._account), errand.local_id), errand)
+        options = _with_id(desk.leg_options(self._account), errand.local_id)
+        options = _restrained(self._take_advice(options, way.peer, way.number), errand)
         prepared = None
         with self._looking_up:
             prepared = await self._prepare(way, options)

@@ -23,6 +23,8 @@ from vfax.course import Course
 from vfax.disk import Disk
 from vfax.errors import DocumentError, LinkError, MisuseError, StoreError
 from vfax.journal import Journal, facts_of
+from vfax.learned import Learned
+from vfax.learning import Lesson, advised
 from vfax.leg import LegOptions, SipOrder
 from vfax.outcome import Cause, Outcome, Phase
 from vfax.pages import PageFolder
@@ -64,6 +66,11 @@ class Carrier(Protocol):
 
     async def find(self, goals: Sequence[str], account: Account) -> Way:
         """Where to send the INVITE, best first. Raises LinkError for what cannot be called."""
+        ...
+
+    @property
+    def learned(self) -> Learned:
+        """What was learned of peers."""
         ...
 
     @property
@@ -136,6 +143,8 @@ class Carried:
         self._direction = Direction.OUT if self.calling else Direction.IN
         self._has_turn = False  # at the trunk: it is to be told when the call is over
         self._seen: FaxSeen | None = None  # what the trunk is told then
+        self._peer = ""  # under which a lesson is remembered; empty: none is
+        self._number = ""
         self.id = carrier.new_id()
         self.journal_path = carrier.journal_path(self.id)
         self._failed_so_far = True
@@ -272,10 +281,46 @@ class Carried:
             self._over = True
             self._failed_so_far = not outcome.ok
             self._seen = self._look_back(outcome)
+            self._teach(outcome)
             self._journal.note("outcome", **facts_of(outcome))
         if self._key is None:
             self._close_files()
         return outcome
+
+    def _take_advice(self, options: LegOptions, peer: str, number: str) -> LegOptions:
+        """A call's options with what earlier calls with the number taught; the journal says what that changed."""
+        trunk = self._carrier.switchboard.desk.trunk_of(self._account)
+        if trunk is not None and not trunk.learn:
+            return options
+        self._peer, self._number = peer, number
+        advice = self._carrier.learned.advise(peer, number, outgoing=self.calling)
+        options, sentences = advised(options, advice)
+        for sentence in sentences:
+            self._journal.note("learned", what=sentence)
+        return options
+
+    def _teach(self, outcome: Outcome) -> None:
+        """Have remembered what this call showed of the other side."""
+        runner = self._runner
+        if not self._peer or runner is None or outcome.cause in (Cause.INTERNAL, Cause.ABORTED):
+            return
+        course = runner.course
+        self._carrier.learned.learn(
+            Lesson(
+                peer=self._peer,
+                number=self._number,
+                outgoing=self.calling,
+                sending=self.sending,
+                at=self._carrier.learned.now,
+                opening=runner.opening,
+                outcome=outcome,
+                t38=course.is_fax,
+                rates=tuple(course.trainings),
+                ecm=course.ecm,
+                limit=runner.opening.datagram_limit if course.is_fax else 0,
+                in_page=course.in_page,
+            )
+        )
 
     def _came_to_t38(self, outcome: Outcome) -> bool | None:
         """Whether T.38 ran; None where the call never came so far that it should have."""

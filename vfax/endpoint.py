@@ -24,6 +24,8 @@ from vfax.capture import CaptureOptions
 from vfax.carried import Carried
 from vfax.disk import Disk
 from vfax.errors import DecodeError, LinkError
+from vfax.learned import Learned
+from vfax.learning import LearningOptions
 from vfax.leg import LegOptions
 from vfax.nat import Nat, NatOptions
 from vfax.plain import plain_of
@@ -71,6 +73,8 @@ class EndpointOptions:
     `media_ports` is an inclusive range, or None for any free even port. `public_address` stands in Contact and SDP when
     the machine's own address is not what peers see; `public_port` in Contact alone, 0 for the socket's.
     `abuse_log` is the file for nuisances, None for standard error.
+    `learned` is the file of what peers taught. One that is not `resident` is there for one call: it registers nothing,
+    probes nothing, and does not write that file.
     """
 
     listen: Address | Listen = DEFAULT_PLACE
@@ -87,6 +91,9 @@ class EndpointOptions:
     sip: SipOptions = field(default_factory=SipOptions)
     leg: LegOptions = field(default_factory=LegOptions)
     trunks: tuple[TrunkOptions, ...] = ()
+    learning: LearningOptions = field(default_factory=LearningOptions)
+    learned: Path | None = None
+    resident: bool = True
     dns: DnsOptions = field(default_factory=DnsOptions)
     nat: NatOptions = field(default_factory=NatOptions)
     sieve: SieveOptions = field(default_factory=SieveOptions)
@@ -112,11 +119,21 @@ class Endpoint:
         self.counters = Counters()
         self.watch_ways: Callable[[sip.Report], None] = lambda report: None
         """Is told what the agent reports of targets and of our own address, after the endpoint has acted on it."""
+        self.watch_notices: Callable[[str], None] = lambda sentence: None
+        """Hears each sentence for the operator as it comes."""
         self._dice = random.SystemRandom() if seed is None else random.Random(seed)
         self.finder = Finder(options.dns, resolver or make_resolver(options.dns), self._dice)
         self._kept: dict[str, frozenset[sip.Destination]] = {}
         self._nat: Nat | None = None
         self.switchboard = Switchboard(options.trunks, options.leg)
+        self.notices: deque[str] = deque(maxlen=MAX_NOTICES)  # sentences for the operator, newest last
+        self.learned = Learned(
+            options.learned,
+            options.learning,
+            options.disk,
+            keeps=options.resident,
+            tell=self.notice,
+        )
         self._allow = tuple(ipaddress.ip_network(text) for text in options.allow)
         self.gate = Gate(options.sieve, self._allow, options.abuse_log)
         self._called: dict[str, int] = {}  # hosts of our outgoing calls, and how many calls each
@@ -127,7 +144,6 @@ class Endpoint:
         self._armed = math.inf
         self._unclaimed: list[sip.MessageSeen] = []  # of a call that the agent has not told of yet
         self._sockets: Sockets | None = None
-        self.notices: deque[str] = deque(maxlen=MAX_NOTICES)  # sentences for the operator, newest last
         self._agent: Agent | None = None
         self._tending: Tending | None = None
         self._deaf = False  # the sockets broke
@@ -165,14 +181,16 @@ class Endpoint:
                 admission=self.switchboard.admission(self._allow, self._dice),
                 sieve=self.gate.sieve,
             )
-            self._tending = self.switchboard.tending(self, self._dice)
-            self._nat = Nat(self._nat_options(), self._agent, sockets, self.finder, self._dice, self.notices.append)
+            self._tending = self.switchboard.tending(self, self._dice, everybody=self.options.resident)
+            self._nat = Nat(self._nat_options(), self._agent, sockets, self.finder, self._dice, self.notice)
             await sockets.streams.check()
+            await self.learned.load()
             async with trio.open_nursery() as house:
                 house.start_soon(self._carry, sockets)
                 try:
                     await sockets.streams.started.wait()
                     hearing = await house.start(self._hear, sockets, self._nat)
+                    house.start_soon(self.learned.run)
                     task_status.started()
                     await self._tending.run()
                 finally:
@@ -202,7 +220,7 @@ class Endpoint:
                 lost=self._flow_lost,
                 unreachable=self._unreachable,
                 may_talk=self._may_talk,
-                say=self.notices.append,
+                say=self.notice,
                 refused=self.gate.refuse,
             ),
             towards=_certificates_of(options.trunks),
@@ -231,9 +249,10 @@ class Endpoint:
             raise
 
     async def _take_leave(self) -> None:
-        """Take back what is registered, while there is somebody to hear the answers."""
-        if self._tending is not None and not self._deaf:
-            with trio.CancelScope(shield=True):
+        """Write down what was learned; take back what is registered, while there is somebody to hear the answers."""
+        with trio.CancelScope(shield=True):
+            await self.learned.save()
+            if self._tending is not None and not self._deaf:
                 await self._tending.leave()
 
     def request(self, asking: Asking) -> sip.RequestKey:
@@ -244,6 +263,11 @@ class Endpoint:
         """A fresh outgoing call."""
         return OutgoingFax(self)
 
+    def notice(self, sentence: str) -> None:
+        """Have the operator told; does not raise."""
+        self.notices.append(sentence)
+        self.watch_notices(sentence)
+
     # --- for those who want to know ----------------------------------------------------------------
 
     def trunk_rows(self) -> call.Rows:
@@ -252,12 +276,11 @@ class Endpoint:
 
     def peer_rows(self) -> call.Rows:
         """As of `call.TrunkNetwork`."""
-        return []
+        return [cast("Mapping[str, object]", plain_of(row)) for row in self.learned.rows()]
 
     async def forget_peers(self, peer: str, number: str) -> int:
         """As of `call.TrunkNetwork`."""
-        await trio.lowlevel.checkpoint()
-        return 0
+        return await self.learned.forget(peer, number)
 
     # --- the agent's rim -------------------------------------------------------------------------
 
@@ -358,7 +381,7 @@ class Endpoint:
                 self.finder.blacklist.clear(hop)
             case sip.Reflected(by, shown):
                 seen, here = format_address(shown), format_address(by.local)
-                self.notices.append(f"{format_address(by.remote)} sees our address {here} as {seen}")
+                self.notice(f"{format_address(by.remote)} sees our address {here} as {seen}")
         self.watch_ways(report)
 
     def _offer_call(self, event: sip.IncomingCall) -> None:

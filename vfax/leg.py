@@ -32,6 +32,7 @@ from vfax.leg_values import (
     LegOptions,
     LegOrder,
     Offer,
+    Opening,
     Rang,
     Refresh,
     Refuse,
@@ -42,6 +43,7 @@ from vfax.leg_values import (
     StreamOffered,
     SwitchBy,
     Switched,
+    SwitchedBy,
     SwitchRefused,
 )
 from vfax.outcome import Cause, Outcome, Phase
@@ -59,6 +61,7 @@ from vfax.transports.sip.negotiation import (
 )
 from vfax.transports.sip.reason import q850_in
 from vfax.transports.sip.values import Address
+from vfax.transports.udptl import DEFAULT_MAX_DATAGRAM
 
 __all__ = [
     "Accept",
@@ -76,6 +79,7 @@ __all__ = [
     "LegOptions",
     "LegOrder",
     "Offer",
+    "Opening",
     "Rang",
     "Refresh",
     "Refuse",
@@ -87,6 +91,7 @@ __all__ = [
     "SwitchBy",
     "SwitchRefused",
     "Switched",
+    "SwitchedBy",
 ]
 
 
@@ -265,6 +270,7 @@ class Leg(LegCore):
         refused = event.heard and (event.status in REFUSED_T38 or q850 in verdict.BEARER_REFUSED)
         if self._offered_t38 and refused and self._options.caller_retries_audio:
             self._offered_t38 = False
+            self.opening.direct_refused = event.status
             self._session.revert()
             self._invite(now)
             return
@@ -284,7 +290,7 @@ class Leg(LegCore):
         match media:
             case T38Media():
                 self._note(CallUp("t38"), now)
-                self._fax(media, now)
+                self._fax(media, SwitchedBy.CALL, now)
             case AudioMedia():
                 self._note(CallUp("audio"), now)
                 self._media.play(media, now)
@@ -325,8 +331,12 @@ class Leg(LegCore):
 
     # --- switch-over -----------------------------------------------------------------------------
 
-    def _fax(self, media: T38Media, now: float) -> None:
+    def _fax(self, media: T38Media, by: SwitchedBy, now: float) -> None:
         """T.38 runs from here, or goes on elsewhere."""
+        if self.opening.by is SwitchedBy.NOBODY:
+            answered_at = self.course.answered_at or 0.0
+            self.opening.by, self.opening.after = by, now - self._began - answered_at
+            self.opening.datagram_limit = self._datagram_limit(media)
         self._note(Switched(media.remote, media.parameters), now)
         if media.parameters.transport is Transport.TCP and not self._media.is_fax:
             self._note(self._stream_agreed(media), now)
@@ -334,6 +344,12 @@ class Leg(LegCore):
         self._deadline = self._give_up_at = math.inf
         self._media.fax(media, now)
         self._tell(now)
+
+    def _datagram_limit(self, media: T38Media) -> int:
+        if media.parameters.transport is Transport.TCP:
+            return 0
+        announced = media.parameters.max_datagram or DEFAULT_MAX_DATAGRAM
+        return min(announced, self._options.line.max_datagram_sent or announced)
 
     def _stream_agreed(self, media: T38Media) -> StreamAgreed:
         options = self._options
@@ -421,7 +437,7 @@ class Leg(LegCore):
         """Let the media go where they now belong."""
         match media:
             case T38Media():
-                self._fax(media, now)
+                self._fax(media, SwitchedBy.PEER, now)
             case AudioMedia() if not self._media.is_fax:
                 self._media.play(media, now)
             case _:  # every stream was switched off; or it is audio again, after the last word of the fax
@@ -443,7 +459,7 @@ class Leg(LegCore):
         media = self._read_answer(sdp, "SDP answer", now)
         match media:
             case T38Media():
-                self._fax(media, now)
+                self._fax(media, SwitchedBy.US, now)
             case AudioMedia():
                 self._offer_refused(sip.OfferRefused(0, 200, "the answer holds audio only"), now)
             case Declined(reason):
@@ -454,6 +470,7 @@ class Leg(LegCore):
             return
         self._session.revert()
         self._refusal = event
+        self.opening.ours_refused = event.status
         self._note(SwitchRefused(event.status, event.reason), now)
         self._state = S.REFUSED
         self._deadline = now + self._options.refused_grace

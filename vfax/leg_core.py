@@ -12,7 +12,7 @@ from typing import Final
 from vfax import verdict
 from vfax.course import Course
 from vfax.leg_media import LegMedia
-from vfax.leg_values import Finished, HangUp, LegEvent, LegOptions, SipOrder
+from vfax.leg_values import Finished, HangUp, LegEvent, LegOptions, Opening, SipOrder
 from vfax.outcome import Cause, Outcome, Phase
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
@@ -98,6 +98,7 @@ class LegCore:
         self._q850: int | None = None  # with which the dialog ended
         self.course = Course(calling=incoming is None, first=1 if document is None else max(1, document.first))
         self._offered_t38 = False
+        self.opening = Opening()
         self._asked = False  # they asked for our offer; the answer to it comes with the ACK
         self._pending: AgreedMedia | None = None  # answered, and moved to once the ACK has come
         self._refreshing = False  # what runs has been offered once more; the answer is under way

@@ -39,6 +39,26 @@ class InternetAware(StrEnum):
     NEVER = "never"
 
 
+class SwitchedBy(StrEnum):
+    """Whose offer made a call a T.38 call."""
+
+    NOBODY = ""
+    CALL = "call"  # the INVITE, or the answer to it
+    US = "us"
+    PEER = "peer"
+
+
+@dataclass(slots=True, kw_only=True)
+class Opening:
+    """How a call came to T.38, or did not: kept by the leg while it runs."""
+
+    direct_refused: int = 0  # status that refused T.38 in our INVITE
+    ours_refused: int = 0  # status that refused our re-INVITE
+    by: SwitchedBy = SwitchedBy.NOBODY
+    after: float = 0.0  # seconds from the answer to T.38
+    datagram_limit: int = 0  # octets of the largest datagram we may send; 0: T.38 runs over TCP, or not at all
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegOptions:
     """Policy and limits of one call; times in seconds."""

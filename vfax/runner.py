@@ -31,6 +31,7 @@ from vfax.leg import (
     Leg,
     LegEvent,
     LegOrder,
+    Opening,
     Rang,
     SipOrder,
     StreamAgreed,
@@ -125,6 +126,11 @@ class Runner:
         if self._outcome is None:
             raise MisuseError("a call ended without an outcome")
         return self._outcome
+
+    @property
+    def opening(self) -> Opening:
+        """How the call came to T.38, so far."""
+        return self._leg.opening
 
     @property
     def course(self) -> Course:

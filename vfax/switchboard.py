@@ -19,10 +19,10 @@ from vfax.transports.sip.account import Account
 from vfax.transports.sip.admission import Admission, Rule
 from vfax.transports.sip.options import Dice
 from vfax.transports.sip.outside import Asking
-from vfax.transports.sip.probing import Probed
+from vfax.transports.sip.probing import Health, Probed
 from vfax.transports.sip.registration import Changed, RegistrationOptions, Standing
 from vfax.transports.sip.values import Destination, Hop, RequestKey
-from vfax.trunks.board import Direction, FaxSeen, TrunkBoard, TrunkRow
+from vfax.trunks.board import Direction, FaxSeen, TrunkBoard, TrunkRow, sentence_of
 from vfax.trunks.desk import TrunkDesk
 from vfax.trunks.identity import NOBODY, identity_uri
 from vfax.trunks.limits import Gate, Turn
@@ -65,6 +65,8 @@ class Switchboard:
     def __init__(self, trunks: Sequence[TrunkOptions], leg: LegOptions) -> None:
         self.desk = TrunkDesk(trunks, leg)
         self.board = TrunkBoard(tuple(trunks))
+        self._standing: dict[str, Standing] = {}  # as the operator was told
+        self._troubled: set[str] = set()  # trunks of which a gateway was said to be down
         self._ways: dict[str, Sequence[Hop]] = {}  # where a registration went last
         self._turnstiles = {trunk.name: _Turnstile(Gate(trunk.name, trunk.limits)) for trunk in trunks}
 
@@ -75,15 +77,16 @@ class Switchboard:
         rules = (Rule(networks=tuple(allow)), *self.desk.rules())
         return Admission(rules, dice, freely=self.desk.book.is_known_gateway)
 
-    def tending(self, rim: "Rim", dice: Dice) -> Tending:
-        """What looks after all trunks, for one run of the endpoint."""
+    def tending(self, rim: "Rim", dice: Dice, *, everybody: bool = True) -> Tending:
+        """What looks after all trunks, for one run of the endpoint; not `everybody`: after none."""
 
         async def find(uri: str, account: Account) -> Sequence[Hop]:
             trunk = self.desk.trunk_of(account)
-            proxied = trunk is not None and (trunk.outbound_proxy is not None or trunk.route)
-            goals = [goal.text for goal in trunk.goals] if trunk is not None and proxied else [uri]
+            register = trunk.register if trunk is not None else None
+            registers = register is not None and uri == register.registrar.text
+            goals = [goal.text for goal in register.goals] if registers and register is not None else [uri]
             targets = (await rim.find(goals, account)).targets
-            if trunk is not None and (trunk.register is None or uri == trunk.register.registrar.text):
+            if trunk is not None and (register is None or registers):
                 self._ways[trunk.name] = targets
             return targets
 
@@ -93,13 +96,18 @@ class Switchboard:
             else:
                 self._probed(news, rim)
 
-        wards = [_ward(trunk, self.desk.bare_account(trunk)) for trunk in self.desk.book.trunks if trunk.enabled]
+        tended = [trunk for trunk in self.desk.book.trunks if trunk.enabled and everybody]
+        wards = [_ward(trunk, self.desk.bare_account(trunk)) for trunk in tended]
         return Tending(wards, dice, find=find, request=rim.request, pump=rim.pump, tell=tell)
 
     def _registered(self, news: Changed, rim: "Rim") -> None:
         trunk, now = self.desk.book.find(news.key), news.now
         if trunk is None:
             return
+        before = self._standing.get(trunk.name)
+        self._standing[trunk.name] = now.standing
+        if now.standing is not before and now.standing is not Standing.REGISTERING:
+            rim.notice(f"trunk {trunk.name}: {sentence_of(now.why)}")
         self.board.registration(trunk.name, now)
         if now.standing is Standing.REGISTERED:
             self.desk.learn_routes(trunk.name, now.routes)
@@ -117,6 +125,9 @@ class Switchboard:
         goal = next((goal for goal in trunk.goals if goal.text == uri), None) if trunk is not None else None
         if trunk is not None and goal is not None:
             self.board.probe(trunk.name, goal, news, trio.current_time())
+            if news.changed and (news.health is Health.DOWN or name in self._troubled):
+                rim.notice(f"trunk {name}: {sentence_of(news.why)}")
+                (self._troubled.add if news.health is Health.DOWN else self._troubled.discard)(name)
             if trunk.register is None:
                 self._keep_open(trunk, rim, registered=False)
 
@@ -178,6 +189,10 @@ class Rim(Protocol):
 
     def keep_open(self, name: str, ways: Iterable[Destination]) -> None:
         """Keep these ways open for `name`."""
+        ...
+
+    def notice(self, sentence: str) -> None:
+        """Have the operator told."""
         ...
 
 

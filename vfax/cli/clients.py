@@ -1,4 +1,4 @@
-"""Commands that are clients of a running service: watch, clients, submit, jobs, job, queue, faxes, trunks.
+"""Commands that are clients of a running service: watch, clients, submit, jobs, job, queue, faxes, trunks, peers.
 
 Owns      their options and help, and where the service is found. Not here: what each does (watch.py, queue.py).
 """
@@ -167,7 +167,28 @@ def trunks(
         raise typer.Exit(run(_reach(service, token_file, certificate, json, config)))
 
 
-COMMANDS: Final = (watch, clients, submit, jobs, job, queue, faxes, trunks)
+def peers(
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Forget what --peer and --number name; with neither, everything.")
+    ] = False,
+    peer: Annotated[str, typer.Option(metavar="NAME", help="A trunk, or a host where there is none.")] = "",
+    number: Annotated[str, typer.Option(metavar="NUMBER", help="A number as it is shown.")] = "",
+    service: Service = "",
+    token_file: TokenFile = None,
+    certificate: Certificate = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show what a running service has learned of those it calls and is called by, or have it forget."""
+    with one_line_errors(as_json=json):
+        from vfax.cli.trunks import forget_peers
+        from vfax.cli.trunks import peers as show
+
+        reach = _reach(service, token_file, certificate, json, config)
+        raise typer.Exit((forget_peers if forget else show)(reach, peer=peer, number=number))
+
+
+COMMANDS: Final = (watch, clients, submit, jobs, job, queue, faxes, trunks, peers)
 """In the order of the help."""
 
 

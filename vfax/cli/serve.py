@@ -21,7 +21,9 @@ from vfax.host.events import HostEvent, IdleLongEnough, ProviderFaulted, Provide
 from vfax.host.server import FaxServer
 from vfax.host.service import FaxService
 from vfax.settings import Settings, is_loopback, parse_host_port, parse_listen, serving, wiring
-from vfax.settings.trunk_words import parse_public
+from vfax.settings.trunk_words import parse_place, parse_public
+from vfax.settings.trunks import TrunkSettings
+from vfax.trunks.board import sentence_of
 
 NO_NUMBERS: Final = (
     'Faxes go to SIP addresses; for telephone numbers set [queue] dial = "sip:{e164}@trunk.example.com", with the name '
@@ -48,6 +50,7 @@ async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
         if isinstance(event, ProviderFaulted | ProviderLost) and dead:
             ended.set()  # nobody is left who could take a call: better to end than to seem to serve
 
+    network.watch_notices = lambda sentence: say(console, sentence_of(sentence))
     server = FaxServer(serving.server_options(settings), wiring.registrations(settings, network), observe=hear)
     await trio.to_thread.run_sync(make_journal_folder, wiring.journal_folder(settings))
     async with interruptible(ended.set), running(server):
@@ -119,7 +122,23 @@ def greeting(settings: Settings, address: tuple[str, int] | None, service: FaxSe
         *(() if serving.dial_plan(settings).numbers else (NO_NUMBERS,)),
         f"Calls are taken from {', '.join(settings.sip.allow)}"
         + (" (this machine alone; --listen and --allow open it to a network)." if local else ": OPEN TO A NETWORK."),
+        *(of_trunk(trunk) for trunk in settings.trunk if trunk.enabled),
     ]
+
+
+def of_trunk(trunk: TrunkSettings) -> str:
+    """A trunk in a sentence: where it is, who may call by it, what is not checked."""
+    hosts = dict.fromkeys(parse_place(text).host for text in trunk.gateways)
+    places = [*hosts, *trunk.networks] if trunk.accept == "network" else list(trunk.networks)
+    if trunk.accept == "digest":
+        who = f"with the password of {trunk.inbound_user} from {', '.join(places)}"
+    elif trunk.accept == "open":
+        who = f"from ANYBODY in {', '.join(places)}"
+    else:
+        who = f"from {', '.join(places) or trunk.domain}"
+    registers = f"; it registers as {trunk.user}" if trunk.registers else ""
+    unchecked = "; NOBODY CHECKS ITS CERTIFICATE" if trunk.tls_checks == "none" else ""
+    return f"Trunk {trunk.name} takes calls {who}{registers}{unchecked}."
 
 
 def _resolutions(names: Sequence[str]) -> str:

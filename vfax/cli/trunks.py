@@ -17,6 +17,7 @@ from vfax.cli.common import out, print_json
 from vfax.cli.queue import Reach
 from vfax.cli.screen import printable, say
 from vfax.errors import DecodeError
+from vfax.learning import PeerRow
 from vfax.plain import value_of
 from vfax.trunks.board import GatewayRow, RegistrationRow, ResultRow, TrunkRow, TrunkState
 
@@ -43,7 +44,7 @@ def show(console: Console, rows: Sequence[TrunkRow]) -> None:
     if not rows:
         say(console, NO_TRUNKS)
         return
-    table = plain_table("trunk", "state", "registered", "OPTIONS", "calls", "last T.38 in", "last T.38 out")
+    table = plain_table("trunk", "state", "registered", "OPTIONS", "calls", "T.38 in", "T.38 out")
     for row in rows:
         table.add_row(
             *(
@@ -82,34 +83,28 @@ def registered(row: RegistrationRow | None) -> str:
     """A registration in a word or two."""
     if row is None:
         return NEVER
-    if row.standing == "registered" and row.left is not None:
-        return f"for {span(row.left)}"
-    return row.standing if row.next_try is None else f"{row.standing}, again in {span(row.next_try)}"
+    return f"for {span(row.left)}" if row.standing == "registered" and row.left is not None else row.standing
 
 
 def options(gateways: Sequence[GatewayRow]) -> str:
-    """What OPTIONS found: how fast the gateways answer, or how many of them do."""
+    """What OPTIONS found: how fast the gateways answer, or how many of them do not."""
     asked = [gateway for gateway in gateways if gateway.health]
-    if not asked:
-        return NEVER
-    youngest = min(asked, key=lambda gateway: gateway.age or 0.0)
-    down = sum(gateway.health == "down" for gateway in asked)
-    when = ago(youngest.age or 0.0)
-    if down:
-        return f"{'no answer' if down == len(asked) else f'{down} of {len(asked)} down'}, {when}"
+    if down := sum(gateway.health == "down" for gateway in asked):
+        return f"{down} of {len(gateways)} down"
     quick = [gateway.rtt for gateway in asked if gateway.rtt is not None]
-    return f"{min(quick) * 1_000:.0f} ms, {when}" if quick else f"no answer yet, {when}"
+    if quick:
+        return f"{min(quick) * 1_000:.0f} ms"
+    return "no answer" if asked else NEVER
 
 
 def calls(row: TrunkRow) -> str:
-    """Calls that run, of how many."""
-    limit = f" of {row.max_calls}" if row.max_calls else ""
-    return f"{row.calls_in} in, {row.calls_out} out{limit}"
+    """Calls that run."""
+    return f"{row.calls_in} in, {row.calls_out} out"
 
 
 def result(row: ResultRow | None) -> str:
     """How the last fax went, and when."""
-    return NEVER if row is None else f"{'good' if row.ok else 'failed'}, {ago(row.age)}"
+    return NEVER if row is None else f"{'good' if row.ok else 'failed'} {ago(row.age)}"
 
 
 def ago(seconds: float) -> str:
@@ -142,6 +137,71 @@ def print_table(console: Console, table: Table) -> None:
     with wide.capture() as captured:
         wide.print(table, markup=False, highlight=False)
     console.print("\n".join(line.rstrip() for line in captured.get().splitlines()), markup=False, highlight=False)
+
+
+# --- peers ---------------------------------------------------------------------------------------------
+
+NO_PEERS: Final = "Nothing has been learned of any peer yet, or of those you named."
+KINDS: Final = {
+    "direct": "T.38 at once",
+    "switch": "T.38 from audio",
+    "t38": "T.38",
+    "rate": "rate",
+    "ecm": "ECM",
+    "datagram": "datagrams",
+}
+"""Kinds of facts as people are shown them."""
+
+
+def peers(reach: Reach, *, peer: str, number: str) -> int:
+    """Show what was learned, of one peer or number or of all."""
+    with reach.service() as fax:
+        told = fax.peers()
+    rows = [row for row in told if _named(row, peer, number)]
+    if reach.as_json:
+        print_json({"ok": True, "exit": exits.OK, "peers": rows})
+    else:
+        show_peers(out(), [_read_peer(row) for row in rows])
+    return exits.OK
+
+
+def forget_peers(reach: Reach, *, peer: str, number: str) -> int:
+    """Have the service forget, and say how much."""
+    with reach.service() as fax:
+        forgotten = fax.forget_peers(peer, number)
+    if reach.as_json:
+        print_json({"ok": True, "exit": exits.OK, "forgotten": forgotten})
+    else:
+        say(out(), f"Forgotten: {forgotten} {'entry' if forgotten == 1 else 'entries'}.")
+    return exits.OK
+
+
+def show_peers(console: Console, rows: Sequence[PeerRow]) -> None:
+    """Print what is known, number by number: each fact with its reason and its end."""
+    if not rows:
+        say(console, NO_PEERS)
+    for row in rows:
+        way = f"calls to {row.number}" if row.direction == "out" else f"calls from {row.number or 'nobody known'}"
+        say(console, f"{row.peer}, {way} (last {ago(row.age)}):")
+        for fact in row.facts:
+            times = f", {fact.seen} times" if fact.seen > 1 else ""
+            kind = KINDS.get(fact.kind, fact.kind)
+            say(console, f"  {kind}: {fact.value}. {fact.why} Seen {ago(fact.age)}{times}; kept {span(fact.left)}.")
+
+
+def _named(row: Row, peer: str, number: str) -> bool:
+    ours = str(row.get("peer", "")).lower(), row.get("number")
+    return peer.lower() in ("", ours[0]) and number in ("", ours[1])
+
+
+def _read_peer(told: Row) -> PeerRow:
+    try:
+        return value_of(PeerRow, dict(told))[0]
+    except DecodeError:
+        return PeerRow(peer=str(told.get("peer", "?")), number=str(told.get("number", "?")), direction="out", age=0.0)
+
+
+# --- rows ----------------------------------------------------------------------------------------------
 
 
 def _read(told: Row) -> TrunkRow:

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from vfax.settings.abuse import AbuseSettings
 from vfax.settings.clients import ClientSettings
+from vfax.settings.learning import LearningSettings
 from vfax.settings.locating import DnsSettings, StunSettings
 from vfax.settings.routes import SPOOL_FOLDERS, DeliverySettings, MailSettings, RouteSettings
 from vfax.settings.section import Section
@@ -141,6 +142,12 @@ class T38Settings(Section):
     )
     mid_burst_silence: Seconds = Field(default=15.0, description="Silence of the peer that ends its burst.")
     final_frame_silence: Seconds = Field(default=0.2, description="The same after a final frame.")
+    max_datagram_sent: int = Field(
+        default=0,
+        ge=0,
+        le=1_400,
+        description="Octets of a datagram that we send at most. 0: what the peer takes.",
+    )
     max_datagram_received: int = Field(
         default=2_048, ge=400, le=65_535, description="Octets of a datagram that is looked at."
     )
@@ -400,6 +407,7 @@ class Settings(Section):
     """
 
     sip: SipSettings = SipSettings()
+    learning: LearningSettings = LearningSettings()
     dns: DnsSettings = DnsSettings()
     stun: StunSettings = StunSettings()
     abuse: AbuseSettings = AbuseSettings()

@@ -1,6 +1,7 @@
 """Settings of signalling: the section [sip].
 
-Owns      its fields. The explanation of a field is its comment in config/vfax.example.toml.
+Owns      its fields, and the dialog policy they become. The explanation of a field is its comment in
+          config/vfax.example.toml.
 Not here  the other sections (model.py), what each becomes (wiring.py), what the values do.
 """
 
@@ -8,7 +9,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from vfax.settings.section import Section
+from vfax.settings.section import Section, same_names
 from vfax.settings.trunk_words import Domain, PublicAddress
 from vfax.settings.words import (
     Count,
@@ -19,6 +20,7 @@ from vfax.settings.words import (
     Seconds,
     parse_listen,
 )
+from vfax.transports.sip.policy import DialogPolicy, RefreshBy, Refreshes, Reliable, SessionTimers
 
 LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 
@@ -130,8 +132,27 @@ class SipSettings(Section):
     max_headers: int = Field(default=256, ge=20, le=10_000, description="Header fields of one message.")
 
     @model_validator(mode="after")
+    def _asks_for_what_it_takes(self) -> Self:
+        if self.session_expires < self.min_se:
+            raise ValueError(
+                f"session_expires = {self.session_expires}: expected at least min_se = {self.min_se}, which we take"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _certificate_for_tls(self) -> Self:
         for place in (self.listen, *self.listen_also):
             if parse_listen(place)[0] == "TLS" and not self.tls_certificate:
                 raise ValueError(f'"{place}" is to be listened on with TLS: give tls_certificate, a file in PEM')
         return self
+
+
+def dialog_policy(section: SipSettings) -> DialogPolicy:
+    """Session timers and their kin, where a trunk has none of its own."""
+    words = {
+        "session_timer": SessionTimers(section.session_timer),
+        "refresher": Refreshes(section.refresher),
+        "refresh_by": RefreshBy(section.refresh_by),
+        "reliable": Reliable(section.reliable),
+    }
+    return DialogPolicy(**same_names(DialogPolicy, section) | words)

@@ -6,6 +6,7 @@ Owns      which key becomes which option; passwords from files and the environme
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +14,12 @@ from vfax.errors import SettingsError
 from vfax.leg import LegOptions
 from vfax.settings.model import Settings
 from vfax.settings.section import same_names
+from vfax.settings.sip import SipSettings, dialog_policy
 from vfax.settings.trunk_words import parse_place, parse_public
 from vfax.settings.trunks import SECTIONS, TrunkSettings, label, overridden
 from vfax.settings.words import toml_value
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.keyring import Credentials
-from vfax.transports.sip.policy import DialogPolicy, RefreshBy, Refreshes, Reliable, SessionTimers
 from vfax.transports.sip.probing import ProbeOptions
 from vfax.trunks.options import (
     Accept,
@@ -82,26 +83,32 @@ def _trunk(
         keep_alive=KeepAlive(trunk.sip_keep_alive),
         credentials=Credentials(trunk.auth_user or trunk.user, password, trunk.realm) if password else None,
         md5=trunk.md5,
-        register=_register(trunk, domain),
+        register=_register(
+            trunk, domain, proxy is not None or bool(route), (proxy,) if proxy else route[:1] or gateways
+        ),
         probe=ProbeOptions(
             interval=trunk.options_interval, failures=trunk.options_failures, successes=trunk.options_successes
         ),
         identity=_identity(trunk, domain),
         numbers=_numbers(settings, trunk),
         inbound=_inbound(trunk, at, environ),
-        dialogs=_dialogs(trunk),
+        dialogs=dialog_policy(settings_of(settings, trunk).sip),
         dtls=Dtls(trunk.dtls),
+        learn=trunk.learn,
         limits=LimitOptions(**same_names(LimitOptions, trunk)),
         leg=leg_options(settings_of(settings, trunk)),
     )
 
 
-def _register(trunk: TrunkSettings, domain: str) -> RegisterOptions | None:
+def _register(trunk: TrunkSettings, domain: str, proxied: bool, goals: tuple[Uri, ...]) -> RegisterOptions | None:
+    """The registrar is who was named, else the domain; it is asked where it is, or by way of the trunk's next hop."""
     if not trunk.registers:
         return None
-    registrar = parse_place(trunk.registrar or domain, trunk.transport)
+    named = trunk.registrar or trunk.domain
+    registrar = parse_place(named, trunk.transport) if named else parse_place(domain)
     return RegisterOptions(
         registrar=registrar,
+        goals=goals if goals and (proxied or not trunk.registrar) else (registrar,),
         user=trunk.user,
         domain=trunk.domain or registrar.host,
         contact_user=trunk.contact_user or trunk.user,
@@ -139,27 +146,15 @@ def _inbound(trunk: TrunkSettings, at: int, environ: Mapping[str, str]) -> Inbou
     )
 
 
-def _dialogs(trunk: TrunkSettings) -> DialogPolicy:
-    given = same_names(DialogPolicy, trunk) | {
-        "session_timer": SessionTimers(trunk.session_timer),
-        "refresher": Refreshes(trunk.refresher),
-        "refresh_by": RefreshBy(trunk.refresh_by),
-        "reliable": Reliable(trunk.reliable),
-    }
-    return DialogPolicy(**given)
-
-
 def _tls(settings: Settings, trunk: TrunkSettings) -> TrunkTls | None:
-    """Where the trunk has nothing of its own, None."""
-    sip = settings_of(settings, trunk).sip
-    if sip == settings.sip and not trunk.tls_name:
-        return None
+    """TLS of its own; None where it is as towards everybody."""
+    own, usual = _tls_of(settings_of(settings, trunk).sip), _tls_of(settings.sip)
+    return replace(own, server_name=trunk.tls_name) if own != usual or trunk.tls_name else None
+
+
+def _tls_of(sip: SipSettings) -> TrunkTls:
     return TrunkTls(
-        certificate=sip.tls_certificate,
-        key=sip.tls_key,
-        authorities=sip.tls_authorities,
-        checks=sip.tls_checks,
-        server_name=trunk.tls_name,
+        certificate=sip.tls_certificate, key=sip.tls_key, authorities=sip.tls_authorities, checks=sip.tls_checks
     )
 
 

@@ -47,6 +47,13 @@ OVERRIDES: Final[dict[str, tuple[str, str]]] = {
     "audio_codecs": ("media", "audio_codecs"),
     "learn_source": ("media", "learn_source"),
     "tcp": ("media", "tcp"),
+    "session_timer": ("sip", "session_timer"),
+    "session_expires": ("sip", "session_expires"),
+    "min_se": ("sip", "min_se"),
+    "refresher": ("sip", "refresher"),
+    "refresh_by": ("sip", "refresh_by"),
+    "reliable": ("sip", "reliable"),
+    "max_redirects": ("sip", "max_redirects"),
     "tls_certificate": ("sip", "tls_certificate"),
     "tls_key": ("sip", "tls_key"),
     "tls_authorities": ("sip", "tls_authorities"),
@@ -58,6 +65,7 @@ OVERRIDES: Final[dict[str, tuple[str, str]]] = {
     "control_redundancy": ("t38", "control_redundancy"),
     "image_redundancy": ("t38", "image_redundancy"),
     "send_fec": ("t38", "send_fec"),
+    "max_datagram_sent": ("t38", "max_datagram_sent"),
     "udptl_keep_alive": ("t38", "keep_alive"),
     "ecm": ("fax", "ecm"),
     "max_rate": ("fax", "max_rate"),
@@ -176,24 +184,11 @@ class TrunkSettings(Section):
     )
     burst: int = Field(default=1, ge=1, le=10_000, description="So many of them may come at once.")
     queue_for: OrElse = Field(default=5.0, description="How long a call of ours waits for its turn.")
-    session_timer: Literal["accept", "ask", "off"] = Field(
-        default="accept", description="Session timers: where the trunk asks, by our wish, or not at all."
-    )
-    session_expires: int = Field(default=1_800, ge=90, le=86_400, description="The interval that we ask for.")
-    min_se: int = Field(default=90, ge=90, le=86_400, description="The shortest interval that we take.")
-    refresher: Literal["auto", "us", "peer"] = Field(default="auto", description="Who refreshes where we may choose.")
-    refresh_by: Literal["auto", "update", "invite"] = Field(
-        default="auto", description="By UPDATE where the other side takes it (auto), always by UPDATE, or by re-INVITE."
-    )
-    reliable: Literal["accept", "require", "off"] = Field(
-        default="accept", description="Reliable provisional responses (100rel): where wanted, always, or not at all."
-    )
-    max_redirects: int = Field(
-        default=0, ge=0, le=16, description="Other addresses (3xx) that one call may try. 0: redirected calls fail."
-    )
     dtls: Literal["off", "opportunistic", "required"] = Field(
         default="off", description="T.38 over DTLS: never, where the other side can, or no fax without."
     )
+
+    learn: bool = Field(default=True, description="Learn from its calls, and let the next ones be the better for it.")
 
     caller_offer: str | None = _instead("Calling: T.38 at once, or audio first.")
     caller_retries_audio: bool | None = _instead("Calling: dial again with audio where T.38 was refused.")
@@ -204,6 +199,13 @@ class TrunkSettings(Section):
     audio_codecs: Words | None = _instead("Audio before T.38, the best first.")
     learn_source: bool | None = _instead("Take media from a host the SDP does not name, learned once.")
     tcp: str | None = _instead("T.38 over TCP.")
+    session_timer: str | None = _instead("Session timers.")
+    session_expires: int | None = _instead("The interval that we ask for.")
+    min_se: int | None = _instead("The shortest interval that we take.")
+    refresher: str | None = _instead("Who refreshes where we may choose.")
+    refresh_by: str | None = _instead("By which request.")
+    reliable: str | None = _instead("Reliable provisional answers (100rel).")
+    max_redirects: int | None = _instead("Other addresses (3xx) that one call may try.")
     tls_certificate: Line | None = _instead("Our certificate.")
     tls_key: Line | None = _instead("Its key.")
     tls_authorities: Line | None = _instead("Whose certificates we believe.")
@@ -211,6 +213,7 @@ class TrunkSettings(Section):
     version: int | None = _instead("T38FaxVersion to offer.")
     max_bit_rate: int | None = _instead("T38MaxBitRate to offer.")
     max_datagram: int | None = _instead("T38FaxMaxDatagram to announce.")
+    max_datagram_sent: int | None = _instead("Octets of a datagram that we send.")
     error_correction: str | None = _instead("T38FaxUdpEC to offer.")
     control_redundancy: int | None = _instead("Earlier packets repeated with V.21 signals.")
     image_redundancy: int | None = _instead("Earlier packets repeated with page data.")
@@ -285,7 +288,6 @@ PUZZLES: Final[tuple[tuple[Callable[[TrunkSettings], object], str], ...]] = (
         lambda t: t.register_retry > t.register_retry_max,
         "register_retry is longer than register_retry_max: it is the first pause, and the other the longest",
     ),
-    (lambda t: t.session_expires < t.min_se, "session_expires is shorter than min_se: ask for at least that"),
 )
 """What cannot be meant together, and what to do about it."""
 

@@ -29,6 +29,7 @@ from vfax.host.process_link import ProcessOptions
 from vfax.host.service import HostOptions
 from vfax.leg import CallerOffer, InternetAware, LegOptions, SwitchBy
 from vfax.record import Packets, RecordOptions
+from vfax.settings.learning import learning_options
 from vfax.settings.locating import dns_options, nat_options
 from vfax.settings.model import (
     VFAX_IMAGE,
@@ -41,7 +42,7 @@ from vfax.settings.model import (
     TimerSettings,
 )
 from vfax.settings.section import Section, same_names
-from vfax.settings.sip import SipSettings
+from vfax.settings.sip import dialog_policy
 from vfax.settings.trunk_words import parse_public
 from vfax.settings.trunking import trunk_options
 from vfax.settings.words import parse_listen
@@ -52,11 +53,11 @@ from vfax.transports.parameters import AudioCodec, ErrorCorrection, T38Parameter
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.hops import transport_of
 from vfax.transports.sip.options import SipOptions
-from vfax.transports.sip.policy import DialogPolicy, RefreshBy, Refreshes, Reliable, SessionTimers
 from vfax.transports.sip.sieve import SieveOptions
 from vfax.transports.sip.values import Transport
 from vfax.transports.sip_connection import StreamOptions
 from vfax.transports.t38 import ReadVersion, T38Options
+from vfax.trunks.book import TrunkBook
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -66,6 +67,7 @@ CORRECTIONS: Final = {
     "fec": ErrorCorrection.FEC,
     "none": ErrorCorrection.NONE,
 }
+LEARNED: Final = "learned.json"
 APART: Final = "vfax.settings.apart:create_provider"
 """The entry point of the device in a process of its own (apart.py)."""
 RESOLUTIONS: Final = {resolution.title: resolution for resolution in Resolution}
@@ -167,21 +169,12 @@ def endpoint_options(settings: Settings) -> EndpointOptions:
         leg=leg_options(settings),
         sieve=sieve_options(settings),
         abuse_log=Path(settings.abuse.log) if settings.abuse.log else None,
+        learning=learning_options(settings.learning),
+        learned=settings.host.spool.absolute() / LEARNED if settings.learning.enabled else None,
         dns=dns_options(settings.dns),
         nat=nat_options(settings.stun, settings.sip),
         trunks=trunk_options(settings, leg_options),
     )
-
-
-def dialog_policy(section: SipSettings) -> DialogPolicy:
-    """Session timers and their kin, where a trunk has none of its own."""
-    words = {
-        "session_timer": SessionTimers(section.session_timer),
-        "refresher": Refreshes(section.refresher),
-        "refresh_by": RefreshBy(section.refresh_by),
-        "reliable": Reliable(section.reliable),
-    }
-    return DialogPolicy(**same_names(DialogPolicy, section) | words)
 
 
 def listen_at(text: str) -> Listen:
@@ -274,18 +267,25 @@ def network_towards(
     Besides the host that is called, only `allow` is heard; `journal` is the folder of the journals.
     Raises SettingsError when `destination` is no SIP URI or `listen` no address from which it can be reached.
     """
-    towards = _towards(settings, destination)
+    options = endpoint_options(settings)
+    goal = _goal_of(options, destination)
+    towards = _towards(settings, goal)
     try:
         place = listen_at(listen) if listen else Listen(towards, 0)
     except ValueError as why:
         raise SettingsError(f"command line: --listen {listen}: {why}") from None
-    if Uri.parse(destination).numeric_address() and (":" in place.host) != (":" in towards):
+    if Uri.parse(goal).numeric_address() and (":" in place.host) != (":" in towards):
         raise SettingsError(
             f"command line: --listen {listen}: {destination} cannot be called from there, IPv4 and IPv6"
         )
-    options = endpoint_options(settings)
-    also = _also_towards(options, destination, place)
-    return Endpoint(replace(options, listen=place, listen_also=also, allow=allow, journal=journal))
+    also = _also_towards(options, goal, place)
+    return Endpoint(replace(options, listen=place, listen_also=also, resident=False, allow=allow, journal=journal))
+
+
+def _goal_of(options: EndpointOptions, destination: str) -> str:
+    """Where a call to `destination` is sent: the first gateway of its trunk, if it has one."""
+    passage = TrunkBook(options.trunks).of_destination(destination)
+    return passage.trunk.goals[0].text if passage is not None and passage.trunk.goals else destination
 
 
 def _also_towards(options: EndpointOptions, destination: str, place: Listen) -> tuple[Listen, ...]:

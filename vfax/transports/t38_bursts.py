@@ -22,7 +22,7 @@ from vfax.transports.parameters import ErrorCorrection, RateManagement, T38Param
 from vfax.transports.t38_options import T38Options
 from vfax.transports.t38_tables import CARRIER_OF
 from vfax.transports.tpkt import TpktSender
-from vfax.transports.udptl import FecShape, Sender
+from vfax.transports.udptl import DEFAULT_MAX_DATAGRAM, WHOLE_DATAGRAM, FecShape, Sender
 
 _V21_FRAME_GAP_BITS: Final = 35  # FCS, the flags between frames, and margin: 16 + 3 + 16
 _HEADER: Final = 5  # octets of an IFP before the data of its only field
@@ -53,14 +53,21 @@ class Wire:
     def __init__(self, parameters: T38Parameters, options: T38Options) -> None:
         self.options = options
         stream = parameters.transport is Transport.TCP
-        self.sender: Sender | TpktSender = TpktSender() if stream else Sender(parameters.max_datagram)
+        self.sender: Sender | TpktSender = TpktSender() if stream else Sender(self._limit(parameters))
         self.repeats = 1 if stream else options.repeats
         self.opening = 1 if stream else options.opening
         self.apply(parameters)
 
+    def _limit(self, parameters: T38Parameters) -> int | None:
+        """What the peer takes, or less where the options have it; below 88 an announcement means another thing."""
+        cap, announced = self.options.max_datagram_sent, parameters.max_datagram
+        if not cap:
+            return announced
+        return min(announced or DEFAULT_MAX_DATAGRAM, max(cap, WHOLE_DATAGRAM))
+
     def apply(self, parameters: T38Parameters) -> None:
         """Take a (new) agreement; sequence numbers go on, and the transport is what it was."""
-        self.sender.restrict(parameters.max_datagram)
+        self.sender.restrict(self._limit(parameters))
         self.version = parameters.version
         self.local_tcf = parameters.rate_management is RateManagement.LOCAL_TCF
         options = self.options

@@ -86,6 +86,7 @@ class T38Options:
     """Silence of the peer inside a burst that ends the burst."""
     final_frame_silence: float = 0.2
     """Silence after a final frame (control C8) that ends the burst."""
+    max_datagram_sent: int = 0  # whatever the peer takes; 0: as it says
     max_datagram_received: int = 2048
     """Limit: octets of a datagram that is looked at. Ours are far smaller, whatever we announced."""
     max_ifp: int = 1500

@@ -36,6 +36,8 @@ MAX_ODD: Final = 64
 
 DEFAULT_MAX_DATAGRAM: Final = 400
 MAX_DATAGRAM: Final = 1400
+WHOLE_DATAGRAM: Final = 88
+"""Octets from which on an announcement is of the whole datagram (see `Sender.restrict`)."""
 
 
 # --- the datagram ----------------------------------------------------------------------------------------
@@ -153,7 +155,7 @@ class Sender:
         usable = max_datagram if max_datagram is not None and 0 < max_datagram <= MAX_DATAGRAM else DEFAULT_MAX_DATAGRAM
         # Quirk: announcements below 88 octets (72 is in the field) can only mean the IFP alone: 88 is what a
         # 20 ms packet of V.17 14400 with one repetition needs.
-        tiny = usable < 88
+        tiny = usable < WHOLE_DATAGRAM
         self._limit = DEFAULT_MAX_DATAGRAM if tiny else usable
         self.max_ifp = max(usable, 8) if tiny else usable - 5
 

@@ -24,7 +24,7 @@ from vfax.trunks.options import Accept, TrunkOptions
 class Departure:
     """How a call of ours sets out: what it dials, where that is sent, on whose behalf, as whom.
 
-    `number` is what is dialled without its place: under it a peer is remembered.
+    `peer` and `number` are under what the other side is remembered: the trunk or the host, and what is dialled there.
     """
 
     uri: str
@@ -32,6 +32,7 @@ class Departure:
     account: Account
     from_user: str
     from_name: str
+    peer: str
     number: str
 
 
@@ -73,6 +74,7 @@ class TrunkDesk:
             contact_user=trunk.register.contact_user if trunk.register is not None else "",
             credentials=(trunk.credentials,) if trunk.credentials is not None else (),
             md5=trunk.md5,
+            dialogs=trunk.dialogs,
         )
 
     # --- calls that go out -------------------------------------------------------------------------
@@ -87,6 +89,7 @@ class TrunkDesk:
                 account=NO_ACCOUNT,
                 from_user=number.replace(" ", "") or NOBODY,
                 from_name=name,
+                peer=_host(destination),
                 number=_user(destination),
             )
         trunk = passage.trunk
@@ -98,6 +101,7 @@ class TrunkDesk:
             account=replace(self.account(trunk), headers=who.headers),
             from_user=who.from_user,
             from_name=who.from_name,
+            peer=trunk.name,
             number=_user(uri),
         )
 
@@ -147,6 +151,12 @@ def _loose(uri: Uri) -> str:
 def _user(uri: str) -> str:
     with suppress(DecodeError):
         return Uri.parse(uri).user_text.partition(";")[0]
+    return ""
+
+
+def _host(uri: str) -> str:
+    with suppress(DecodeError):
+        return Uri.parse(uri).host.lower()
     return ""
 
 

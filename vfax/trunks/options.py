@@ -69,9 +69,13 @@ class CallerPlace(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterOptions:
-    """Where and as whom we register; `refresh_share` of the granted time later again, after failures with a pause."""
+    """Where and as whom we register; `refresh_share` of the granted time later again, after failures with a pause.
+
+    `registrar` is who is asked, `goals` is where that is sent.
+    """
 
     registrar: Uri
+    goals: tuple[Uri, ...] = ()
     user: str
     domain: str
     contact_user: str
@@ -181,6 +185,7 @@ class TrunkOptions:
     dialogs: DialogPolicy = field(default_factory=DialogPolicy)
     dtls: Dtls = Dtls.OFF
     limits: LimitOptions = field(default_factory=LimitOptions)
+    learn: bool = True  # from its calls, and heed what was learned
     leg: LegOptions = field(default_factory=LegOptions)
 
     @property
