@@ -24,7 +24,7 @@ from typing import Final
 import trio
 
 from vfax.errors import LinkError
-from vfax.transports.sip.sieve import IpNetwork, Known, Reason, Report, Sieve, SieveOptions, lies_in
+from vfax.transports.sip.sieve import IpNetwork, Known, Nuisance, Report, Sieve, SieveOptions, lies_in
 from vfax.transports.sip.values import Flow
 
 KEPT_HOSTS: Final = 4096
@@ -80,7 +80,7 @@ class Gate:
             self._log.close()
             self._log = None
 
-    def refuse(self, host: str, reason: Reason) -> None:
+    def refuse(self, host: str, reason: Nuisance) -> None:
         """Something of `host` was not taken."""
         self.sieve.note(host, reason, trio.current_time())
         self.tell()

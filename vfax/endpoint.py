@@ -43,7 +43,7 @@ from vfax.transports.sip.message import MessageError
 from vfax.transports.sip.negotiation import MediaKind, MediaSession, offers
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.outside import Asking
-from vfax.transports.sip.sieve import Reason, SieveOptions
+from vfax.transports.sip.sieve import Nuisance, SieveOptions
 from vfax.transports.sip.values import Address, CallKey, Destination, Flow, Hop, Transport
 from vfax.transports.sip_connection import StreamOptions
 from vfax.transports.sip_streams import StreamHooks, Towards
@@ -269,7 +269,7 @@ class Endpoint:
             self.pump()
         else:
             self.counters.not_allowed += 1
-            self.gate.sieve.note(flow.remote[0], Reason.NETWORK, trio.current_time())
+            self.gate.sieve.note(flow.remote[0], Nuisance.NETWORK, trio.current_time())
         self.gate.tell()
 
     def hear(self, message: bytes, flow: Flow) -> float:
