@@ -98,7 +98,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     },
     "switchboard": BASE | {"transports", "trunks", "leg", "resolving", "tending"},
     "resolving": BASE | {"transports"},
-    "abuse": BASE | {"transports"},
+    "abuse": BASE | {"transports", "trunks"},
     "sockets": BASE | {"transports"},
     "tending": BASE | {"transports"},
     "nat": BASE | {"transports", "resolving", "sockets"},

@@ -118,7 +118,7 @@ class Endpoint:
         self._nat: Nat | None = None
         self.switchboard = Switchboard(options.trunks, options.leg)
         self._allow = tuple(ipaddress.ip_network(text) for text in options.allow)
-        self.gate = Gate(options.sieve, self._allow, options.abuse_log)
+        self.gate = Gate(options.sieve, self._allow, options.abuse_log, self.switchboard.desk.book)
         self._called: dict[str, int] = {}  # hosts of our outgoing calls, and how many calls each
         self._calls: dict[CallKey, Carried] = {}
         self._on_call: Callable[[call.InboundCall], None] | None = None
@@ -381,7 +381,7 @@ class Endpoint:
         self._called.clear()
 
     def _may_talk(self, host: str) -> bool:
-        return host in self._called or self.switchboard.desk.book.may_talk(host) or self.gate.allows(host)
+        return self.gate.allows(host) or host in self._called or self.switchboard.desk.book.may_talk(host)
 
     def _sip_options(self) -> SipOptions:
         """What the settings name wins over what others see."""

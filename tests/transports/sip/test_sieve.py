@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vfax.transports.sip import values as sip
-from vfax.transports.sip.sieve import Nuisance, Report, Sieve, SieveOptions, group_of, is_open
+from vfax.transports.sip.sieve import Nuisance, Report, Sieve, SieveOptions, group_of, is_open, lies_in
 from vfax.transports.sip.values import Flow, Transport
 
 HERE: Final = ("192.0.2.1", 5060)
@@ -331,7 +331,9 @@ def test_a_bye_may_come_from_anywhere_when_the_way_leads_to_a_name(desk: Any, pe
 
 def test_another_host_of_the_same_peer_may_end_a_call(make_desk: Any, peer: Any, sdp: bytes) -> None:
     own = networks("192.0.2.0/28", "203.0.113.0/28")
-    desk = make_desk(sieve=Sieve(SieveOptions(), trusted=own, peers=[own]))
+    desk = make_desk(
+        sieve=Sieve(SieveOptions(), trusted=own, akin=lambda *hosts: all(lies_in(host, own) for host in hosts))
+    )
     desk.receive(peer.request("INVITE", body=sdp))
     desk.order("answer", desk.told(sip.IncomingCall)[-1].call, sdp)
     peer.our_tag = desk.last("200 INVITE").message.to.tag

@@ -136,7 +136,7 @@ class Sieve:
     """Stands before the parser of one agent. Pure: time is an argument.
 
     `trusted` are networks of the owner's own: their sources need no proof before they are answered; those that are open
-    to everybody do not count. `peers` are the networks of one peer each, whose hosts speak for each other.
+    to everybody do not count. `akin` tells of two hosts whether they are one peer, so that one speaks for the other.
     """
 
     def __init__(
@@ -144,13 +144,13 @@ class Sieve:
         options: SieveOptions,
         *,
         trusted: Iterable[IpNetwork] = (),
-        peers: Iterable[Sequence[IpNetwork]] = (),
+        akin: Callable[[str, str], bool] = lambda host, other: False,
         now: float = 0.0,
     ) -> None:
         self.counts = SieveCounts()
         self._options = options
         self._trusted = tuple(network for network in trusted if not is_open(network))
-        self._peers = tuple(tuple(networks) for networks in peers)
+        self.are_akin = akin
         self._hosts: OrderedDict[str, _Source] = OrderedDict()
         self._proven: OrderedDict[Address, _Source] = OrderedDict()
         self._friends: OrderedDict[str, bool] = OrderedDict()  # hosts that have proven themselves, or that we asked
@@ -209,10 +209,6 @@ class Sieve:
     def max_unproven_calls(self) -> int:
         """How many calls of others may ring or wait for their ACK at once."""
         return self._options.max_unproven_calls
-
-    def are_akin(self, host: str, other: str) -> bool:
-        """Whether two hosts are of one peer."""
-        return any(lies_in(host, networks) and lies_in(other, networks) for networks in self._peers)
 
     def _objection(self, data: bytes, source: Address, known: Known, now: float) -> Nuisance | None:
         head = data[:LOOK].lstrip(b"\r\n")
