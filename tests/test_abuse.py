@@ -13,10 +13,10 @@ import trio
 from vfax.abuse import AbuseLog, line_of
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import LinkError
-from vfax.transports.sip.sieve import Reason, Report
+from vfax.transports.sip.sieve import Nuisance, Report
 
 FILTER = Path(__file__).parents[1] / "config" / "fail2ban" / "filter.d" / "vfax.conf"
-REFUSED = Report("192.0.2.7", Reason.FLOOD, 512, known=False)
+REFUSED = Report("192.0.2.7", Nuisance.FLOOD, 512, known=False)
 
 
 def test_lines_have_time_host_reason_and_count(tmp_path: Path) -> None:
@@ -47,14 +47,14 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         AbuseLog(tmp_path / "nowhere" / "abuse.log")
 
 
-@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("reason", Nuisance)
 @pytest.mark.parametrize("host", ["192.0.2.7", "2001:db8::7"])
-def test_the_fail2ban_filter_takes_strangers_and_nobody_else(reason: Reason, host: str) -> None:
+def test_the_fail2ban_filter_takes_strangers_and_nobody_else(reason: Nuisance, host: str) -> None:
     parser = configparser.ConfigParser()
     parser.read(FILTER)
     pattern = parser["Definition"]["failregex"].replace("<HOST>", r"(?P<host>[\d.]+|[\da-f:]+)")
     refused = re.match(pattern, f" vfax: {line_of(Report(host, reason, 3, known=False))}")
-    assert (refused is not None) is (reason is not Reason.STRAY)
+    assert (refused is not None) is (reason is not Nuisance.STRAY)
     assert refused is None or refused["host"] == host
     assert re.match(pattern, f" vfax: {line_of(Report(host, reason, 3, known=True))}") is None
 

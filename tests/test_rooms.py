@@ -103,7 +103,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "learned": BASE | {"disk", "plain", "learning"},
     "switchboard": BASE | {"transports", "trunks", "leg", "resolving", "tending"},
     "resolving": BASE | {"transports"},
-    "abuse": BASE | {"transports"},
+    "abuse": BASE | {"transports", "trunks"},
     "sockets": BASE | {"transports"},
     "tending": BASE | {"transports"},
     "nat": BASE | {"transports", "resolving", "sockets"},

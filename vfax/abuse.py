@@ -24,8 +24,9 @@ from typing import Final
 import trio
 
 from vfax.errors import LinkError
-from vfax.transports.sip.sieve import IpNetwork, Known, Reason, Report, Sieve, SieveOptions, lies_in
+from vfax.transports.sip.sieve import IpNetwork, Known, Nuisance, Report, Sieve, SieveOptions, lies_in
 from vfax.transports.sip.values import Flow
+from vfax.trunks.book import TrunkBook
 
 KEPT_HOSTS: Final = 4096
 """Limit: hosts of which it is remembered whether they may talk; only time is lost with the others."""
@@ -61,10 +62,14 @@ def line_of(report: Report) -> str:
 
 
 class Gate:
-    """One endpoint's. Open while the endpoint runs."""
+    """One endpoint's. Open while the endpoint runs. The hosts of a trunk in `book` speak for each other."""
 
-    def __init__(self, options: SieveOptions, allow: Sequence[IpNetwork], log: Path | None) -> None:
-        self.sieve = Sieve(options, trusted=allow)
+    def __init__(
+        self, options: SieveOptions, allow: Sequence[IpNetwork], log: Path | None, book: TrunkBook | None = None
+    ) -> None:
+        book = TrunkBook() if book is None else book
+        trunks = (network for trunk in book.trunks if trunk.enabled for network in trunk.inbound.networks)
+        self.sieve = Sieve(options, trusted=(*allow, *trunks), akin=book.are_one)
         self.allows = lru_cache(KEPT_HOSTS)(partial(lies_in, networks=tuple(allow)))
         """Whether a host is in a network that may talk."""
         self._path = log
@@ -80,7 +85,7 @@ class Gate:
             self._log.close()
             self._log = None
 
-    def refuse(self, host: str, reason: Reason) -> None:
+    def refuse(self, host: str, reason: Nuisance) -> None:
         """Something of `host` was not taken."""
         self.sieve.note(host, reason, trio.current_time())
         self.tell()

@@ -45,7 +45,7 @@ from vfax.transports.sip.message import MessageError
 from vfax.transports.sip.negotiation import MediaKind, MediaSession, offers
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.outside import Asking
-from vfax.transports.sip.sieve import Reason, SieveOptions
+from vfax.transports.sip.sieve import Nuisance, SieveOptions
 from vfax.transports.sip.values import Address, CallKey, Destination, Flow, Hop, Transport
 from vfax.transports.sip_connection import StreamOptions
 from vfax.transports.sip_streams import StreamHooks, Towards
@@ -135,7 +135,7 @@ class Endpoint:
             tell=self.notice,
         )
         self._allow = tuple(ipaddress.ip_network(text) for text in options.allow)
-        self.gate = Gate(options.sieve, self._allow, options.abuse_log)
+        self.gate = Gate(options.sieve, self._allow, options.abuse_log, self.switchboard.desk.book)
         self._called: dict[str, int] = {}  # hosts of our outgoing calls, and how many calls each
         self._calls: dict[CallKey, Carried] = {}
         self._on_call: Callable[[call.InboundCall], None] | None = None
@@ -292,7 +292,7 @@ class Endpoint:
             self.pump()
         else:
             self.counters.not_allowed += 1
-            self.gate.sieve.note(flow.remote[0], Reason.NETWORK, trio.current_time())
+            self.gate.sieve.note(flow.remote[0], Nuisance.NETWORK, trio.current_time())
         self.gate.tell()
 
     def hear(self, message: bytes, flow: Flow) -> float:
@@ -404,7 +404,7 @@ class Endpoint:
         self._called.clear()
 
     def _may_talk(self, host: str) -> bool:
-        return host in self._called or self.switchboard.desk.book.may_talk(host) or self.gate.allows(host)
+        return self.gate.allows(host) or host in self._called or self.switchboard.desk.book.may_talk(host)
 
     def _sip_options(self) -> SipOptions:
         """What the settings name wins over what others see."""

@@ -8,10 +8,11 @@ Everything here takes real time: Kamailio knows no other.
 """
 
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from itertools import product
+from functools import partial
+from itertools import count, product
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +23,9 @@ from tests.interop import documents
 from tests.interop.kamailio import HOST, Kamailio, Plan, free_port, running_kamailio
 from tests.interop.matrix import PEER_ID, Caller, Case, Limiter, Played, Start, judge, peer_habits, vfax_options
 from tests.interop.peer import CallResult, Habits, SpandspPeer, open_peer
-from tests.interop.side import Fax, VfaxSide, open_vfax
+from tests.interop.side import OUR_ID, Fax, VfaxSide, open_vfax
 from tests.interop.spandsp import Abilities, Coding, Modem
+from vfax import call
 from vfax.endpoint import EndpointOptions
 from vfax.sockets import Listen
 from vfax.transports.certificates import TlsOptions
@@ -125,47 +127,80 @@ def judge_passage(passage: Passage, passed: Passed) -> None:
 # A load balancer
 
 NODE_PATIENCE: Final = 120.0
+NAMES: Final = ("one", "two")
 
 
 @dataclass(slots=True)
 class Balance:
-    """Two vfax nodes behind one Kamailio, and what came of faxes to it. A third node was never there."""
+    """Two vfax nodes behind one Kamailio, and what came of faxes to them. A third node was never there."""
 
     folder: Path
     results: list[CallResult] = field(default_factory=list)
-    taken: dict[str, list[Fax]] = field(default_factory=lambda: {"one": [], "two": []})
-    served: int = 0
+    taken: dict[str, list[Fax]] = field(default_factory=lambda: {name: [] for name in NAMES})
+    _expected: int = 0
 
-    async def run(self, faxes: int, *, lines: int = 1) -> None:
+    async def run(self, faxes: int) -> None:
         """Send so many faxes at once, and wait until all have ended."""
-        document = documents.write_fax(self.folder / "balanced.tif", documents.draw_pages(1, lines=lines))
-        async with AsyncExitStack() as stack:
-            nodes = {name: await stack.enter_async_context(self._node(name, faxes)) for name in self.taken}
-            peer = await stack.enter_async_context(open_peer())
-            gone = f"sip:{HOST}:{free_port()}"
-            uris = tuple(f"sip:{node.address[0]}:{node.address[1]}" for node in nodes.values())
-            with running_kamailio(Plan(nodes=(gone, *uris)), self.folder / "balancer") as proxy:
-                async with trio.open_nursery() as nursery:
-                    for _ in range(faxes):
-                        nursery.start_soon(self._call, peer, proxy.uri("fax"), document)
+        async with self._between() as (send, node_two), node_two:
+            await send(faxes)
+
+    async def lose_a_node(self, faxes: int) -> None:
+        """Half of the faxes to both nodes, then one goes away without a word, then the other half."""
+        async with self._between() as (send, node_two):
+            async with node_two:
+                await send(faxes // 2)
+            await send(faxes - faxes // 2)
+
+    def judge(self, faxes: int) -> None:
+        """All have arrived, and both nodes had some."""
+        assert [result.ok for result in self.results] == [True] * faxes, self.results
+        assert all(self.taken.values()), self.taken
+        assert len(list(self.arrived())) == faxes
+
+    def arrived(self) -> Iterator[Fax]:
+        """All faxes that vfax has received whole."""
+        return (fax for faxes in self.taken.values() for fax in faxes if fax.ended.ok)
+
+    @asynccontextmanager
+    async def _between(
+        self,
+    ) -> AsyncIterator[tuple[Callable[[int], Awaitable[None]], AbstractAsyncContextManager[None]]]:
+        """Node one, Kamailio and a peer; gives what sends faxes, and the block in which node two is up."""
+        self.folder.mkdir(exist_ok=True)
+        document = documents.write_fax(self.folder / "balanced.tif", documents.draw_pages(1, lines=1))
+        gone, one, two = free_port(), free_port(), free_port()
+        plan = Plan(nodes=tuple(f"sip:{HOST}:{port}" for port in (gone, one, two)))
+        async with self._node("one", one), open_peer() as peer:
+            with running_kamailio(plan, self.folder / "balancer") as proxy:
+                yield partial(self._send, peer, proxy.uri("fax"), document), self._node("two", two)
+
+    async def _send(self, peer: SpandspPeer, uri: str, document: Path, faxes: int) -> None:
+        self._expected += faxes
+        async with trio.open_nursery() as nursery:
+            for _ in range(faxes):
+                nursery.start_soon(self._call, peer, uri, document)
+        with trio.fail_after(NODE_PATIENCE):
+            while sum(map(len, self.taken.values())) < self._expected:  # noqa: ASYNC110 - other tasks' work
+                await trio.sleep(0.05)
 
     async def _call(self, peer: SpandspPeer, uri: str, document: Path) -> None:
         self.results.append(await peer.call(uri, document, Habits(abilities=Abilities(ident=PEER_ID))))
 
     @asynccontextmanager
-    async def _node(self, name: str, faxes: int) -> AsyncIterator[VfaxSide]:
-        async with open_vfax(EndpointOptions(listen=(HOST, 0))) as side, trio.open_nursery() as nursery:
-            for number in range(faxes):
-                nursery.start_soon(self._take, name, side, self.folder / f"{name}-{number}.tif")
-            yield side
-            with trio.move_on_after(NODE_PATIENCE):
-                while sum(map(len, self.taken.values())) < faxes:  # noqa: ASYNC110 - the end of another task's work
-                    await trio.sleep(0.05)
+    async def _node(self, name: str, port: int) -> AsyncIterator[None]:
+        async with open_vfax(EndpointOptions(listen=(HOST, port))) as side, trio.open_nursery() as nursery:
+            nursery.start_soon(self._take_all, name, side)
+            yield
             nursery.cancel_scope.cancel()
 
-    async def _take(self, name: str, side: VfaxSide, target: Path) -> None:
-        self.taken[name].append(await side.receive(target))
+    async def _take_all(self, name: str, side: VfaxSide) -> None:
+        async with trio.open_nursery() as nursery:
+            for number in count():
+                incoming = await side.next_call()
+                nursery.start_soon(self._take, name, incoming, self.folder / f"{name}-{number}.tif")
 
-    def arrived(self) -> Iterator[Fax]:
-        """All faxes that vfax has received whole."""
-        return (fax for faxes in self.taken.values() for fax in faxes if fax.ended.ok)
+    async def _take(self, name: str, incoming: call.InboundCall, target: Path) -> None:
+        fax = Fax(target)
+        target.touch()  # noqa: ASYNC240 - nothing waits for it
+        fax.outcome = await incoming.receive(target, local_id=OUR_ID, publish=fax.events.append)
+        self.taken[name].append(fax)

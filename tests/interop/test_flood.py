@@ -19,7 +19,7 @@ from tests.interop.side import Fax, VfaxSide, open_vfax
 from vfax.endpoint import EndpointOptions
 from vfax.sockets import Listen
 from vfax.transports.certificates import TlsOptions
-from vfax.transports.sip.sieve import Reason, SieveOptions
+from vfax.transports.sip.sieve import Nuisance, SieveOptions
 from vfax.transports.sip.values import Transport
 from vfax.transports.sip_connection import StreamOptions
 
@@ -87,8 +87,8 @@ async def test_faxes_arrive_both_ways_while_junk_pours_in(
         documents.assert_same_pages(tmp_path / got, pages)
     assert [fax.ended.ok for fax in faxes] == [True, True]
     assert counters.bugs == 0
-    assert min(counts.refused[r] for r in (Reason.NOT_SIP, Reason.STRAY, Reason.FLOOD, Reason.DIALOG)) > 0
-    assert (counts.refused[Reason.NETWORK] > 0) is (allow == ALLOWED)
+    assert min(counts.refused[r] for r in (Nuisance.NOT_SIP, Nuisance.STRAY, Nuisance.FLOOD, Nuisance.DIALOG)) > 0
+    assert (counts.refused[Nuisance.NETWORK] > 0) is (allow == ALLOWED)
     assert sources.heard.total() < sources.sent.total() - sources.sent["messages"]
     assert 5 < len((tmp_path / "abuse.log").read_text().splitlines()) < 500
 

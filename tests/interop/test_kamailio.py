@@ -63,6 +63,4 @@ def test_fax_through_kamailio_arrives_and_its_dialog_stays_on_the_recorded_route
 
 
 def test_both_nodes_behind_the_balancer_take_faxes_and_one_that_is_gone_costs_none(rush: Rush) -> None:
-    assert [result.ok for result in rush.balance.results] == [True, True], rush.balance.results
-    assert [len(taken) for taken in rush.balance.taken.values()] == [1, 1]
-    assert len(list(rush.balance.arrived())) == 2
+    rush.balance.judge(2)

@@ -135,3 +135,24 @@ def test_trunks_of_one_host_are_told_apart_by_domain_then_by_our_account_then_by
     assert book.of_incoming("192.0.2.1") is first
     assert book.of_incoming("192.0.2.1", contact_user="8") is second
     assert book.of_incoming("192.0.2.1", contact_user="8", domains=("C.example",)) is third
+
+
+@pytest.mark.parametrize(
+    ("host", "other", "one"),
+    [
+        ("203.0.113.1", "203.0.113.2", True),
+        ("203.0.113.1", "198.51.100.2", True),  # a network and a gateway of one trunk
+        ("198.51.100.1", "192.0.2.1", False),
+        ("192.0.2.1", "192.0.2.2", False),  # in no network but that of everybody
+        ("sbc.example.com", "203.0.113.1", False),
+    ],
+)
+def test_hosts_of_one_trunk_speak_for_each_other(host: str, other: str, one: bool) -> None:
+    assert BOOK.are_one(host, other) is one
+
+
+def test_a_learned_host_speaks_for_its_trunk() -> None:
+    book = TrunkBook((CARRIER, CLOUD))
+    assert not book.are_one("192.0.2.5", "192.0.2.6")
+    book.learn_hosts("cloud", ["192.0.2.5", "192.0.2.6"])
+    assert book.are_one("192.0.2.5", "192.0.2.6")

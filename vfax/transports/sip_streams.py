@@ -19,7 +19,7 @@ import trio
 from vfax.errors import AddressTaken, LinkError
 from vfax.transports.certificates import Certificates, explain
 from vfax.transports.sip.options import SipOptions
-from vfax.transports.sip.sieve import Reason
+from vfax.transports.sip.sieve import Nuisance
 from vfax.transports.sip.values import Address, Destination, Flow, Hop, Transport
 from vfax.transports.sip_connection import GOODBYE, Connection, Owner, Say, StreamOptions
 from vfax.transports.udp import format_address
@@ -99,7 +99,7 @@ class StreamHooks:
     unreachable: Callable[[Destination, str], None]  # what was sent did not leave
     may_talk: Callable[[str], bool]  # whether a host may connect
     say: Say
-    refused: Callable[[str, Reason], None] = lambda host, reason: None  # a connection of this host was not taken
+    refused: Callable[[str, Nuisance], None] = lambda host, reason: None  # a connection of this host was not taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +289,7 @@ class Streams:
         options = self._options
         if not self._hooks.may_talk(source[0]):
             self.counters.not_allowed += 1
-            self._hooks.refused(source[0], Reason.NETWORK)
+            self._hooks.refused(source[0], Nuisance.NETWORK)
             return False
         crowded = (
             len(self._connections) >= options.max_connections
@@ -298,7 +298,7 @@ class Streams:
         )
         self.counters.crowded += crowded
         if crowded:
-            self._hooks.refused(source[0], Reason.CONNECTION)
+            self._hooks.refused(source[0], Nuisance.CONNECTION)
         return not crowded
 
     async def _serve(self, connection: Connection, sock: trio.socket.SocketType) -> None:
@@ -338,7 +338,7 @@ class Streams:
         finally:
             self._handshakes -= 1
         self.counters.failed_handshakes += 1
-        self._hooks.refused(connection.flow.remote[0], Reason.CONNECTION)
+        self._hooks.refused(connection.flow.remote[0], Nuisance.CONNECTION)
         self._hooks.say(why)
         connection.end_now(why)
         await trio.aclose_forcefully(stream)

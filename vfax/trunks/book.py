@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from vfax.errors import DecodeError
 from vfax.transports.sip.headers import Uri, bracketed
+from vfax.transports.sip.sieve import is_open
 from vfax.transports.sip.syntax import escape_user
 from vfax.trunks.identity import written
 from vfax.trunks.options import Accept, IpNetwork, TrunkOptions
@@ -118,6 +119,18 @@ class TrunkBook:
             if contact_user and trunk.register is not None and trunk.register.contact_user == contact_user:
                 return trunk
         return near[0] if near else None
+
+    def are_one(self, host: str, other: str) -> bool:
+        """Whether two hosts are of one trunk. A network that is open to everybody makes nobody one with another."""
+        addresses = _address(host), _address(other)
+        return any(
+            trunk.enabled and all(one is not None and self._owns(trunk, one) for one in addresses)
+            for trunk in self.trunks
+        )
+
+    def _owns(self, trunk: TrunkOptions, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+        own = (network for network in trunk.inbound.networks if not is_open(network))
+        return str(address) in self._hosts[trunk.name] or any(_within(address, network) for network in own)
 
     def is_known_gateway(self, host: str) -> bool:
         """Whether a host is a gateway of a trunk that is known by where it is, and needs no password."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vfax.transports.sip import values as sip
-from vfax.transports.sip.sieve import Reason, Report, Sieve, SieveOptions, group_of, is_open
+from vfax.transports.sip.sieve import Nuisance, Report, Sieve, SieveOptions, group_of, is_open, lies_in
 from vfax.transports.sip.values import Flow, Transport
 
 HERE: Final = ("192.0.2.1", 5060)
@@ -42,7 +42,7 @@ def networks(*texts: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]
 def test_octets_that_cannot_be_sip_are_dropped(junk: bytes) -> None:
     sieve = Sieve(SieveOptions())
     assert not sieve.admit(junk, PEER, nobody, 0.0)
-    assert sieve.counts.refused[Reason.NOT_SIP] == 1
+    assert sieve.counts.refused[Nuisance.NOT_SIP] == 1
 
 
 @pytest.mark.parametrize("folder", ["rfc4475", "rfc5118"])
@@ -53,7 +53,7 @@ def test_every_message_of_the_corpora_reaches_the_parser(folder: str) -> None:
     for row in rows:
         sieve.admit((DATA / folder / row["file"]).read_bytes(), PEER, nobody, 0.0)
     refused = {reason for reason, count in sieve.counts.refused.items() if count}
-    assert refused <= {Reason.STRAY}  # answers to nothing that was asked
+    assert refused <= {Nuisance.STRAY}  # answers to nothing that was asked
 
 
 def test_an_answer_to_nothing_of_ours_is_dropped_and_one_to_a_call_of_ours_is_not() -> None:
@@ -61,7 +61,7 @@ def test_an_answer_to_nothing_of_ours_is_dropped_and_one_to_a_call_of_ours_is_no
     answer = b"SIP/2.0 200 OK\r\nCall-ID: %b\r\n\r\n"
     assert not sieve.admit(answer % b"theirs@x", PEER, is_ours, 0.0)
     assert sieve.admit(answer % b"ours@x", PEER, is_ours, 0.0)
-    assert sieve.counts.refused[Reason.STRAY] == 1
+    assert sieve.counts.refused[Nuisance.STRAY] == 1
 
 
 @pytest.mark.parametrize("name", [b"Call-ID:", b"i:", b"CALL-ID :", b"call-id:\t"])
@@ -131,7 +131,7 @@ def test_tables_stay_bounded_under_any_number_of_sources() -> None:
         sieve.admit(b"junk" if n % 2 else OPTIONS % b"x", (host, n), nobody, n / 5000)
         sieve.prove((host, n), n / 5000)
         sieve.lets_out(b"SIP/2.0 200 OK", host, Transport.UDP)
-        sieve.note(host, Reason.NETWORK, n / 5000)
+        sieve.note(host, Nuisance.NETWORK, n / 5000)
     assert len(sieve) <= 5 * 100
 
 
@@ -141,9 +141,9 @@ def test_tables_stay_bounded_under_any_number_of_sources() -> None:
 def test_reports_of_one_host_come_now_and_then_with_what_they_stand_for() -> None:
     sieve = Sieve(SieveOptions(report_every=10, max_reports=5))
     for n in range(1000):
-        sieve.note("203.0.113.7", Reason.NETWORK, n / 50)
+        sieve.note("203.0.113.7", Nuisance.NETWORK, n / 50)
     reports = sieve.take_reports()
-    assert reports[0] == Report("203.0.113.7", Reason.NETWORK, 1, known=False)
+    assert reports[0] == Report("203.0.113.7", Nuisance.NETWORK, 1, known=False)
     assert [report.count for report in reports] == [1, 500]
     assert sieve.take_reports() == []
 
@@ -151,14 +151,14 @@ def test_reports_of_one_host_come_now_and_then_with_what_they_stand_for() -> Non
 def test_reports_of_many_hosts_are_bounded_together() -> None:
     sieve = Sieve(SieveOptions(max_reports=5))
     for n in range(4000):
-        sieve.note(f"203.0.{n // 250}.{n % 250}", Reason.FLOOD, n / 1000)
+        sieve.note(f"203.0.{n // 250}.{n % 250}", Nuisance.FLOOD, n / 1000)
     assert len(sieve.take_reports()) == pytest.approx(10 + 5 * 4, abs=1)
 
 
 def test_a_friend_is_told_apart_in_reports() -> None:
     sieve = Sieve(SieveOptions(), trusted=networks("192.0.2.0/24"))
-    sieve.note(PEER[0], Reason.FLOOD, 0.0)
-    sieve.note(OTHER[0], Reason.FLOOD, 0.0)
+    sieve.note(PEER[0], Nuisance.FLOOD, 0.0)
+    sieve.note(OTHER[0], Nuisance.FLOOD, 0.0)
     assert [report.known for report in sieve.take_reports()] == [True, False]
 
 
@@ -331,7 +331,9 @@ def test_a_bye_may_come_from_anywhere_when_the_way_leads_to_a_name(desk: Any, pe
 
 def test_another_host_of_the_same_peer_may_end_a_call(make_desk: Any, peer: Any, sdp: bytes) -> None:
     own = networks("192.0.2.0/28", "203.0.113.0/28")
-    desk = make_desk(sieve=Sieve(SieveOptions(), trusted=own, peers=[own]))
+    desk = make_desk(
+        sieve=Sieve(SieveOptions(), trusted=own, akin=lambda *hosts: all(lies_in(host, own) for host in hosts))
+    )
     desk.receive(peer.request("INVITE", body=sdp))
     desk.order("answer", desk.told(sip.IncomingCall)[-1].call, sdp)
     peer.our_tag = desk.last("200 INVITE").message.to.tag
@@ -346,7 +348,7 @@ def test_what_was_refused_inside_a_call_is_reported(make_desk: Any, peer: Any, s
     desk = make_desk(sieve=sieve)
     desk.receive(peer.request("INVITE", body=sdp, branch="z9hG4bK-one"))
     desk.receive(peer.request("CANCEL", branch="z9hG4bK-one"), OTHER)
-    assert sieve.take_reports() == [Report(OTHER[0], Reason.DIALOG, 1, known=False)]
+    assert sieve.take_reports() == [Report(OTHER[0], Nuisance.DIALOG, 1, known=False)]
 
 
 def test_call_ids_are_known_as_long_as_anything_of_a_call_lives(make_desk: Any, peer: Any, sdp: bytes) -> None:

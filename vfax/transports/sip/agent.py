@@ -29,7 +29,7 @@ from vfax.transports.sip.outbox import summarise
 from vfax.transports.sip.outside import Asking, build_request
 from vfax.transports.sip.screen import Desk, screen
 from vfax.transports.sip.shown import Shown, seen_in
-from vfax.transports.sip.sieve import Reason, Sieve
+from vfax.transports.sip.sieve import Nuisance, Sieve
 from vfax.transports.sip.syntax import legible, printable
 from vfax.transports.sip.transaction import Kind, S, Transaction
 from vfax.transports.sip.values import (
@@ -528,7 +528,7 @@ class Agent:
             self._seen(None, flow, request)
             self._desk.challenge(request, flow, entry)
             if entry.refused:
-                self._door.note(flow, Reason.PASSWORD, now)
+                self._door.note(flow, Nuisance.PASSWORD, now)
             return
         if entry.user:
             self._door.prove(flow, now)  # by a nonce that only our challenge told
@@ -545,7 +545,7 @@ class Agent:
             refusal = 400, ()
         if refusal is not None:
             if refusal[0] in (405, 501):
-                self._door.note(flow, Reason.REFUSED, now)
+                self._door.note(flow, Nuisance.REFUSED, now)
             self._desk.answer(request, flow, refusal[0], key, fields=refusal[1])
         elif request.method == "INVITE" and not request.to.tag:
             self._on_invite(request, flow, entry.user, now)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from vfax.transports.sip.calls import Call
 from vfax.transports.sip.core import Core
-from vfax.transports.sip.sieve import Reason
+from vfax.transports.sip.sieve import Nuisance
 from vfax.transports.sip.transaction import Transaction
 from vfax.transports.sip.values import Flow
 
@@ -32,7 +32,7 @@ class Doorkeeper:
         if self._sieve is not None and not flow.transport.reliable:
             self._sieve.prove(flow.remote, now)
 
-    def note(self, flow: Flow, reason: Reason, now: float) -> None:
+    def note(self, flow: Flow, reason: Nuisance, now: float) -> None:
         """A message that came by `flow` was not taken."""
         if self._sieve is not None:
             self._sieve.note(flow.remote[0], reason, now)
@@ -49,7 +49,7 @@ class Doorkeeper:
         """Whether a request inside `call` may come by `flow`; it has the tags of the call."""
         host, dialog = flow.remote[0], call.dialog
         if not call.comes_from(host) and (dialog is None or not self._are_akin(host, dialog.peer.address[0])):
-            self.note(flow, Reason.DIALOG, now)
+            self.note(flow, Nuisance.DIALOG, now)
             return False
         self.prove(flow, now)
         return True
@@ -58,7 +58,7 @@ class Doorkeeper:
         """Whether a CANCEL of `invite` may come by `flow`."""
         if self._are_akin(flow.remote[0], invite.peer.address[0]):
             return True
-        self.note(flow, Reason.DIALOG, now)
+        self.note(flow, Nuisance.DIALOG, now)
         return False
 
     def _are_akin(self, host: str, other: str) -> bool:

@@ -40,7 +40,7 @@ TO_TAG: Final = re.compile(rb"\n(?:to|t)[ \t]*:[^\n]*;[ \t]*tag[ \t]*=", re.IGNO
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class Reason(StrEnum):
+class Nuisance(StrEnum):
     """Why a message is not taken, as it stands in reports."""
 
     NETWORK = "network"  # from where nobody may call
@@ -72,7 +72,7 @@ class Report:
     """`count` messages of `host` were not taken since the last such report. `known`: it is no stranger."""
 
     host: str
-    reason: Reason
+    reason: Nuisance
     count: int
     known: bool
 
@@ -122,7 +122,7 @@ class _Told:
 class SieveCounts:
     """What was not taken and not sent, since the start."""
 
-    refused: dict[Reason, int] = field(default_factory=lambda: dict.fromkeys(Reason, 0))
+    refused: dict[Nuisance, int] = field(default_factory=lambda: dict.fromkeys(Nuisance, 0))
     withheld: int = 0  # messages of ours that were larger than the credit
 
 
@@ -136,7 +136,7 @@ class Sieve:
     """Stands before the parser of one agent. Pure: time is an argument.
 
     `trusted` are networks of the owner's own: their sources need no proof before they are answered; those that are open
-    to everybody do not count. `peers` are the networks of one peer each, whose hosts speak for each other.
+    to everybody do not count. `akin` tells of two hosts whether they are one peer, so that one speaks for the other.
     """
 
     def __init__(
@@ -144,19 +144,19 @@ class Sieve:
         options: SieveOptions,
         *,
         trusted: Iterable[IpNetwork] = (),
-        peers: Iterable[Sequence[IpNetwork]] = (),
+        akin: Callable[[str, str], bool] = lambda host, other: False,
         now: float = 0.0,
     ) -> None:
         self.counts = SieveCounts()
         self._options = options
         self._trusted = tuple(network for network in trusted if not is_open(network))
-        self._peers = tuple(tuple(networks) for networks in peers)
+        self.are_akin = akin
         self._hosts: OrderedDict[str, _Source] = OrderedDict()
         self._proven: OrderedDict[Address, _Source] = OrderedDict()
         self._friends: OrderedDict[str, bool] = OrderedDict()  # hosts that have proven themselves, or that we asked
         self._trust: OrderedDict[str, bool] = OrderedDict()  # is a host in a trusted network?
         self._strangers = _Bucket(options.strangers_rate * SECONDS_SAVED, now)
-        self._told: OrderedDict[tuple[str, Reason], _Told] = OrderedDict()
+        self._told: OrderedDict[tuple[str, Nuisance], _Told] = OrderedDict()
         self._reports: list[Report] = []
         self._reporting = _Bucket(options.max_reports * SECONDS_SAVED, now)
 
@@ -181,7 +181,7 @@ class Sieve:
             return entry.inside.debt(self._options.dialog_rate, now)
         return entry.outside.debt(rate, now)
 
-    def note(self, host: str, reason: Reason, now: float) -> None:
+    def note(self, host: str, reason: Nuisance, now: float) -> None:
         """A message of `host` was not taken. Found here, or by others."""
         self.counts.refused[reason] += 1
         told = _touch(self._told, (host, reason), self._options.max_sources, _Told)
@@ -210,18 +210,14 @@ class Sieve:
         """How many calls of others may ring or wait for their ACK at once."""
         return self._options.max_unproven_calls
 
-    def are_akin(self, host: str, other: str) -> bool:
-        """Whether two hosts are of one peer."""
-        return any(lies_in(host, networks) and lies_in(other, networks) for networks in self._peers)
-
-    def _objection(self, data: bytes, source: Address, known: Known, now: float) -> Reason | None:
+    def _objection(self, data: bytes, source: Address, known: Known, now: float) -> Nuisance | None:
         head = data[:LOOK].lstrip(b"\r\n")
         line, _, _ = head.partition(b"\n")
         if VERSION.search(line) is None:
-            return Reason.NOT_SIP
+            return Nuisance.NOT_SIP
         inside = self._is_inside(head, known)
         if not inside and line[:4].upper() == b"SIP/":
-            return Reason.STRAY
+            return Nuisance.STRAY
         entry, rate = self._entry_of(source, now)
         if inside:
             enough = entry.inside.take(self._options.dialog_rate, now)
@@ -230,7 +226,7 @@ class Sieve:
             if enough and source not in self._proven:
                 enough = self._strangers.take(self._options.strangers_rate, now)
         if not enough:
-            return Reason.FLOOD
+            return Nuisance.FLOOD
         entry.credit = min(entry.credit + len(data), MAX_CREDIT)
         return None
 
