@@ -110,13 +110,13 @@ def test_the_password_comes_from_the_environment() -> None:
         (table("folder") + table("folder", "x = 1", name="b"), "[[route]] 2 (b) x: unknown key; keys here are name,"),
         ('[[route]]\nkind = "folder"', "[[route]] 1 has no name: every rule needs one"),
         ('[[route]]\nname = "a"', "[[route]] 1 (a) has no kind: every rule needs one"),
-        (table("fax"), "[[route]] 1 kind = \"fax\": expected 'folder', 'mail', 'webhook' or 'command'"),
-        (table("folder", name="a b"), '[[route]] 1 name = "a b": expected a name of at most 64 letters'),
+        (table("fax"), "[[route]] 1 (a) kind = \"fax\": expected 'folder', 'mail', 'webhook' or 'command'"),
+        (table("folder", name="a b"), '[[route]] 1 (a b) name = "a b": expected a name of at most 64 letters'),
         (table("folder") + table("folder"), "two rules [[route]] are named a: give each a name of its own"),
         (table("folder", 'caller = "+49*30"'), "a star stands at the end"),
-        (table("folder", "caller = []"), "[[route]] 1 caller = []: expected at least one pattern"),
-        (table("folder", "stop = 1"), "[[route]] 1 stop = 1: expected a valid boolean"),
-        (table("folder", 'format = "png"'), "[[route]] 1 format = \"png\": expected '', 'tiff' or 'pdf'"),
+        (table("folder", "caller = []"), "[[route]] 1 (a) caller = []: expected at least one pattern"),
+        (table("folder", "stop = 1"), "[[route]] 1 (a) stop = 1: expected a valid boolean"),
+        (table("folder", 'format = "png"'), "[[route]] 1 (a) format = \"png\": expected '', 'tiff' or 'pdf'"),
         # folder
         (table("folder", 'folder = ""'), "[[route]] 1 (a): folder names no folder: give one"),
         (table("folder", 'folder = "../x"'), "folder = '../x' leaves the spool folder: give a full path"),
@@ -141,7 +141,7 @@ def test_the_password_comes_from_the_environment() -> None:
         (MAIL + table("mail", 'to = "X <x@example.org>"'), "expected a mail address"),
         (
             MAIL + table("mail", 'to = "x@example.org"', 'subject = "{callr}"'),
-            '[[route]] 1 subject = "{callr}": there is no field {callr}; did you mean {caller}?',
+            '[[route]] 1 (a) subject = "{callr}": there is no field {callr}; did you mean {caller}?',
         ),
         ('[mail]\nsender = "me"', '[mail] sender = "me": expected a mail address'),
         (
@@ -162,7 +162,7 @@ def test_the_password_comes_from_the_environment() -> None:
             "url = http://example.org lets faxes leave this machine without TLS: use https://, or allow_http = true",
         ),
         (table("webhook", 'url = "https://x"', 'secret = "a"', 'secret_file = "b"'), "are both given: keep one"),
-        (table("webhook", 'url = "https://x"', "secret = 3"), "[[route]] 1 secret = ...: expected a valid string"),
+        (table("webhook", 'url = "https://x"', "secret = 3"), "[[route]] 1 (a) secret = ...: expected a valid string"),
         # command
         (table("command"), "[[route]] 1 (a): a command needs a program"),
         (table("command", "command = []"), "a command needs a program"),
@@ -170,7 +170,7 @@ def test_the_password_comes_from_the_environment() -> None:
         (table("command", 'command = ["./take"]'), "command begins with './take': give its full path"),
         (table("command", 'command = ["take", "{caller}"]'), "{caller} cannot be an argument, for the caller might"),
         (table("command", 'command = ["take", "a\\u0000"]'), "expected arguments without a NUL"),
-        (table("command", 'command = "take {document}"'), "[[route]] 1 command = "),
+        (table("command", 'command = "take {document}"'), "[[route]] 1 (a) command = "),
         # delivery
         ('[delivery]\nlink = "https://x/"', "expected an address with the number of the fax"),
         ('[delivery]\nlink = "{job}"', "link: expected an address of the web"),

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +18,13 @@ from tests.interop.matrix import Caller, Case, Limiter, Start, peer_habits, vfax
 from tests.interop.peer import open_peer
 from tests.interop.side import VfaxSide
 from tests.interop.spandsp import Coding, Modem
-from vfax.endpoint import Endpoint
+from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import Account
 from vfax.transports.sip.clerk import Clerk, result_of
 from vfax.transports.sip.keyring import Credentials
 from vfax.transports.sip.registration import RegistrationOptions, Registrations, Standing
+from vfax.trunks.desk import Departure, TrunkDesk
 
 LOGIN: Final = Login()
 FAX_PATIENCE: Final = 90.0
@@ -125,14 +127,21 @@ async def test_kamailio_refuses_a_wrong_password_and_we_say_so(tmp_path: Path) -
 # --- whole faxes --------------------------------------------------------------------------------------
 
 
-class Lodger(Endpoint):
-    """An endpoint all of whose calls belong to one account."""
+class Lodgings(TrunkDesk):
+    """All calls belong to one account."""
 
     def account_of(self, event: sip.IncomingCall) -> Account:
         return account()
 
-    def account_towards(self, destination: str) -> Account:
-        return account()
+    def depart(self, destination: str, *, number: str, name: str) -> Departure:
+        return replace(super().depart(destination, number=number, name=name), account=account())
+
+
+def lodger(options: EndpointOptions) -> Endpoint:
+    """An endpoint whose proxy knows its name and password; the proxy's address is not known yet."""
+    endpoint = Endpoint(options)
+    endpoint.switchboard.desk = Lodgings(options.trunks, options.leg)
+    return endpoint
 
 
 async def _fax(caller: Caller, folder: Path, logs: dict[Caller, list[str]]) -> None:
@@ -140,7 +149,7 @@ async def _fax(caller: Caller, folder: Path, logs: dict[Caller, list[str]]) -> N
     case = Case(caller, Start.CALLED_ASKS, True, Modem.V17, Coding.MMR, 1, False, Limiter.PEER)
     pages = documents.draw_pages(1, lines=1)
     document, target = documents.write_fax(folder / "sent.tif", pages), folder / "got.tif"
-    side = VfaxSide(Lodger(vfax_options(case)))
+    side = VfaxSide(lodger(vfax_options(case)))
     habits = peer_habits(case)
     async with open_peer() as peer, trio.open_nursery() as serving:
         await serving.start(side.endpoint.run, side.ringing.send_nowait)
