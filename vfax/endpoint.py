@@ -254,7 +254,7 @@ class Endpoint:
             raise
 
     async def _take_leave(self) -> None:
-        """Write down what was learned, take back what is registered, have our goodbyes heard; as long as we can hear."""
+        """Write down what was learned, take back what is registered, have our goodbyes heard, while we can hear."""
         with trio.CancelScope(shield=True):
             await self.learned.save()
             if self._tending is not None and not self._deaf:
