@@ -7,6 +7,7 @@ import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -331,6 +332,35 @@ async def test_cancelled_send_cancels_the_invite(tmp_path: Path, fax_clock: Mock
         await trio.sleep(0.2)
         sending.cancel()
         await peer.hear("CANCEL")
+
+
+@pytest.mark.parametrize(("rings_after", "cancelled"), [(0.3, True), (None, False)])
+async def test_call_that_has_not_rung_yet_is_cancelled_when_it_rings_while_the_endpoint_ends(
+    rings_after: float | None, cancelled: bool, tmp_path: Path, fax_clock: MockClock
+) -> None:
+    document = tmp_path / "document.tif"
+    make_page(document)
+    heard = False
+    async with Peer().open() as peer, trio.open_nursery() as nursery:
+
+        async def ring(invite: str) -> None:
+            if rings_after is not None:
+                await trio.sleep(rings_after)
+                peer.say("SIP/2.0 180 Ringing\r\n" + fields(invite, "Via", "From", "To", "Call-ID", "CSeq"))
+
+        async with endpoint() as one:
+            nursery.start_soon(
+                partial(one.outbound().send, request(document, peer.address), publish=lambda event: None)
+            )
+            nursery.start_soon(ring, await peer.hear("INVITE"))
+            ends = trio.current_time()
+        took = trio.current_time() - ends
+        with trio.move_on_after(3.0):
+            await peer.hear("CANCEL")
+            heard = True
+        nursery.cancel_scope.cancel()
+    assert heard is cancelled
+    assert took < 1.5
 
 
 async def test_endpoint_that_ends_says_bye_and_its_calls_have_an_outcome(tmp_path: Path, fax_clock: MockClock) -> None:

@@ -98,6 +98,7 @@ class EndpointOptions:
     nat: NatOptions = field(default_factory=NatOptions)
     sieve: SieveOptions = field(default_factory=SieveOptions)
     abuse_log: Path | None = None
+    goodbye: float = 1.0  # Limit: seconds that the other sides have to hear that their calls end, when this one ends
     disk: Disk = field(default_factory=Disk)
 
 
@@ -147,6 +148,8 @@ class Endpoint:
         self._agent: Agent | None = None
         self._tending: Tending | None = None
         self._deaf = False  # the sockets broke
+        self._closing = False  # only goodbyes are said
+        self._quieter = trio.Event()  # something was heard or sent
 
     @property
     def address(self) -> Address:
@@ -168,7 +171,7 @@ class Endpoint:
     ) -> None:
         """Serve until cancelled (see `call.Network.run`). Calls that are up then are hung up."""
         self._sockets = sockets = self._open()
-        self._deaf = False
+        self._deaf = self._closing = False
         hearing = trio.CancelScope()
         self._on_call = on_call
         try:
@@ -194,6 +197,7 @@ class Endpoint:
                     task_status.started()
                     await self._tending.run()
                 finally:
+                    self._closing = True
                     self._cut_off_calls()
                     await self._take_leave()
                     hearing.cancel()
@@ -201,6 +205,7 @@ class Endpoint:
         except ExceptionGroup as group:
             raise _only(group) from None
         finally:
+            self._closing = False
             self._cut_off_calls()
             sockets.close()
             self.gate.close()
@@ -249,11 +254,20 @@ class Endpoint:
             raise
 
     async def _take_leave(self) -> None:
-        """Write down what was learned; take back what is registered, while there is somebody to hear the answers."""
+        """Write down what was learned, take back what is registered, have our goodbyes heard, while we can hear."""
         with trio.CancelScope(shield=True):
             await self.learned.save()
             if self._tending is not None and not self._deaf:
-                await self._tending.leave()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._tending.leave)
+                    nursery.start_soon(self._wait_for_goodbyes)
+
+    async def _wait_for_goodbyes(self) -> None:
+        """Until each BYE and CANCEL has had its answer; a CANCEL may not even leave before a 1xx has come."""
+        with trio.move_on_after(self.options.goodbye):
+            while self.agent.parting:
+                self._quieter = trio.Event()
+                await self._quieter.wait()
 
     def request(self, asking: Asking) -> sip.RequestKey:
         """Send an OPTIONS or REGISTER (`switchboard.Rim`)."""
@@ -351,6 +365,7 @@ class Endpoint:
                 self._heed(report)
             if not output and not events:
                 break
+        self._quieter.set()
         if agent.next_timeout() < self._armed:
             self._wake.set()
 
@@ -385,6 +400,9 @@ class Endpoint:
         self.watch_ways(report)
 
     def _offer_call(self, event: sip.IncomingCall) -> None:
+        if self._closing:
+            self.agent.refuse(event.call, 503, trio.current_time())
+            return
         carried = IncomingFax(self, event)
         self._calls[event.call] = carried
         for seen in self._unclaimed:  # the INVITE itself, and our 100
@@ -401,7 +419,8 @@ class Endpoint:
         for carried in list(self._calls.values()):
             carried.cut_off()
         self._calls.clear()
-        self._called.clear()
+        if not self._closing:
+            self._called.clear()
 
     def _may_talk(self, host: str) -> bool:
         return self.gate.allows(host) or host in self._called or self.switchboard.desk.book.may_talk(host)
@@ -443,7 +462,9 @@ class Endpoint:
         self._called[host] = self._called.get(host, 0) + 1
 
     def forget_host(self, host: str) -> None:
-        """One call to `host` less."""
+        """One call to `host` less. At the end all are heard until the last goodbye."""
+        if self._closing:
+            return
         calls = self._called.pop(host, 0) - 1
         if calls > 0:
             self._called[host] = calls

@@ -100,6 +100,9 @@ class SipSettings(Section):
     max_redirects: int = Field(
         default=0, ge=0, le=20, description="Other addresses (3xx) that a call may be sent on to; 0: it has failed."
     )
+    goodbye: Seconds = Field(
+        default=1.0, description="How long vfax waits for the other sides to hear that it ends their calls, at its end."
+    )
     t1: Seconds = Field(default=0.5, description="SIP timer T1: estimate of the round trip.")
     t2: Seconds = Field(default=4.0, description="SIP timer T2: longest pause between repeats.")
     t4: Seconds = Field(default=5.0, description="SIP timer T4: how long a message may stay in the network.")

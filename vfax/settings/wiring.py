@@ -167,6 +167,7 @@ def endpoint_options(settings: Settings) -> EndpointOptions:
         capture=CaptureOptions(**same_names(CaptureOptions, settings.journal) | {"pcap": Pcap(settings.journal.pcap)}),
         sip=SipOptions(**same_names(SipOptions, settings.sip) | {"dialogs": dialog_policy(settings.sip)}),
         leg=leg_options(settings),
+        goodbye=settings.sip.goodbye,
         sieve=sieve_options(settings),
         abuse_log=Path(settings.abuse.log) if settings.abuse.log else None,
         learning=learning_options(settings.learning),

@@ -103,6 +103,12 @@ class Agent:
         return len(self._calls)
 
     @property
+    def parting(self) -> int:
+        """How many calls wait for the answer to our BYE or CANCEL, or to be allowed to say it."""
+        waiting = (State.LEAVING, State.CANCELLING)
+        return sum(call.state in waiting or call.farewell is not None for call in self._calls.values())
+
+    @property
     def transactions(self) -> int:
         """How many transactions live, those that only absorb repeats included."""
         return len(self._core.transactions)
