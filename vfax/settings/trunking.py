@@ -83,9 +83,7 @@ def _trunk(
         keep_alive=KeepAlive(trunk.sip_keep_alive),
         credentials=Credentials(trunk.auth_user or trunk.user, password, trunk.realm) if password else None,
         md5=trunk.md5,
-        register=_register(
-            trunk, domain, proxy is not None or bool(route), (proxy,) if proxy else route[:1] or gateways
-        ),
+        register=_register(trunk, domain, (proxy,) if proxy else route[:1], gateways),
         probe=ProbeOptions(
             interval=trunk.options_interval, failures=trunk.options_failures, successes=trunk.options_successes
         ),
@@ -100,15 +98,17 @@ def _trunk(
     )
 
 
-def _register(trunk: TrunkSettings, domain: str, proxied: bool, goals: tuple[Uri, ...]) -> RegisterOptions | None:
-    """The registrar is who was named, else the domain; it is asked where it is, or by way of the trunk's next hop."""
+def _register(
+    trunk: TrunkSettings, domain: str, proxy: tuple[Uri, ...], gateways: tuple[Uri, ...]
+) -> RegisterOptions | None:
+    """The registrar is who was named, else the domain; it is asked by way of the proxy, or where it or the trunk is."""
     if not trunk.registers:
         return None
     named = trunk.registrar or trunk.domain
     registrar = parse_place(named, trunk.transport) if named else parse_place(domain)
     return RegisterOptions(
         registrar=registrar,
-        goals=goals if goals and (proxied or not trunk.registrar) else (registrar,),
+        goals=proxy or ((registrar,) if trunk.registrar else gateways or (registrar,)),
         user=trunk.user,
         domain=trunk.domain or registrar.host,
         contact_user=trunk.contact_user or trunk.user,
