@@ -13,6 +13,7 @@ counts as sent is what lies in its inbox, told apart by the number that was dial
 
 import argparse
 import json
+import os
 import random
 import socket
 import subprocess
@@ -154,7 +155,10 @@ def receiver(folder: Path, lines: int) -> Iterator[Real]:
         port = free.getsockname()[1]
     at = ["--listen", f"127.0.0.1:{port}", "--spool", str(folder / "spool"), "--lines", str(lines + 10)]
     with (folder / "log").open("wb") as log:
-        serving = subprocess.Popen([sys.executable, "-m", "vfax", "serve", *at], stdout=log, stderr=log, cwd=ROOT)
+        open_door = {**os.environ, "VFAX_ABUSE__UNPROVEN_SHARE": "1.0"}  # all lines at once, as soon as it listens
+        serving = subprocess.Popen(
+            [sys.executable, "-m", "vfax", "serve", *at], stdout=log, stderr=log, cwd=ROOT, env=open_door
+        )
     try:
         while b"is listening" not in (folder / "log").read_bytes():
             if serving.poll() is not None:

@@ -83,7 +83,8 @@ def house(tmp_path: Path, ear: Ear) -> Callable[..., Any]:
         given = Settings()
         host = given.host.model_copy(update={"spool": tmp_path / "spool", "lines": lines})
         sip = given.sip.model_copy(update={"listen": "127.0.0.1:0"})
-        settings = given.model_copy(update={"host": host, "sip": sip})
+        abuse = given.abuse.model_copy(update={"unproven_share": 1.0})  # all lines at once, as soon as it listens
+        settings = given.model_copy(update={"host": host, "sip": sip, "abuse": abuse})
         (tmp_path / "spool" / "journal").mkdir(parents=True)
         network = wiring.network(settings)
         service = FaxService(wiring.host_options(settings), [wiring.registration(settings, network)], observe=ear)
