@@ -128,6 +128,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "capture",
         "tending",
     },
+    "trunk_check": BASE | {"transports", "trunks", "leg", "call", "calls", "endpoint", "resolving", "sockets"},
     "simulation": BASE | {"codecs", "transports", "t30", "leg", "simulate", "journal", "record"},
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},
     # the device sees a network, never a host; the host sees the contract, never a device
@@ -182,6 +183,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "learning",
         "plain",
         "trunks",
+        "trunk_check",
     },
     "__main__": {"cli"},
 }

@@ -25,7 +25,7 @@ from vfax.errors import DocumentError, LinkError, MisuseError, StoreError
 from vfax.journal import Journal, facts_of
 from vfax.learned import Learned
 from vfax.learning import Lesson, advised
-from vfax.leg import LegOptions, SipOrder
+from vfax.leg import LegOptions, Opening, SipOrder
 from vfax.outcome import Cause, Outcome, Phase
 from vfax.pages import PageFolder
 from vfax.record import CallRecord, RecordOptions, Terms
@@ -176,8 +176,7 @@ class Carried:
 
     def _look_back(self, outcome: Outcome) -> FaxSeen:
         """What a trunk may be told of this call once it is over."""
-        answered = self._runner is not None and self._runner.course.answered_at is not None
-        heard = answered or outcome.sip_status is not None
+        heard = self.answered or outcome.sip_status is not None
         silent = outcome.cause is Cause.NETWORK and not heard
         return FaxSeen(
             ok=outcome.ok,
@@ -192,6 +191,21 @@ class Carried:
     def _note_media(self, address: Address, peer: Address) -> None:
         self._capture.media_at = seen_from(peer, address)
         self._journal.note("media", host=address[0], port=address[1])
+
+    @property
+    def opening(self) -> Opening | None:
+        """How the call came to T.38, so far; None before it has begun."""
+        return None if self._runner is None else self._runner.opening
+
+    @property
+    def answered(self) -> bool:
+        """Whether the call was answered."""
+        return self._runner is not None and self._runner.course.answered_at is not None
+
+    @property
+    def is_fax(self) -> bool:
+        """Whether T.38 ran."""
+        return self._runner is not None and self._runner.course.is_fax
 
     def note(self, kind: str, **facts: str | int) -> None:
         """Add a line to the call's journal."""
@@ -324,7 +338,7 @@ class Carried:
 
     def _came_to_t38(self, outcome: Outcome) -> bool | None:
         """Whether T.38 ran; None where the call never came so far that it should have."""
-        if self._runner is not None and self._runner.course.is_fax:
+        if self.is_fax:
             return True
         return False if outcome.cause in (Cause.T38_REFUSED, Cause.NOT_FAX) else None
 

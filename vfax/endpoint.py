@@ -112,6 +112,14 @@ class Counters:
     bugs: int = 0  # calls that a fault of ours ended
 
 
+@dataclass(slots=True)
+class _Asked:
+    """A request of `Endpoint.ask`."""
+
+    ended: trio.Event = field(default_factory=trio.Event)
+    done: sip.RequestDone | None = None
+
+
 class Endpoint:
     """One SIP endpoint: implements `call.Network`."""
 
@@ -150,6 +158,7 @@ class Endpoint:
         self._deaf = False  # the sockets broke
         self._closing = False  # only goodbyes are said
         self._quieter = trio.Event()  # something was heard or sent
+        self._asked: dict[sip.RequestKey, _Asked] = {}
 
     @property
     def address(self) -> Address:
@@ -269,6 +278,19 @@ class Endpoint:
                 self._quieter = trio.Event()
                 await self._quieter.wait()
 
+    async def ask(self, asking: Asking) -> sip.RequestDone:
+        """Send an OPTIONS or REGISTER and wait for its end. Raises LinkError once the endpoint is shut down."""
+        key = self.agent.request(asking, trio.current_time())
+        asked = self._asked[key] = _Asked()
+        try:
+            self.pump()
+            await asked.ended.wait()
+        finally:
+            del self._asked[key]
+        if asked.done is None:
+            raise LinkError("the endpoint has been shut down")
+        return asked.done
+
     def request(self, asking: Asking) -> sip.RequestKey:
         """Send an OPTIONS or REGISTER (`switchboard.Rim`)."""
         return self.agent.request(asking, trio.current_time())
@@ -377,7 +399,10 @@ class Endpoint:
         elif isinstance(event, sip.MessageSeen) and event.call not in self._calls:
             self._unclaimed = [*(one for one in self._unclaimed[-MAX_UNCLAIMED:] if one.call == event.call), event]
         elif isinstance(event, sip.RequestDone):
-            if self._tending is not None:
+            if (asked := self._asked.get(event.request)) is not None:
+                asked.done = event
+                asked.ended.set()
+            elif self._tending is not None:
                 self._tending.on_done(event)
         elif isinstance(event, sip.CredentialsRefused):
             self.counters.not_proved += 1

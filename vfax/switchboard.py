@@ -67,6 +67,8 @@ class Switchboard:
         self.board = TrunkBoard(tuple(trunks))
         self._standing: dict[str, Standing] = {}  # as the operator was told
         self._troubled: set[str] = set()  # trunks of which a gateway was said to be down
+        self.changed = trio.Event()
+        """Set, and another one, with each news of a registration or a gateway."""
         self._ways: dict[str, Sequence[Hop]] = {}  # where a registration went last
         self._turnstiles = {trunk.name: _Turnstile(Gate(trunk.name, trunk.limits)) for trunk in trunks}
 
@@ -95,6 +97,8 @@ class Switchboard:
                 self._registered(news, rim)
             else:
                 self._probed(news, rim)
+            self.changed.set()
+            self.changed = trio.Event()
 
         tended = [trunk for trunk in self.desk.book.trunks if trunk.enabled and everybody]
         wards = [_ward(trunk, self.desk.bare_account(trunk)) for trunk in tended]

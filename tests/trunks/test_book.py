@@ -137,6 +137,13 @@ def test_trunks_of_one_host_are_told_apart_by_domain_then_by_our_account_then_by
     assert book.of_incoming("192.0.2.1", contact_user="8", domains=("C.example",)) is third
 
 
+def test_trunks_of_one_host_may_be_told_apart_by_the_port_they_send_from() -> None:
+    first, second = (TrunkOptions(name=f"t{port}", gateways=uris(f"sip:192.0.2.1:{port}")) for port in (5060, 5070))
+    book = TrunkBook((first, second))
+    assert book.of_incoming("192.0.2.1", port=5070) is second
+    assert book.of_incoming("192.0.2.1", port=40000) is first
+
+
 @pytest.mark.parametrize(
     ("host", "other", "one"),
     [

@@ -217,6 +217,23 @@ for command in clients.COMMANDS:
     app.command()(command)
 
 
+@app.command("check-trunk", epilog=exits.help_text())
+def check_trunk(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The trunk, as the settings name it.")],
+    number: Annotated[
+        str, typer.Option(metavar="NUMBER", help="What to call; check_number of the trunk unless given.")
+    ] = "",
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Try a trunk step by step: names, connections, registration, OPTIONS, a call, T.38, a page, NAT."""
+    with one_line_errors(as_json=json):
+        settings = read_settings(config, {})
+        from vfax.cli.check_trunk import check_trunk as run
+
+        raise typer.Exit(run(settings, name, number=number, as_json=json))
+
+
 @app.command()
 def backup(
     target: Annotated[Path, typer.Argument(metavar="FILE.tar", help="A file that is not there yet.")],

@@ -35,7 +35,7 @@ def trunks(reach: Reach) -> int:
     if reach.as_json:
         print_json({"ok": code == exits.OK, "exit": code, "trunks": rows})
         return code
-    show(out(), [_read(row) for row in rows])
+    show(out(), [read_row(row) for row in rows])
     return code
 
 
@@ -204,7 +204,8 @@ def _read_peer(told: Row) -> PeerRow:
 # --- rows ----------------------------------------------------------------------------------------------
 
 
-def _read(told: Row) -> TrunkRow:
+def read_row(told: Row) -> TrunkRow:
+    """A trunk as the service tells it; one that cannot be read says so."""
     try:
         return value_of(TrunkRow, dict(told))[0]
     except DecodeError as why:

@@ -188,6 +188,9 @@ class TrunkSettings(Section):
         default="off", description="T.38 over DTLS: never, where the other side can, or no fax without."
     )
 
+    check_number: Line = Field(
+        default="", description="What vfax check-trunk calls: your own number, where calls come back, or a fax test."
+    )
     learn: bool = Field(default=True, description="Learn from its calls, and let the next ones be the better for it.")
 
     caller_offer: str | None = _instead("Calling: T.38 at once, or audio first.")

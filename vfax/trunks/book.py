@@ -95,12 +95,12 @@ class TrunkBook:
         )
 
     def of_incoming(
-        self, host: str, *, digest_user: str = "", domains: Sequence[str] = (), contact_user: str = ""
+        self, host: str, *, port: int = 0, digest_user: str = "", domains: Sequence[str] = (), contact_user: str = ""
     ) -> TrunkOptions | None:
         """The trunk an INVITE from `host` came through; None for none.
 
         `digest_user` has answered our challenge. `domains` are the hosts of Request-URI, To and From, `contact_user`
-        the user of the Request-URI: they tell apart what comes from one host.
+        the user of the Request-URI, `port` where it was sent from: they tell apart what comes from one host.
         """
         enabled = [trunk for trunk in self.trunks if trunk.enabled]
         if digest_user:
@@ -117,6 +117,9 @@ class TrunkBook:
                 return trunk
         for trunk in near:
             if contact_user and trunk.register is not None and trunk.register.contact_user == contact_user:
+                return trunk
+        for trunk in near:
+            if any(uri.port == port and _address(uri.host) == address for uri in places(trunk)):
                 return trunk
         return near[0] if near else None
 

@@ -111,6 +111,7 @@ class TrunkDesk:
         """By which account a call comes in."""
         trunk = self.book.of_incoming(
             event.source[0],
+            port=event.source[1],
             digest_user=event.digest_user,
             domains=tuple(_domains(event)),
             contact_user=event.dialled,

@@ -1,0 +1,189 @@
+"""`vfax trunks`, `vfax peers` and `vfax check-trunk` as people run them."""
+
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from tests.client.plain import MASTER, Host, hosting
+from vfax.cli import app, exits
+from vfax.cli.serve import of_trunk
+from vfax.cli.trunks import read_row, sentences, show, show_peers, span
+from vfax.learning import FactRow, PeerRow
+from vfax.settings.trunks import TrunkSettings
+from vfax.trunks.board import GatewayRow, RegistrationRow, ResultRow, TrunkRow
+
+GOOD = TrunkRow(
+    name="office",
+    state="ready",
+    gateways=(
+        GatewayRow(name="a", health="up", age=3.0, rtt=0.012),
+        GatewayRow(name="b", health="up", age=4.0, rtt=0.2),
+    ),
+    registration=RegistrationRow(standing="registered", left=3_000.0),
+    calls_in=1,
+    t38_in=ResultRow(ok=True, age=7_300.0, sentence="Received."),
+)
+BAD = TrunkRow(
+    name="cloud",
+    state="down",
+    reason="The password is wrong. The next try is in 20 s.",
+    gateways=(GatewayRow(name="c", health="down", age=9.0, why="C does not answer."), GatewayRow(name="d")),
+    registration=RegistrationRow(standing="failed", next_try=20.0),
+    t38_out=ResultRow(ok=False, age=0.2, sentence="T.38 was refused."),
+    refused=3,
+    last_refused=ResultRow(ok=False, age=60.0, sentence="The trunk cloud has 5 calls."),
+)
+
+
+def printed(*rows: TrunkRow) -> list[str]:
+    file = io.StringIO()
+    show(Console(file=file, soft_wrap=True), rows)
+    return file.getvalue().splitlines()
+
+
+def test_trunks_are_a_table_and_what_is_wrong_a_sentence_each() -> None:
+    heads, good, bad, *said = printed(GOOD, BAD)
+    assert heads.split() == ["trunk", "state", "registered", "OPTIONS", "calls", "T.38", "in", "T.38", "out"]
+    assert good.split("  ")[0] == "office"
+    assert [word.strip() for word in good.split("  ") if word.strip()] == [
+        "office", "ready", "for 50 min", "12 ms", "1 in, 0 out", "good 2 h ago", "-",
+    ]  # fmt: skip
+    assert [word.strip() for word in bad.split("  ") if word.strip()] == [
+        "cloud", "down", "failed", "1 of 2 down", "0 in, 0 out", "-", "failed just now",
+    ]  # fmt: skip
+    assert said == [
+        "cloud: The password is wrong. The next try is in 20 s.",
+        "cloud: C does not answer.",
+        "cloud: T.38 was refused.",
+        "cloud: The trunk cloud has 5 calls. So it was 3 times, last 60 s ago.",
+    ]
+
+
+def test_a_reason_is_not_said_twice() -> None:
+    row = TrunkRow(name="x", state="trouble", reason="T.38 was refused.", t38_out=BAD.t38_out)
+    assert sentences(row) == ["T.38 was refused."]
+
+
+def test_without_trunks_it_says_how_to_get_one() -> None:
+    (said,) = printed()
+    assert said.startswith("The service has no trunks: calls go where their address says.")
+
+
+def test_what_a_peer_named_cannot_move_the_cursor() -> None:
+    shown = printed(TrunkRow(name="x\x1b[2J", state="ready", reason="a\x07b"))
+    assert not any("\x1b" in line or "\x07" in line for line in shown)
+
+
+def test_a_row_of_another_version_is_shown_as_far_as_it_goes() -> None:
+    row = read_row({"name": "office", "state": "ready", "calls_in": "many"})
+    assert (row.name, row.state) == ("office", "ready")
+    assert row.reason.startswith("The rest of what is known cannot be read here:")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (119, "119 s"), (120, "2 min"), (7_200, "2 h"), (2e6, "23 d")]
+)
+def test_times_are_shown_in_their_largest_unit(seconds: float, words: str) -> None:
+    assert span(seconds) == words
+
+
+def test_peers_are_shown_fact_by_fact() -> None:
+    facts = (
+        FactRow(kind="direct", value="no", why="T.38 was refused with 488.", age=60.0, left=86_400.0 * 9, seen=2),
+        FactRow(kind="strange", value="x", why="W.", age=0.0, left=10.0, seen=1),
+    )
+    file = io.StringIO()
+    rows = [PeerRow(peer="office", number="+49", direction="out", age=60.0, facts=facts)]
+    show_peers(Console(file=file, soft_wrap=True), rows)
+    assert file.getvalue().splitlines() == [
+        "office, calls to +49 (last 60 s ago):",
+        "  T.38 at once: no. T.38 was refused with 488. Seen 60 s ago, 2 times; kept 9 d.",
+        "  strange: x. W. Seen just now; kept 10 s.",
+    ]
+
+
+# --- through a service ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    folder = Path(tempfile.mkdtemp(prefix="vfax-"))
+    with hosting(folder) as running:
+        yield running
+    shutil.rmtree(folder)
+
+
+def run(host: Host, *arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [*arguments, "--service", str(host.socket)])
+    return result.exit_code, result.stdout
+
+
+def test_trunks_and_peers_come_from_a_running_service(host: Host) -> None:
+    code, said = run(host, "trunks")
+    assert code == exits.OK
+    assert said.splitlines()[1].split()[:2] == ["office", "ready"]
+    code, said = run(host, "trunks", "--json")
+    assert json.loads(said)["trunks"] == [{"name": "office", "state": "ready", "provider": "plain"}]
+    code, said = run(host, "peers", "--peer", "OFFICE", "--json")
+    assert [row["number"] for row in json.loads(said)["peers"]] == ["+4930", "+4989"]
+
+
+def test_peers_are_forgotten_by_name_and_number(host: Host) -> None:
+    assert run(host, "peers", "--forget", "--peer", "office", "--number", "+4930") == (
+        exits.OK,
+        "Forgotten: 1 entry.\n",
+    )
+    assert run(host, "peers", "--forget") == (exits.OK, "Forgotten: 2 entries.\n")
+    assert run(host, "peers") == (exits.OK, "Nothing has been learned of any peer yet, or of those you named.\n")
+
+
+def test_a_client_reads_them_too(host: Host) -> None:
+    from vfax import client
+
+    with client.connect(host.url, token=MASTER, certificate=host.certificate) as fax:
+        assert fax.trunks()[0]["name"] == "office"
+        assert fax.forget_peers("cloud") == 1
+
+
+def test_without_a_service_it_is_one_line_and_its_exit_code(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["trunks", "--service", str(tmp_path / "none.sock")])
+    assert result.exit_code == exits.SERVICE
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_trunk_that_there_is_none_of_cannot_be_checked(tmp_path: Path) -> None:
+    config = tmp_path / "vfax.toml"
+    config.write_text('[[trunk]]\nname = "office"\ngateways = "127.0.0.1"\n')
+    result = CliRunner().invoke(app, ["check-trunk", "offcie", "--config", str(config)])
+    assert result.exit_code == exits.USAGE
+    assert "there is no trunk 'offcie'; the settings have office" in result.stderr
+
+
+# --- what vfax serve says of trunks --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"gateways": ["pbx:5070"]}, "Trunk t takes calls from pbx."),
+        ({"gateways": ["pbx"], "registers": True, "user": "7"}, "Trunk t takes calls from pbx; it registers as 7."),
+        (
+            {"networks": ["0.0.0.0/0"], "accept": "digest", "inbound_user": "u", "inbound_password": "p"},
+            "Trunk t takes calls with the password of u from 0.0.0.0/0.",
+        ),
+        ({"networks": ["10.0.0.0/8"], "accept": "open"}, "Trunk t takes calls from ANYBODY in 10.0.0.0/8."),
+        (
+            {"gateways": ["pbx"], "tls_checks": "none"},
+            "Trunk t takes calls from pbx; NOBODY CHECKS ITS CERTIFICATE.",
+        ),
+    ],
+)
+def test_serve_says_who_may_call_by_a_trunk(keys: dict[str, object], said: str) -> None:
+    assert of_trunk(TrunkSettings.model_validate({"name": "t", **keys})) == said
