@@ -81,6 +81,7 @@ OTHERS: Final[dict[str, object]] = {
 }
 """For keys whose other value is not made of their default."""
 FILES: Final = ("password_file", "password_env", "inbound_password_file", "inbound_password_env")
+OF_THE_CHECK: Final = ("check_number",)  # of vfax check-trunk alone
 NOT_BY_A_TRUNK: Final = {"TrunkOptions.leg"}  # by the keys of other sections, see OVERRIDES
 
 
@@ -138,7 +139,7 @@ def another(key: str) -> object:
     return not held if isinstance(held, bool) else held + 1
 
 
-KEYS: Final = [key for key in TrunkSettings.model_fields if key not in FILES]
+KEYS: Final = [key for key in TrunkSettings.model_fields if key not in (*FILES, *OF_THE_CHECK)]
 
 
 def changed(key: str) -> dict[str, object]:

@@ -67,7 +67,7 @@ def printed(*arguments: object) -> dict[str, object]:
 
 def test_every_command_and_option_is_in_the_manual_and_no_other() -> None:
     commands = commands_of(typer.main.get_command(app))
-    assert set(re.findall(r"^### vfax ([a-z]+(?: [a-z]+)*)", MANUAL, re.MULTILINE)) == set(commands)
+    assert set(re.findall(r"^### vfax ([a-z-]+(?: [a-z-]+)*)", MANUAL, re.MULTILINE)) == set(commands)
     for name, command in commands.items():
         options = {name for one in command.params for name in one.opts if name.startswith("--")}
         assert set(re.findall(r"`(--[a-z-]+)", part(f"vfax {name}"))) == options, name
