@@ -17,12 +17,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from typing import Final
+
+import trio
 
 from tests.certs import Credentials
 
@@ -269,6 +271,11 @@ class Kamailio:
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises RuntimeError with what it said when it does not."""
+        self.spawn()
+        self.wait_until_ready()
+
+    def spawn(self) -> None:
+        """Start it, in a thread that lives on: it ends with the thread that started it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / "kamailio.cfg"
         file.write_text(configuration(self.plan, self._folder, self.port, self.tls_port))
@@ -282,6 +289,10 @@ class Kamailio:
                 cwd=self._folder,
                 preexec_fn=_end_with_parent,
             )
+
+    def wait_until_ready(self) -> None:
+        """As of start."""
+        assert self._process is not None
         until = time.monotonic() + PATIENCE
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > until:
@@ -364,3 +375,19 @@ def running_kamailio(plan: Plan, folder: Path) -> Iterator[Kamailio]:
         raise
     finally:
         server.stop()
+
+
+@asynccontextmanager
+async def open_kamailio(plan: Plan, folder: Path) -> AsyncIterator[Kamailio]:
+    """As running_kamailio, for those beside whom other things run in real time: they do not wait for it."""
+    server = Kamailio(plan, folder)
+    try:
+        server.spawn()
+        await trio.to_thread.run_sync(server.wait_until_ready)
+        yield server
+    except Exception as why:
+        why.add_note(f"Kamailio said at last:\n{server.log()[-6000:]}")
+        raise
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(server.stop)

@@ -16,10 +16,10 @@ from tests.interop.passages import Balance, Passage, Passed, judge_passage, play
 from vfax.transports.sip.values import Transport
 
 PASSAGES: Final = (
-    Passage(transport=Transport.UDP, caller=Caller.PEER, start=Start.CALLED_ASKS),
-    Passage(transport=Transport.TCP, caller=Caller.VFAX, start=Start.CALLED_ASKS),
+    Passage(transport=Transport.UDP, caller=Caller.VFAX, start=Start.CALLER_ASKS, digest="MD5"),
+    Passage(transport=Transport.TCP, caller=Caller.PEER, start=Start.CALLED_ASKS, digest="SHA-256"),
     Passage(transport=Transport.TLS, caller=Caller.PEER, start=Start.CALLED_ASKS),
-    Passage(transport=Transport.TLS, caller=Caller.VFAX, start=Start.DIRECT),
+    Passage(transport=Transport.TLS, caller=Caller.VFAX, start=Start.DIRECT, digest="SHA-256"),
 )
 pytestmark = pytest.mark.realtime
 
