@@ -242,6 +242,9 @@ OTHER_VALUES: dict[str, object] = {
     "media.caller_offer": "audio",
     "media.internet_aware": "never",
     "media.tcp": "offer",
+    "media.dtls": "required",
+    "dtls.certificate": None,  # needs its key; see test_a_certificate_for_dtls_comes_with_its_key
+    "dtls.key": None,
     "fax.max_width": 1728,
     "fax.send_codings": ("MH",),
     "fax.receive_codings": ("MH",),
@@ -379,7 +382,9 @@ NOT_SET_BY_AN_OPERATOR = {
     "T38Parameters.transcoding_mmr",
     "T38Parameters.transcoding_jbig",
     "T38Parameters.max_buffer",
-    "T38Parameters.transport",  # follows from LegOptions.tcp
+    "T38Parameters.transport",  # follows from LegOptions.tcp and dtls
+    "DtlsOptions.certificate",  # need each other
+    "DtlsOptions.key",
     DISK,  # the system calls, for tests
     "DnsOptions.hosts_path",  # that of the system
     "EndpointOptions.resident",  # vfax send is not
@@ -444,6 +449,14 @@ def test_default_settings_are_the_default_options() -> None:
     assert wiring.host_options(Settings()) == HostOptions(spool=Path("spool"))
     assert serving.delivery_options(Settings()) == DeliveryOptions()
     assert serving.delivery_plan(Settings()) == DeliveryPlan()
+
+
+def test_a_certificate_for_dtls_comes_with_its_key(toml: Path) -> None:
+    toml.write_text("[dtls]\ncertificate = 'own.pem'\nkey = 'own.key'\n")
+    options = wiring.dtls_options(load(toml, environ={}))
+    assert (options.certificate, options.key) == (Path("own.pem"), Path("own.key"))
+    toml.write_text("[dtls]\ncertificate = 'own.pem'\n")
+    assert "[dtls] key is missing: expected both certificate and key, or neither" in refused(path=toml)
 
 
 # --- the door for clients ----------------------------------------------------------------------------

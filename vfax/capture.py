@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from vfax.journal import open_private
-from vfax.pcap import Datagram, file_header, packet_record, segment_record
+from vfax.pcap import DECRYPTED, Datagram, file_header, packet_record, segment_record
 from vfax.transports.erase import PageEraser, hide_keys, silence
 from vfax.transports.rtp import looks_like_rtp
 from vfax.transports.sip.values import Address
 
 BUFFER: Final = 64 * 1024
 PART: Final = ".part"
+DISCARD: Final = 9  # a port where nobody listens (RFC 863)
 
 
 class Pcap(StrEnum):
@@ -54,6 +55,7 @@ class Capture:
         self.datagrams = 0
         self.left_out = 0
         self.trouble = ""
+        self.decrypted = False  # what is captured was encrypted on the wire
         self._options = options
         self._clock = clock
         self._ahead = wall() - clock()
@@ -72,6 +74,12 @@ class Capture:
         """T.38 of this version was agreed: what is to be erased is written in it."""
         for eraser in self._erasers or ():
             eraser.version = version
+
+    def encrypted(self, peer: Address) -> None:
+        """UDPTL with `peer` is encrypted on the wire from here on, and captured decrypted: say so in the file."""
+        self.decrypted = True
+        if self._file is not None:
+            self._write(DECRYPTED, self.media_at, (peer[0], DISCARD), sent=True)
 
     def sip(self, octets: bytes, peer: Address, *, sent: bool) -> None:
         """One SIP message."""

@@ -24,8 +24,8 @@ from vfax.t30 import values as t30
 from vfax.t30.coding import code_page
 from vfax.transports.parameters import T38Parameters
 from vfax.transports.rtp import looks_like_rtp
+from vfax.transports.sip.merging import merge
 from vfax.transports.sip.message import MessageError, Request, Response, parse_datagram
-from vfax.transports.sip.negotiation import merge
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.sdp import Description
 from vfax.transports.sip.values import Address
@@ -280,7 +280,7 @@ def _t38(body: bytes) -> tuple[Address, T38Parameters] | None:
         return None
     for media in description.media:
         host = description.host(media)
-        if (media.is_udptl or media.is_odd_t38) and media.port and host:
+        if (media.is_udptl or media.is_odd_t38 or media.is_dtls_t38) and media.port and host:
             return (host, media.port), description.t38(media)
     return None
 

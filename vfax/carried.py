@@ -165,7 +165,11 @@ class Carried:
         """Nothing will be written any more. May be called twice."""
         if (path := self._capture.close(failed=self._failed_so_far)) is not None:
             self._journal.note(
-                "capture", file=path.name, datagrams=self._capture.datagrams, left_out=self._capture.left_out
+                "capture",
+                file=path.name,
+                datagrams=self._capture.datagrams,
+                left_out=self._capture.left_out,
+                decrypted=self._capture.decrypted,
             )
         if self._capture.trouble:
             self._journal.note("capture", why=self._capture.trouble)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from vfax.leg_values import CallUp, LegEvent, Rang, Switched, SwitchRefused
+from vfax.leg_values import CallUp, DtlsFailed, DtlsOffered, DtlsUp, LegEvent, Rang, Switched, SwitchRefused
 from vfax.t30 import values as t30
 
 MAX_TRAININGS: Final = 32
@@ -79,6 +79,9 @@ class Course:
     answered_at: float | None = None
     t38_at: float | None = None
     refusal: str = ""  # of our switch-over: the status and its words
+    dtls_required: bool = False  # T.38 was offered over DTLS, and not without
+    dtls_trouble: str = ""  # why there was no association (DtlsTrouble)
+    encryption: str = ""  # version and ciphers of the association; empty when T.38 ran without, or not at all
     # T.30
     remote_id: str = ""
     said: Said | None = None  # our last frame; DCN and identities do not count
@@ -182,6 +185,12 @@ class Course:
                 self._switched(at)
             case SwitchRefused(status, reason):
                 self._refused(status, reason)
+            case DtlsOffered(required):
+                self.dtls_required = required
+            case DtlsFailed(trouble):
+                self.dtls_trouble = trouble.value
+            case DtlsUp(_, version, cipher):
+                self._encrypted(version, cipher)
             case _:
                 pass
 
@@ -250,6 +259,18 @@ class Course:
     def _refused(self, status: int, reason: str) -> None:
         self.refusal = f"{status} {reason}".strip()[:MAX_WORDS]
 
+    def _encrypted(self, version: str, cipher: str) -> None:
+        self.encryption = f"{version} {cipher}".strip()[:MAX_WORDS]
+
+    def _dtls(self, facts: Mapping[str, object]) -> None:
+        match facts.get("what"):
+            case "offered":
+                self.dtls_required = facts.get("required") is True
+            case "failed":
+                self.dtls_trouble = _text(facts.get("trouble"))
+            case "encrypted":
+                self._encrypted(_text(facts.get("version")), _text(facts.get("cipher")))
+
     def _count(self, counters: Mapping[str, object]) -> None:
         self.packets = _number(counters.get("received"))
         self.lost = _number(counters.get("lost"))
@@ -287,6 +308,8 @@ class Course:
                 self._switched(line.t)
             case "refused":
                 self._refused(_number(facts.get("status")), _text(facts.get("reason")))
+            case "dtls":
+                self._dtls(facts)
             case "sip":
                 self.rang = self.rang or (facts.get("direction") == "in" and _text(facts.get("summary"))[:2] == "18")
             case "t38-first":

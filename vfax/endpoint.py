@@ -31,20 +31,23 @@ from vfax.nat import Nat, NatOptions
 from vfax.plain import plain_of
 from vfax.record import RecordOptions
 from vfax.resolving import DnsOptions, Finder, Resolver, Way, make_resolver
+from vfax.securing import Securing
 from vfax.sockets import Listen, Sockets, shown_as
 from vfax.switchboard import Switchboard
 from vfax.tending import Tending
 from vfax.transports.certificates import Certificates, Checks, TlsOptions
-from vfax.transports.parameters import TcpMedia
+from vfax.transports.dtls import DtlsOptions
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import Account
 from vfax.transports.sip.agent import Agent
+from vfax.transports.sip.choosing import Wanted, objection_to
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.locate import Roads
 from vfax.transports.sip.message import MessageError
-from vfax.transports.sip.negotiation import MediaKind, MediaSession, offers
+from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.outside import Asking
+from vfax.transports.sip.secure import DtlsSide
 from vfax.transports.sip.sieve import Nuisance, SieveOptions
 from vfax.transports.sip.values import Address, CallKey, Destination, Flow, Hop, Transport
 from vfax.transports.sip_connection import StreamOptions
@@ -96,6 +99,7 @@ class EndpointOptions:
     resident: bool = True
     dns: DnsOptions = field(default_factory=DnsOptions)
     nat: NatOptions = field(default_factory=NatOptions)
+    dtls: DtlsOptions = field(default_factory=DtlsOptions)
     sieve: SieveOptions = field(default_factory=SieveOptions)
     abuse_log: Path | None = None
     goodbye: float = 1.0  # Limit: seconds that the other sides have to hear that their calls end, when this one ends
@@ -131,6 +135,7 @@ class Endpoint:
         self.watch_notices: Callable[[str], None] = lambda sentence: None
         """Hears each sentence for the operator as it comes."""
         self._dice = random.SystemRandom() if seed is None else random.Random(seed)
+        self._securing = Securing(options.dtls, self._dice)
         self.finder = Finder(options.dns, resolver or make_resolver(options.dns), self._dice)
         self._kept: dict[str, frozenset[sip.Destination]] = {}
         self._nat: Nat | None = None
@@ -179,6 +184,7 @@ class Endpoint:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Serve until cancelled (see `call.Network.run`). Calls that are up then are hung up."""
+        self._securing.begin((self.options.leg, *(trunk.leg for trunk in self.options.trunks)))
         self._sockets = sockets = self._open()
         self._deaf = self._closing = False
         hearing = trio.CancelScope()
@@ -434,7 +440,8 @@ class Endpoint:
             if seen.call == event.call:
                 carried.on_sip(seen)
         self._unclaimed = []
-        status, why = _objection(event.offer, carried.policy.tcp)
+        leg = carried.policy
+        status, why = _objection(event.offer, Wanted(leg.tcp, leg.dtls, leg.audio_codecs))
         if status:
             carried.refuse(status, why)
         elif carried.admit() and self._on_call is not None:
@@ -538,12 +545,13 @@ class Endpoint:
         trunk = self.switchboard.desk.trunk_of(account)
         public = trunk.public_address if trunk is not None else None
         host = self._shown_to(peer, bound) if public is None else shown_as(bound, public[0])
-        socket = MediaSocket.bind_even(bound, self._media_ports())
+        secure = self._securing.side(options)
+        socket = self._securing.open(bound, self._media_ports(), secure)
         try:
             fixed = self._nat is None or public is not None
             mapped = None if fixed or self._nat is None else await self._nat.media_address(socket)
             host, port = mapped or (host, socket.address[1])
-            return socket, self._session(host, port, options)
+            return socket, self._session(host, port, options, secure)
         except BaseException:
             socket.close()
             raise
@@ -558,7 +566,7 @@ class Endpoint:
             return mapped[0]
         return address_towards(peer) if ipaddress.ip_address(bound).is_unspecified else bound
 
-    def _session(self, host: str, port: int, options: LegOptions) -> MediaSession:
+    def _session(self, host: str, port: int, options: LegOptions, secure: DtlsSide | None) -> MediaSession:
         return MediaSession(
             host=host,
             port=port,
@@ -566,6 +574,7 @@ class Endpoint:
             session_id=self._dice.randrange(1, 1 << 31),
             tcp=options.tcp,
             codecs=options.audio_codecs,
+            dtls=secure,
         )
 
     def _media_ports(self) -> Iterable[int]:
@@ -648,11 +657,10 @@ def _only(found: Exception) -> Exception:
     return found
 
 
-def _objection(offer: bytes, tcp: TcpMedia = TcpMedia.OFF) -> tuple[int, str]:
+def _objection(offer: bytes, wanted: Wanted) -> tuple[int, str]:
     """A status and why, when an INVITE with this SDP is refused before it rings; 0 when nothing is wrong with it."""
     try:
-        if not offer or offers(offer, tcp=tcp) is not MediaKind.NONE:
-            return 0, ""
-    except DecodeError as why:
-        return 400, f"the offer cannot be read, {why}"
-    return 488, "the offer has neither T.38 nor G.711"
+        why = objection_to(offer, wanted)
+    except DecodeError as unreadable:
+        return 400, f"the offer cannot be read, {unreadable}"
+    return (488, why) if why else (0, "")

@@ -24,6 +24,11 @@ from vfax.leg_values import (
     CallerOffer,
     CallUp,
     Dial,
+    DtlsAgreed,
+    DtlsFailed,
+    DtlsOffered,
+    DtlsRefused,
+    DtlsUp,
     Finished,
     HangUp,
     InternetAware,
@@ -70,6 +75,11 @@ __all__ = [
     "CallUp",
     "CallerOffer",
     "Dial",
+    "DtlsAgreed",
+    "DtlsFailed",
+    "DtlsOffered",
+    "DtlsRefused",
+    "DtlsUp",
     "Finished",
     "HangUp",
     "InternetAware",
@@ -104,6 +114,8 @@ MAX_BRANCHES: Final = 16
 """Limit: branches of one call that may answer before it is taken."""
 
 REQUEST_PENDING: Final = 491
+OK: Final = 200
+T38_RUNS: Final = frozenset({S.SECURING, S.FAX})
 OFFER_AGAIN: Final = 2.0
 """Seconds from an offer of the peer that took the place of ours (RFC 3261 14.1) to our next."""
 
@@ -133,6 +145,10 @@ class Leg(LegCore):
                 self._cut("the call was cut off on this side", now)
             case StreamLost(why):
                 self._lose_stream(why, now)
+            case DtlsUp():
+                self._secured(order, now)
+            case DtlsFailed():
+                self._not_secured(order, now)
             case _:
                 if isinstance(order, t30.PageLost):
                     self.course.lose(order.number)
@@ -216,7 +232,9 @@ class Leg(LegCore):
         self._deadline = now + self._options.answer_limit
 
     def _t38_offer(self, now: float) -> bytes:
-        if self._session.offers_stream:
+        if self._session.offers_dtls:
+            self._note(DtlsOffered(self._session.needs_dtls), now)
+        elif self._session.offers_stream:
             self._note(StreamOffered(), now)
         return self._session.offer_t38()
 
@@ -268,6 +286,10 @@ class Leg(LegCore):
         q850 = q850_in(event.reasons)
         self._early = {}
         refused = event.heard and (event.status in REFUSED_T38 or q850 in verdict.BEARER_REFUSED)
+        if self._offered_t38 and refused and self._gives_way(event.status, event.reason, now):
+            self._session.revert()
+            self._invite(now)
+            return
         if self._offered_t38 and refused and self._options.caller_retries_audio:
             self._offered_t38 = False
             self.opening.direct_refused = event.status
@@ -296,7 +318,12 @@ class Leg(LegCore):
                 self._media.play(media, now)
                 self._await_switch(audio_state, now)
             case Declined(why):
-                self._hang_up_with(Cause.T38_REFUSED if self._offered_t38 else Cause.REJECTED, why, now)
+                if self._offered_t38 and self._gives_way(OK, why, now):
+                    self._note(CallUp("nothing"), now)
+                    self._await_switch(S.AUDIO, now)
+                    self._deadline = now
+                else:
+                    self._hang_up_with(Cause.T38_REFUSED if self._offered_t38 else Cause.REJECTED, why, now)
 
     def _await_switch(self, state: S, now: float) -> None:
         """Audio runs until one side offers T.38; ours, where it is our turn, goes out after a while from the ACK on."""
@@ -332,7 +359,12 @@ class Leg(LegCore):
     # --- switch-over -----------------------------------------------------------------------------
 
     def _fax(self, media: T38Media, by: SwitchedBy, now: float) -> None:
-        """T.38 runs from here, or goes on elsewhere."""
+        """T.38 runs from here, or goes on elsewhere; over DTLS when its association is made."""
+        up = self._securing if isinstance(self._securing, DtlsUp) else None
+        if media.dtls is not None and up is None:
+            self._awaited_by = by if self._state is not S.SECURING else self._awaited_by
+            self._secure(media, media.dtls, now)
+            return
         if self.opening.by is SwitchedBy.NOBODY:
             answered_at = self.course.answered_at or 0.0
             self.opening.by, self.opening.after = by, now - self._began - answered_at
@@ -342,8 +374,14 @@ class Leg(LegCore):
             self._note(self._stream_agreed(media), now)
         self._state = S.FAX
         self._deadline = self._give_up_at = math.inf
-        self._media.fax(media, now)
+        self._media.fax(media, now, proved=None if up is None else up.remote)
         self._tell(now)
+
+    def _secured(self, order: DtlsUp, now: float) -> None:
+        if self._state is S.SECURING and self._awaited is not None:
+            self._securing = order
+            self._note(order, now)
+            self._fax(self._awaited, self._awaited_by, now)
 
     def _datagram_limit(self, media: T38Media) -> int:
         if media.parameters.transport is Transport.TCP:
@@ -371,7 +409,7 @@ class Leg(LegCore):
             self._sip.append(AcceptOffer(self._session.refresh()))
             return
         before = self._session.media
-        fax_alone = self._state is S.FAX and not self._media.is_closing
+        fax_alone = self._state in T38_RUNS and not self._media.is_closing
         try:
             answer = self._session.answer(sdp, want=MediaKind.T38 if fax_alone else MediaKind.ANY)
         except (Unacceptable, DecodeError) as why:
@@ -395,7 +433,7 @@ class Leg(LegCore):
 
     def _shows(self, media: AgreedMedia, datagram: bytes, source: Address) -> bool:
         """Whether a datagram tells that the peer has our answer: T.38 from where it is to come (RFC 3264 8.3.1)."""
-        if not isinstance(media, T38Media) or self._media.is_fax:
+        if not isinstance(media, T38Media) or self._media.is_fax or media.dtls is not None:
             return False
         return source == media.remote and not looks_like_rtp(datagram)
 
@@ -469,6 +507,10 @@ class Leg(LegCore):
         if self._state is not S.AWAIT_SWITCH:
             return
         self._session.revert()
+        if event.status in (OK, *REFUSED_T38) and self._gives_way(event.status, event.reason, now):
+            self._state = S.AUDIO
+            self._deadline = now
+            return
         self._refusal = event
         self.opening.ours_refused = event.status
         self._note(SwitchRefused(event.status, event.reason), now)

@@ -12,12 +12,25 @@ from typing import Final
 from vfax import verdict
 from vfax.course import Course
 from vfax.leg_media import LegMedia
-from vfax.leg_values import Finished, HangUp, LegEvent, LegOptions, Opening, SipOrder
+from vfax.leg_values import (
+    DtlsAgreed,
+    DtlsFailed,
+    DtlsRefused,
+    DtlsUp,
+    Finished,
+    HangUp,
+    LegEvent,
+    LegOptions,
+    Opening,
+    SipOrder,
+    SwitchedBy,
+)
 from vfax.outcome import Cause, Outcome, Phase
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
-from vfax.transports.sip.negotiation import AgreedMedia, MediaSession
+from vfax.transports.sip.negotiation import AgreedMedia, MediaSession, T38Media
 from vfax.transports.sip.reason import Q850, Reason
+from vfax.transports.sip.secure import DtlsMedia
 from vfax.transports.sip.values import Address
 from vfax.transports.t38 import T38Line
 
@@ -31,6 +44,7 @@ class S(Enum):
     AUDIO = auto()  # the switch-over
     AWAIT_SWITCH = auto()  # the answer to our re-INVITE
     REFUSED = auto()  # their offer, after ours was refused
+    SECURING = auto()  # the DTLS association of an agreed T.38
     FAX = auto()
     DONE = auto()
 
@@ -99,6 +113,9 @@ class LegCore:
         self.course = Course(calling=incoming is None, first=1 if document is None else max(1, document.first))
         self._offered_t38 = False
         self.opening = Opening()
+        self._securing: DtlsUp | bool = False  # whether DTLS was begun for, and what came of it
+        self._awaited: T38Media | None = None  # that runs when the association is made
+        self._awaited_by = SwitchedBy.NOBODY
         self._asked = False  # they asked for our offer; the answer to it comes with the ACK
         self._pending: AgreedMedia | None = None  # answered, and moved to once the ACK has come
         self._refreshing = False  # what runs has been offered once more; the answer is under way
@@ -147,6 +164,31 @@ class LegCore:
     def early(self) -> int:
         """Datagrams that came while no T.38 ran, and audio still in flight."""
         return self._media.early
+
+    # --- encryption ------------------------------------------------------------------------------
+
+    def _gives_way(self, status: int, reason: str, now: float) -> bool:
+        """Whether what was refused is DTLS, as far as we can tell: then T.38 is to be offered without it."""
+        given = self._session.give_way()
+        if given:
+            self._note(DtlsRefused(status, reason), now)
+        return given
+
+    def _secure(self, media: T38Media, dtls: DtlsMedia, now: float) -> None:
+        """Wait for the DTLS association; on hold there is nowhere to make it, so it is begun when that ends."""
+        self._state = S.SECURING
+        self._awaited = media
+        self._deadline = math.inf  # the handshake has its own limit
+        remote = self._media.secure(media)
+        if not self._securing and not media.held:
+            self._securing = True
+            self._give_up_at = math.inf
+            self._note(DtlsAgreed(remote, dtls, self._options.learn_source), now)
+
+    def _not_secured(self, order: DtlsFailed, now: float) -> None:
+        if self._state is S.SECURING:
+            self._note(order, now)
+            self._hang_up_with(Cause.ENCRYPTION, order.why, now)
 
     # --- ending ----------------------------------------------------------------------------------
 
@@ -225,7 +267,8 @@ class LegCore:
             return
         if self._cut_at < math.inf and not outcome.ok:  # an abort that came too late does not undo a complete fax
             outcome = replace(outcome, cause=Cause.ABORTED)
-        outcome = replace(outcome, duration=now - self._began, q850=outcome.q850 or self._q850)
+        encrypted = isinstance(self._securing, DtlsUp)
+        outcome = replace(outcome, duration=now - self._began, q850=outcome.q850 or self._q850, encrypted=encrypted)
         self._close_course(now)
         outcome = verdict.explain(
             outcome, self.course, sending=self._media.sending, evidence=evidence or outcome.sentence

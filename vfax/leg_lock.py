@@ -53,6 +53,11 @@ class SourceLock:
             return
         self._named, self._learned, self.locked, self._spent = named, None, None, False
 
+    def prove(self, source: Address) -> None:
+        """A source has proved who it is: nobody else will be heard."""
+        self.locked, self._spent = source, True
+        self._learned = None if source == self._named else source
+
     def hush(self) -> None:
         """Media goes nowhere until something is agreed again."""
         self._held = True

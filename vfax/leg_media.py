@@ -165,10 +165,21 @@ class LegMedia:
         if self._called:
             self._audio.play_ced(now)
 
-    def fax(self, media: T38Media, now: float) -> None:
-        """T.38 runs, or goes on as newly agreed; T.30 begins its phase B once and is not restarted."""
+    def secure(self, media: T38Media) -> Address:
+        """The audio is over, and T.38 awaits its DTLS association: where to make that."""
+        self._audio = None
+        self._lock.agree(media.remote, held=media.held)
+        return self._lock.learned or media.remote
+
+    def fax(self, media: T38Media, now: float, *, proved: Address | None = None) -> None:
+        """T.38 runs, or goes on as newly agreed; T.30 begins its phase B once and is not restarted.
+
+        `proved`: with whom DTLS runs.
+        """
         self._audio = None
         self._lock.agree(media.remote, held=media.held, fresh=self.line is None)
+        if proved is not None:
+            self._lock.prove(proved)
         if self.line is not None:
             self.line.renegotiate(media.parameters, now)
             return

@@ -10,7 +10,8 @@ from enum import StrEnum
 from vfax.outcome import Outcome
 from vfax.t30 import values as t30
 from vfax.t30.options import T30Options
-from vfax.transports.parameters import AudioCodec, T38Parameters, TcpMedia
+from vfax.transports.parameters import AudioCodec, Dtls, DtlsTrouble, T38Parameters, TcpMedia
+from vfax.transports.sip.secure import DtlsMedia
 from vfax.transports.sip.values import Address
 from vfax.transports.t38 import T38Options
 
@@ -79,6 +80,7 @@ class LegOptions:
     internet_aware: InternetAware = InternetAware.AUTO
     tcp: TcpMedia = TcpMedia.ACCEPT
     tcp_connect: float = 10.0  # how long its connection may take
+    dtls: Dtls = Dtls.OFF
     learn_source: bool = False  # media may come from a host that the SDP does not name (NAT)
     relearn_after: float = 3.0  # of silence, before the one change of source may come in the middle of the call
 
@@ -167,10 +169,30 @@ class StreamLost:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class DtlsUp:
+    """The DTLS association is made, with `remote`, who has proved with `fingerprint` who it is."""
+
+    remote: Address
+    version: str
+    cipher: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsFailed:
+    """The DTLS association was not made."""
+
+    trouble: DtlsTrouble
+    why: str
+
+
 LegOrder = (
     Dial
     | Accept
     | StreamLost
+    | DtlsUp
+    | DtlsFailed
     | t30.PageCoded
     | t30.PageUnavailable
     | t30.PageKept
@@ -230,10 +252,39 @@ class StreamAgreed:
 
 
 @dataclass(frozen=True, slots=True)
+class DtlsOffered:
+    """T.38 is about to be offered over DTLS; where that is `required`, not without."""
+
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsRefused:
+    """The other side refused T.38 over DTLS; it is offered without next."""
+
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsAgreed:
+    """T.38 is to run over DTLS: make the association with `remote`, then say DtlsUp or DtlsFailed. Said once a call.
+
+    `anyone` who shows the right certificate will do, not the host of `remote` alone.
+    """
+
+    remote: Address
+    dtls: DtlsMedia
+    anyone: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The leg is done; the orders taken with this event release the dialog."""
 
     outcome: Outcome
 
 
-LegEvent = t30.Event | Rang | CallUp | Switched | SwitchRefused | StreamOffered | StreamAgreed | Finished
+DtlsEvent = DtlsOffered | DtlsRefused | DtlsAgreed | DtlsUp | DtlsFailed
+
+LegEvent = t30.Event | Rang | CallUp | Switched | SwitchRefused | StreamOffered | StreamAgreed | DtlsEvent | Finished

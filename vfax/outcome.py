@@ -23,6 +23,7 @@ class Cause(StrEnum):
     T38_REFUSED = "t38-refused"
     NOT_FAX = "not-fax"
     NETWORK = "network"
+    ENCRYPTION = "encryption"  # T.38 was to run over DTLS, and no association was made
     # T.30
     T1_EXPIRED = "t1-expired"
     NO_COMMAND = "no-command"  # T2 ran out: the sender stopped commanding
@@ -114,6 +115,7 @@ class T30Result(IntEnum):
     LIMIT = 1011
     INTERNAL = 1012
     UNKNOWN = 1013  # a journal without an outcome
+    ENCRYPTION = 1014
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,7 @@ class Outcome:
     `verdict`, `t30_result` and `sentence` are what verdict.py makes of cause, phase and course; until then `sentence`
     may hold what was seen. `evidence` is that, in a few words.
     `rate_bps` is the last modulation's rate (0: none was agreed); `ecm` None means "never agreed".
+    `encrypted`: T.38 ran over DTLS.
     `pages_confirmed` counts pages we confirmed (receiving) or the peer confirmed (sending).
     """
 
@@ -146,6 +149,7 @@ class Outcome:
     verdict: str = ""
     t30_result: int | None = None
     evidence: str = ""
+    encrypted: bool = False
 
     @property
     def ok(self) -> bool:

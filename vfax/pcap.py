@@ -37,6 +37,8 @@ _MAGIC_NANO: Final = 0xA1B23C4D
 _SECTION: Final = 0x0A0D0D0A
 _BYTE_ORDER: Final = 0x1A2B3C4D
 _INTERFACE, _PACKET, _SIMPLE, _ENHANCED = 1, 2, 3, 6
+DECRYPTED: Final = b"vfax: UDPTL from here on was encrypted on the wire (DTLS, RFC 7345) and is shown decrypted"
+"""A datagram that was never sent: the format has no place for remarks."""
 _TCP: Final = 6
 _UDP: Final = 17
 _EXTENSIONS: Final = frozenset({0, 43, 60, 135})  # IPv6: hop-by-hop, routing, destination options, mobility

@@ -18,7 +18,22 @@ from typing import Final
 
 from vfax.codecs.dis import Agreement
 from vfax.journal import MAX_PACKET, Journal, JsonValue, facts_of, pack_packet, pack_packets
-from vfax.leg import CallUp, Finished, Leg, LegEvent, LegOptions, LegOrder, StreamLost, Switched, SwitchRefused
+from vfax.leg import (
+    CallUp,
+    DtlsAgreed,
+    DtlsFailed,
+    DtlsOffered,
+    DtlsRefused,
+    DtlsUp,
+    Finished,
+    Leg,
+    LegEvent,
+    LegOptions,
+    LegOrder,
+    StreamLost,
+    Switched,
+    SwitchRefused,
+)
 from vfax.plain import plain_of
 from vfax.t30 import values as t30
 from vfax.transports.erase import SECRETS, PageEraser, hide_frame, hide_text
@@ -256,6 +271,8 @@ class CallRecord:
                 self._switch(event, now)
             case SwitchRefused(status, reason):
                 note("refused", status=status, reason=reason)
+            case DtlsOffered() | DtlsRefused() | DtlsAgreed() | DtlsUp() | DtlsFailed():
+                note("dtls", **_dtls_facts(event))
             case Finished():
                 self.flush()
             case _:
@@ -315,6 +332,23 @@ def without_secrets(kind: str, facts: Mapping[str, JsonValue]) -> dict[str, Json
     elif kind == "identity" and told.get("frame") in _SECRET_NAMES:
         told["text"] = hide_text(str(told.get("text", "")))
     return told
+
+
+def _dtls_facts(event: DtlsOffered | DtlsRefused | DtlsAgreed | DtlsUp | DtlsFailed) -> Mapping[str, str | int | bool]:
+    match event:
+        case DtlsOffered(required):
+            return {"what": "offered", "required": required}
+        case DtlsRefused(status, reason):
+            return {"what": "refused", "status": status, "reason": reason}
+        case DtlsAgreed(remote, dtls):
+            begins, named = "us" if dtls.active else "the peer", ", ".join(str(one) for one in dtls.fingerprints)
+            facts = {"what": "agreed", "peer": format_address(remote), "begins": begins, "fingerprints": named}
+            return facts | {"tls_id": dtls.tls_id}
+        case DtlsUp(remote, version, cipher, fingerprint):
+            facts = {"what": "encrypted", "peer": format_address(remote), "version": version, "cipher": cipher}
+            return facts | {"fingerprint": fingerprint}
+        case DtlsFailed(trouble, why):
+            return {"what": "failed", "trouble": trouble.value, "why": why}
 
 
 def _words(agreement: Agreement) -> dict[str, str | int | bool]:

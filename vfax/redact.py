@@ -14,7 +14,7 @@ from pathlib import Path
 from vfax.captures import read_versions
 from vfax.errors import DecodeError, DocumentError
 from vfax.journal import Entry, pack_packet, pack_packets, read_journal, read_packets
-from vfax.pcap import CaptureReader, file_header, packet_record
+from vfax.pcap import DECRYPTED, CaptureReader, file_header, packet_record
 from vfax.record import without_secrets
 from vfax.transports.erase import PageEraser, hide_keys, silence
 from vfax.transports.rtp import looks_like_rtp
@@ -67,6 +67,8 @@ def redact_capture(source: Path, target: Path) -> None:
                 flow = one.source, one.target
                 if b"SIP/2.0" in one.payload[:2000].partition(b"\r\n")[0]:
                     one = replace(one, payload=hide_keys(one.payload))
+                elif one.payload == DECRYPTED:
+                    pass  # a remark of ours
                 elif looks_like_rtp(one.payload):
                     one = replace(one, payload=silence(one.payload))
                 else:

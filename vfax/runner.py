@@ -26,6 +26,11 @@ from vfax.errors import DocumentError, LinkError, MisuseError, StoreError
 from vfax.journal import Journal
 from vfax.leg import (
     CallUp,
+    DtlsAgreed,
+    DtlsFailed,
+    DtlsOffered,
+    DtlsRefused,
+    DtlsUp,
     Finished,
     HangUp,
     Leg,
@@ -45,6 +50,7 @@ from vfax.pages import PageFolder
 from vfax.record import CallRecord, counters_of
 from vfax.sheets import Sheet, code_sheet
 from vfax.t30 import values as t30
+from vfax.transports.dtls import Association, HandshakeFailed, SecureSocket
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.values import Address
 from vfax.transports.tcp import MediaSocket
@@ -65,6 +71,10 @@ Told = (
     | CallUp
     | Switched
     | SwitchRefused
+    | DtlsOffered
+    | DtlsRefused
+    | DtlsUp
+    | DtlsFailed
 )
 """Events that are passed on in the same step."""
 
@@ -213,6 +223,23 @@ class Runner:
             self._capture.stream(octets, self._leg.heard_from, sent=False)
         self._pump()
 
+    async def _run_secure(self, socket: SecureSocket) -> None:
+        """UDPTL over DTLS: make the association, and take what it brings until it ends or the call does."""
+        try:
+            await socket.run_secure(self._take_decrypted, self._associated)
+        except HandshakeFailed as why:
+            self._command(DtlsFailed(why.trouble, str(why)))
+        except LinkError as why:
+            if self._outcome is None:
+                self._command(StreamLost(str(why)))
+
+    def _associated(self, made: Association) -> None:
+        self._capture.encrypted(made.remote)
+        self._command(DtlsUp(made.remote, made.version, made.cipher, str(made.fingerprint)))
+
+    def _take_decrypted(self, datagram: bytes, source: Address) -> None:
+        self._hear(deque([(datagram, source)]))
+
     async def _keep_time(self) -> None:
         while self._outcome is None:
             if self._fault is not None:
@@ -261,6 +288,12 @@ class Runner:
             case StreamAgreed(remote, connect, within, anyone):
                 self._socket.expect_stream(remote, connect=connect, within=within, anyone=anyone)
                 self._nursery.start_soon(self._read_stream)
+            case DtlsAgreed(remote, dtls, anyone):
+                socket = self._socket
+                if not isinstance(socket, SecureSocket):
+                    raise MisuseError("DTLS was agreed on a media socket that cannot do it")
+                socket.expect_secure(remote, dtls, anyone=anyone)
+                self._nursery.start_soon(self._run_secure, socket)
             case Finished(outcome):
                 self._outcome = outcome
             case _:
@@ -289,6 +322,8 @@ class Runner:
                 self._capture.switched(parameters.version)
             case t30.FrameSeen() | t30.Trained() | t30.PageRepeated() | SwitchRefused():
                 pass  # for the record only
+            case DtlsOffered() | DtlsRefused() | DtlsUp() | DtlsFailed():
+                pass  # likewise
             case t30.Ended():
                 raise MisuseError("the leg turns Ended into Finished")
             case _:

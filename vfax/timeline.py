@@ -332,6 +332,9 @@ def _rows(entry: Entry) -> Iterator[Row]:
             yield Row(t, "T.30", "", _agreed_words(facts))
         case "t38":
             yield Row(t, "call", direction, _t38_words(facts))
+        case "dtls":
+            words, loud = _dtls_words(facts)
+            yield Row(t, "call", direction, words, loud=loud)
         case "unreadable":
             yield Row(t, "call", "", f"line {_number(facts, 'line')} of the journal cannot be read", loud=True)
         case kind if kind in CALL_WORDS:
@@ -353,7 +356,7 @@ CALL_WORDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "storage": ("the document could not be kept", ("why",)),
     "fault": ("a fault of vfax", ("what",)),
     "unrecorded": ("packets are recorded no longer", ("why",)),
-    "capture": ("a capture was kept", ("file",)),
+    "capture": ("a capture was kept", ("file", "decrypted")),
     "counters": (
         "the media socket is closed",
         ("sent", "received", "repaired", "lost", "late", "strangers", "refused", "unsent"),
@@ -372,7 +375,8 @@ def _call_words(kind: str, facts: Mapping[str, object]) -> str:
 
 def _t38_words(facts: Mapping[str, object]) -> str:
     tcp = _text(facts, "transport") == Transport.TCP
-    road = "TCP" if tcp else f"UDPTL ({_text(facts, 'error_correction')})"
+    udptl = "UDPTL over DTLS" if _text(facts, "transport") == Transport.DTLS else "UDPTL"
+    road = "TCP" if tcp else f"{udptl} ({_text(facts, 'error_correction')})"
     words = [f"T.38 runs with {_text(facts, 'peer')} over {road}", f"version {_number(facts, 'version')}"]
     if rate_bps := _number(facts, "max_bit_rate_bps"):
         words.append(f"up to {rate_bps} bit/s")
@@ -381,6 +385,26 @@ def _t38_words(facts: Mapping[str, object]) -> str:
     if not tcp and (octets := _number(facts, "max_datagram")):
         words.append(f"datagrams up to {octets} octets")
     return _cut(", ".join(words))
+
+
+def _dtls_words(facts: Mapping[str, object]) -> tuple[str, bool]:
+    """The lines of encryption, and whether one is alarming."""
+    peer = _text(facts, "peer")
+    match facts.get("what"):
+        case "offered":
+            only = ", and not without" if facts.get("required") is True else ""
+            return f"T.38 is offered over DTLS{only}", False
+        case "refused":
+            why = f"{_number(facts, 'status')} {_text(facts, 'reason')}".strip()
+            return _cut(f"T.38 over DTLS was refused: {why}; it is offered without"), True
+        case "agreed":
+            known_by = f"known by {_text(facts, 'fingerprints')}"
+            return _cut(f"DTLS is agreed with {peer}, {known_by}; {_text(facts, 'begins')} to begin"), False
+        case "encrypted":
+            how = f"{_text(facts, 'version')}, {_text(facts, 'cipher')}; proved by {_text(facts, 'fingerprint')}"
+            return _cut(f"encrypted from here on, with {peer}: {how}"), False
+        case _:
+            return _cut(f"no encryption: {_text(facts, 'why')}"), True
 
 
 def _page_words(facts: Mapping[str, object]) -> tuple[str, bool]:

@@ -305,6 +305,10 @@ def _mode(_: Outcome, course: Course) -> str:
     return ", ".join(one for one in (course.modem, course.coding.upper(), ecm) if one)
 
 
+def _encryption(_: Outcome, course: Course) -> str:
+    return f"encrypted, {_clean(course.encryption)}" if course.encryption else ""
+
+
 def _switch(_: Outcome, course: Course) -> str:
     if course.refusal:
         return f"the switch to T.38 was refused: {_clean(course.refusal)}"
@@ -331,6 +335,7 @@ PROOFS: Final[Mapping[str, Callable[[Outcome, Course], str]]] = {
     "said": _said,
     "waits": _waits,
     "mode": _mode,
+    "encryption": _encryption,
     "rates": _rates,
     "repeats": _repeats,
     "refusals": _refusals,
@@ -403,6 +408,7 @@ def _outcome_of(facts: Mapping[str, object]) -> Outcome | None:
         duration=float(duration) if isinstance(duration, int | float) else 0.0,
         sending=sending if isinstance(sending, bool) else None,
         evidence=_text(facts.get("evidence")),
+        encrypted=facts.get("encrypted") is True,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from vfax.course import Course
 from vfax.outcome import Cause, Outcome, Phase, Retry, T30Result
+from vfax.transports.parameters import DtlsTrouble
 
 
 class V(StrEnum):
@@ -76,6 +77,11 @@ class V(StrEnum):
     # the call: both
     DIALOG_LOST = "dialog-lost"
     DIALOG_LOST_IN_FAX = "dialog-lost-in-fax"
+    # encryption
+    DTLS_WRONG_CERTIFICATE = "dtls-wrong-certificate"
+    DTLS_SILENT = "dtls-silent"
+    DTLS_FAILED = "dtls-failed"
+    DTLS_REFUSED = "dtls-refused"
     # phase B, sending
     NO_PACKETS = "no-packets"
     NO_SIGNAL = "no-signal"
@@ -193,6 +199,15 @@ def _q850(*causes: int) -> When:
 
 def _any(*conditions: When) -> When:
     return lambda outcome, course: any(one(outcome, course) for one in conditions)
+
+
+def _trouble(trouble: DtlsTrouble) -> When:
+    """Why DTLS failed."""
+    return lambda _, course: course.dtls_trouble == trouble.value
+
+
+def _dtls_required(_: Outcome, course: Course) -> bool:
+    return course.dtls_required
 
 
 def _phase(*phases: Phase) -> When:
@@ -876,6 +891,50 @@ _CALLED: Final = _called(
         _R.CALLDROPPED,
         Retry.LATER,
         _before_fax,
+    ),
+)
+
+_ENCRYPTION: Final = (
+    _row(
+        V.DTLS_REFUSED,
+        None,
+        _C.T38_REFUSED,
+        'The other side takes no encrypted fax over IP (T.38 over DTLS), and here dtls = "required" allows no other',
+        _R.T38_REFUSED,
+        Retry.NEVER,
+        _dtls_required,
+        proofs=("sip", "seen"),
+        hint='Another try would end the same way; dtls = "opportunistic" sends such faxes without encryption.',
+    ),
+    _row(
+        V.DTLS_WRONG_CERTIFICATE,
+        None,
+        _C.ENCRYPTION,
+        "The fax was not begun, for whoever answered the encryption (DTLS) has another certificate than the signalling "
+        "names",
+        _R.ENCRYPTION,
+        Retry.NEVER,
+        _trouble(DtlsTrouble.MISMATCH),
+        hint="Somebody on the way may be listening; ask whoever runs the other side before you try again.",
+    ),
+    _row(
+        V.DTLS_SILENT,
+        None,
+        _C.ENCRYPTION,
+        "The other side agreed to encrypt the fax (DTLS), and nothing of that came",
+        _R.ENCRYPTION,
+        Retry.LATER,
+        _trouble(DtlsTrouble.SILENT),
+        hint='Check that UDP reaches both media ports; if the other side has no DTLS, set dtls = "off" for it.',
+    ),
+    _row(
+        V.DTLS_FAILED,
+        None,
+        _C.ENCRYPTION,
+        "The other side agreed to encrypt the fax (DTLS), and the two could not come to terms",
+        _R.ENCRYPTION,
+        Retry.LATER,
+        hint='Worth another try later; if it goes on, set dtls = "off" for this destination.',
     ),
 )
 
@@ -1572,6 +1631,7 @@ _REST: Final = (
 ROWS: Final[tuple[Row, ...]] = (
     *_SUCCESS,
     *_POLLING,
+    *_ENCRYPTION,
     *_CALLING,
     *_CALLED,
     *_PHASE_B_SENDING,

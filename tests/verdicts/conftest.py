@@ -28,9 +28,10 @@ from vfax.t30 import values as t30
 from vfax.t30.coding import code_page
 from vfax.t30.engine import T30Engine
 from vfax.t30.options import T30Options
-from vfax.transports.parameters import T38Parameters
+from vfax.transports.parameters import Dtls, T38Parameters
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.negotiation import MediaKind, MediaSession
+from vfax.transports.sip.secure import DtlsSide, Fingerprint
 from vfax.transports.sip.values import Address
 from vfax.transports.t38 import T38Line
 
@@ -43,6 +44,13 @@ STEPS: Final = 300_000
 
 Twist = Callable[["Play", Transmission], Sequence[Transmission]]
 """What becomes of a burst that the peer is about to send."""
+
+
+def side_of(options: LegOptions, certificate: bytes) -> DtlsSide | None:
+    """One end's side of DTLS, where the options want any."""
+    if options.dtls is Dtls.OFF:
+        return None
+    return DtlsSide(policy=options.dtls, fingerprints=(Fingerprint.of(certificate),), tls_id="abc3de65cddef001be82")
 
 
 def a_page(rows: int, number: int) -> bytes:
@@ -79,6 +87,7 @@ class Play:
     lose: Callable[[str, int], bool] = lambda direction, number: False  # which datagrams are lost
     deaf: Callable[[LineSignal], bool] = lambda signal: False  # what the peer does not hear
     answers: Callable[["Play", legs.SipOrder], bool] = lambda play, order: False  # true when it answered the order
+    secured: legs.DtlsUp | legs.DtlsFailed | None = None  # what comes of DTLS, where that is agreed
     offer: bytes | None = None  # what the caller offers, when it is not T.38
     limit: float = 4000.0
     journal: Path | None = None
@@ -100,8 +109,10 @@ class Play:
         self._log.note("call", direction="out" if self.sending else "in")
         terms = Terms(options=self.options, called=not self.sending)
         self._record = CallRecord(self._log, terms, RecordOptions())
-        self._session = MediaSession(host=THEIRS[0], port=THEIRS[1], parameters=T38Parameters(), session_id=2)
-        ours = MediaSession(host=OURS[0], port=OURS[1], parameters=self.options.t38, session_id=1)
+        sides = [side_of(self.options, name) for name in (b"them", b"us")]
+        plain = T38Parameters()
+        self._session = MediaSession(host=THEIRS[0], port=THEIRS[1], parameters=plain, session_id=2, dtls=sides[0])
+        ours = MediaSession(host=OURS[0], port=OURS[1], parameters=self.options.t38, session_id=1, dtls=sides[1])
         incoming = None if self.sending else self._ring()
         self.leg = Leg(self.options, ours, incoming=incoming, pages=self._info if self.sending else (), now=0.0)
 
@@ -243,6 +254,9 @@ class Play:
                 after, why = self.store(number)
                 answer = t30.PageLost(number, why) if why else t30.PageKept(number)
                 self.at(after, lambda: self.order(answer))
+            case legs.DtlsAgreed() if self.secured is not None:
+                secured = self.secured
+                self.at(0.1, lambda: self.order(secured))
             case legs.Finished(outcome):
                 self.outcome = outcome
                 self.outcomes.append(outcome)

@@ -18,14 +18,14 @@ from vfax.course import Course, Said, course_of
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import DocumentError
 from vfax.journal import Entry, Journal, facts_of, read_journal
-from vfax.leg import Answer, CallerOffer, Finished, Invite, LegEvent, LegOptions, Offer
+from vfax.leg import Answer, CallerOffer, DtlsFailed, DtlsUp, Finished, Invite, LegEvent, LegOptions, Offer
 from vfax.outcome import Cause, Outcome, Phase, Retry, T30Result
 from vfax.record import CallRecord, Packets, RecordOptions, Terms
 from vfax.signals import FrameReceived, Modem, SendEcm, SendFrames, SendImage, SendTraining
 from vfax.simulate import Plane, Side, SimulatedPage, Simulation, Watcher
 from vfax.t30 import values as t30
 from vfax.t30.options import AfterRtn, Limits, T30Options, Timers
-from vfax.transports.parameters import T38Parameters
+from vfax.transports.parameters import Dtls, DtlsTrouble, T38Parameters
 from vfax.transports.simnet import BadLine
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.negotiation import MediaKind, MediaSession
@@ -59,6 +59,13 @@ def refused(status: int, *, heard: bool = True, options: LegOptions = AUDIO, q85
         return True
 
     return lambda stage: stage.play(True, options=options, answers=answer)
+
+
+def not_secured(trouble: DtlsTrouble) -> Scene:
+    """T.38 over DTLS is agreed, and no association is made."""
+    failed = DtlsFailed(trouble, "what was seen")
+    options = LegOptions(dtls=Dtls.OPPORTUNISTIC)
+    return lambda stage: stage.play(True, options=options, secured=failed, lose=lambda direction, number: True)
 
 
 def rings_only(play: "Play", order: object) -> bool:
@@ -320,6 +327,11 @@ SCENES: Final[dict[V, Scene]] = {
         False, offer=audio_offer(), answers=audio_then(after_answer(sip.DialogLost(KEY, "no ACK came")))
     ),
     V.DIALOG_LOST_IN_FAX: signalled(True, sip.DialogLost(KEY, "481 to a refresh"), 16.0),
+    # encryption
+    V.DTLS_REFUSED: refused(488, options=LegOptions(dtls=Dtls.REQUIRED, caller_retries_audio=False)),
+    V.DTLS_WRONG_CERTIFICATE: not_secured(DtlsTrouble.MISMATCH),
+    V.DTLS_SILENT: not_secured(DtlsTrouble.SILENT),
+    V.DTLS_FAILED: not_secured(DtlsTrouble.FAILED),
     # phase B, sending
     V.NO_PACKETS: lambda stage: stage.play(True, lose=nothing_arrives),
     V.NO_SIGNAL: lambda stage: stage.play(True, twist=stage.instead("DIS")),
@@ -451,6 +463,16 @@ def rounded(fact: object) -> object:
     if isinstance(fact, Said):
         return fact.name, fact.words, pytest.approx(fact.at, abs=0.05)
     return pytest.approx(fact, abs=0.05) if isinstance(fact, float) else fact
+
+
+def test_an_encrypted_fax_says_so_live_and_from_its_journal(stage: "Stage", tmp_path: Path) -> None:
+    up = DtlsUp(("192.0.2.9", 40000), "DTLSv1.2", "ECDHE-ECDSA-AES256-GCM-SHA384", "sha-256 AB:CD")
+    play = stage.play(True, options=LegOptions(dtls=Dtls.OPPORTUNISTIC), secured=up)
+    outcome = play.run()
+    said = judge(read_journal(tmp_path / "call.jsonl"))
+    assert (outcome.encrypted, said.outcome.encrypted) == (True, True)
+    assert "encrypted, DTLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384" in said.evidence
+    assert course_of(read_journal(tmp_path / "call.jsonl")).encryption == play.leg.course.encryption
 
 
 # --- calls that never get as far as a leg ---------------------------------------------------------

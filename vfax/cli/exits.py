@@ -45,6 +45,7 @@ TABLE: Final = (
     Exit(15, "the other side refused T.38", (Cause.T38_REFUSED,)),
     Exit(16, "the other side is no fax machine", (Cause.NOT_FAX,)),
     Exit(17, "the network failed", (Cause.NETWORK,)),
+    Exit(18, "the fax could not be encrypted (DTLS)", (Cause.ENCRYPTION,)),
     Exit(
         20,
         "the other side fell silent",

@@ -222,6 +222,8 @@ def ended(record: FaxRecord, document: str) -> str:
         facts.append(f"{record.rate_bps} bit/s")
     if record.ecm is not None:
         facts.append("ECM" if record.ecm else "no ECM")
+    if record.encrypted:
+        facts.append("encrypted")
     facts.extend(word for word in (record.coding, record.resolution) if word)
     facts.append(f"{record.duration:.0f} s")
     mark = "" if record.ok else "INCOMPLETE, " if record.incomplete and record.pages else "FAILED, "

@@ -37,6 +37,7 @@ ENDINGS: Final[dict[Cause, Ending]] = {
     Cause.T38_REFUSED: Ending(_S.FS_FATAL_ERROR, _W.ERROR_NOT_SUPPORTED),  # it may well be a fax machine
     Cause.NOT_FAX: Ending(_S.FS_NOT_FAX_CALL, _W.ERROR_INVALID_DATA),
     Cause.NETWORK: Ending(_S.FS_DISCONNECTED, _W.ERROR_CONNECTION_ABORTED),
+    Cause.ENCRYPTION: Ending(_S.FS_FATAL_ERROR, _W.ERROR_ACCESS_DENIED),
     Cause.T1_EXPIRED: Ending(_S.FS_NOT_FAX_CALL, _W.ERROR_TIMEOUT),  # nobody ever spoke T.30: see `ending_of`
     Cause.NO_COMMAND: Ending(_S.FS_FATAL_ERROR, _W.ERROR_TIMEOUT),
     Cause.NO_RESPONSE: Ending(_S.FS_FATAL_ERROR, _W.ERROR_TIMEOUT),

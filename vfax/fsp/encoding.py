@@ -165,6 +165,7 @@ MEMBERS: Final[dict[type, dict[str, Read]]] = {
         "verdict": _FACT,
         "t30_result": _or_nothing(_integer),
         "evidence": _FACT,
+        "encrypted": _flag,
     },
 }
 """Every member of every structure, in the order of its definition, and how it is read."""

@@ -142,6 +142,7 @@ def record_of(job: str, device: Device, ending: Ending, started_at: datetime, en
         subaddress=(facts.subaddress if facts is not None else "") or subaddress,
         rate_bps=facts.rate_bps if facts is not None else 0,
         ecm=facts.ecm if facts is not None else None,
+        encrypted=said is not None and said.encrypted,
         coding=facts.coding if facts is not None else "",
         resolution=facts.resolution if facts is not None else "",
         retry=said.retry.value if said is not None else "",

@@ -47,6 +47,7 @@ class FaxRecord:
     subaddress: str = ""
     rate_bps: int = 0
     ecm: bool | None = None
+    encrypted: bool = False
     coding: str = ""
     resolution: str = ""
     retry: str = ""
@@ -95,6 +96,7 @@ class FaxRecord:
             "incomplete": self.incomplete,
             "rate": self.rate_bps,
             "ecm": self.ecm,
+            "encrypted": self.encrypted,
             "coding": self.coding,
             "resolution": self.resolution,
             "outcome": {

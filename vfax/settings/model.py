@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from vfax.settings.abuse import AbuseSettings
 from vfax.settings.clients import ClientSettings
+from vfax.settings.dtls import DtlsSettings
 from vfax.settings.learning import LearningSettings
 from vfax.settings.locating import DnsSettings, StunSettings
 from vfax.settings.routes import SPOOL_FOLDERS, DeliverySettings, MailSettings, RouteSettings
@@ -78,6 +79,10 @@ class MediaSettings(Section):
         default="accept", description="T.38 over TCP: taken where it is offered, offered by us too, or declined."
     )
     tcp_connect: Seconds = Field(default=10.0, description="How long the connection of T.38 over TCP may take.")
+    dtls: Literal["off", "opportunistic", "required"] = Field(
+        default="off",
+        description="T.38 encrypted (DTLS): never; offered first, and plain where that is refused; or not without.",
+    )
     internet_aware: Literal["auto", "always", "never"] = Field(
         default="auto",
         description="Announce and take up the unpaced transfer (no modem in between); auto: if the peer is vfax too.",
@@ -412,6 +417,7 @@ class Settings(Section):
     stun: StunSettings = StunSettings()
     abuse: AbuseSettings = AbuseSettings()
     media: MediaSettings = MediaSettings()
+    dtls: DtlsSettings = DtlsSettings()
     t38: T38Settings = T38Settings()
     fax: FaxSettings = FaxSettings()
     timers: TimerSettings = TimerSettings()

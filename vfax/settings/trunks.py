@@ -47,6 +47,7 @@ OVERRIDES: Final[dict[str, tuple[str, str]]] = {
     "audio_codecs": ("media", "audio_codecs"),
     "learn_source": ("media", "learn_source"),
     "tcp": ("media", "tcp"),
+    "dtls": ("media", "dtls"),
     "session_timer": ("sip", "session_timer"),
     "session_expires": ("sip", "session_expires"),
     "min_se": ("sip", "min_se"),
@@ -184,9 +185,6 @@ class TrunkSettings(Section):
     )
     burst: int = Field(default=1, ge=1, le=10_000, description="So many of them may come at once.")
     queue_for: OrElse = Field(default=5.0, description="How long a call of ours waits for its turn.")
-    dtls: Literal["off", "opportunistic", "required"] = Field(
-        default="off", description="T.38 over DTLS: never, where the other side can, or no fax without."
-    )
 
     check_number: Line = Field(
         default="", description="What vfax check-trunk calls: your own number, where calls come back, or a fax test."
@@ -202,6 +200,7 @@ class TrunkSettings(Section):
     audio_codecs: Words | None = _instead("Audio before T.38, the best first.")
     learn_source: bool | None = _instead("Take media from a host the SDP does not name, learned once.")
     tcp: str | None = _instead("T.38 over TCP.")
+    dtls: str | None = _instead("T.38 over DTLS: never, where the other side can, or no fax without.")
     session_timer: str | None = _instead("Session timers.")
     session_expires: int | None = _instead("The interval that we ask for.")
     min_se: int | None = _instead("The shortest interval that we take.")

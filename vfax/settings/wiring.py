@@ -49,7 +49,8 @@ from vfax.settings.words import parse_listen
 from vfax.sockets import Listen
 from vfax.t30.options import AfterRtn, BadPage, Limits, T30Options, Timers
 from vfax.transports.certificates import Checks, TlsOptions
-from vfax.transports.parameters import AudioCodec, ErrorCorrection, T38Parameters, TcpMedia
+from vfax.transports.dtls import DtlsOptions
+from vfax.transports.parameters import AudioCodec, Dtls, ErrorCorrection, T38Parameters, TcpMedia
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.hops import transport_of
 from vfax.transports.sip.options import SipOptions
@@ -116,6 +117,7 @@ def leg_options(settings: Settings) -> LegOptions:
         "tcp": TcpMedia(settings.media.tcp),
         "switch_by": SwitchBy(settings.media.switch_by),
         "audio_codecs": tuple(AudioCodec(word) for word in settings.media.audio_codecs),
+        "dtls": Dtls(settings.media.dtls),
         "t38": t38_parameters(settings),
         "line": t38_options(settings),
         "fax": t30_options(settings),
@@ -167,6 +169,7 @@ def endpoint_options(settings: Settings) -> EndpointOptions:
         capture=CaptureOptions(**same_names(CaptureOptions, settings.journal) | {"pcap": Pcap(settings.journal.pcap)}),
         sip=SipOptions(**same_names(SipOptions, settings.sip) | {"dialogs": dialog_policy(settings.sip)}),
         leg=leg_options(settings),
+        dtls=dtls_options(settings),
         goodbye=settings.sip.goodbye,
         sieve=sieve_options(settings),
         abuse_log=Path(settings.abuse.log) if settings.abuse.log else None,
@@ -198,6 +201,12 @@ def tls_options(settings: Settings) -> TlsOptions:
         client_authorities=file(sip.tls_client_authorities),
         checks=Checks(sip.tls_checks),
     )
+
+
+def dtls_options(settings: Settings) -> DtlsOptions:
+    """How encrypted T.38 is set up."""
+    files = {name: Path(value) if (value := getattr(settings.dtls, name)) else None for name in ("certificate", "key")}
+    return DtlsOptions(**same_names(DtlsOptions, settings.dtls) | files)
 
 
 def journal_folder(settings: Settings) -> Path | None:

@@ -39,11 +39,28 @@ class AudioCodec(StrEnum):
     PCMA = "PCMA"
 
 
+class Dtls(StrEnum):
+    """What we do about UDPTL over DTLS (RFC 7345)."""
+
+    OFF = "off"
+    OPPORTUNISTIC = "opportunistic"  # offered first, plain UDPTL where that is refused; both are accepted
+    REQUIRED = "required"  # T.38 runs over DTLS, or not at all
+
+
+class DtlsTrouble(StrEnum):
+    """Why no DTLS association came to be; names are stable, they stand in journals."""
+
+    SILENT = "silent"  # nothing of DTLS came
+    FAILED = "failed"  # the handshake began and was not finished, or the peer ended it
+    MISMATCH = "mismatch"  # the peer's certificate is not the one that its SDP names
+
+
 class Transport(StrEnum):
     """What carries the IFPs; values as written in SDP."""
 
     UDPTL = "udptl"
     TCP = "tcp"
+    DTLS = "UDP/TLS/UDPTL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

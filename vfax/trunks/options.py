@@ -40,14 +40,6 @@ class Accept(StrEnum):
     OPEN = "open"  # anybody in its networks, unasked
 
 
-class Dtls(StrEnum):
-    """UDPTL over DTLS (RFC 7345)."""
-
-    OFF = "off"
-    OPPORTUNISTIC = "opportunistic"
-    REQUIRED = "required"
-
-
 class DidPlace(StrEnum):
     """Where the number that was dialled stands in an INVITE."""
 
@@ -183,7 +175,6 @@ class TrunkOptions:
     numbers: NumberOptions = field(default_factory=NumberOptions)
     inbound: InboundOptions = field(default_factory=InboundOptions)
     dialogs: DialogPolicy = field(default_factory=DialogPolicy)
-    dtls: Dtls = Dtls.OFF
     limits: LimitOptions = field(default_factory=LimitOptions)
     learn: bool = True  # from its calls, and heed what was learned
     leg: LegOptions = field(default_factory=LegOptions)

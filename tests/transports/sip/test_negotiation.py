@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from vfax.errors import DecodeError, MisuseError
 from vfax.transports.parameters import ErrorCorrection, RateManagement, T38Parameters
+from vfax.transports.sip.merging import merge
 from vfax.transports.sip.negotiation import (
     AudioMedia,
     Declined,
@@ -14,7 +15,6 @@ from vfax.transports.sip.negotiation import (
     MediaSession,
     T38Media,
     Unacceptable,
-    merge,
     offers,
 )
 from vfax.transports.sip.sdp import Description, Media
@@ -256,7 +256,7 @@ REFUSED: dict[str, tuple[list[str], MediaKind, str]] = {
     "T.38 where audio is wanted": ([IMAGE], MediaKind.AUDIO, "no audio"),
     "no media": ([], MediaKind.ANY, "no media"),
     "T.38 over TCP": (["m=image 5 tcp t38\r\n"], MediaKind.ANY, "neither"),
-    "T.38 over DTLS": (["m=image 5 UDP/TLS/UDPTL t38\r\n"], MediaKind.ANY, "neither"),
+    "T.38 over DTLS": (["m=image 5 UDP/TLS/UDPTL t38\r\n"], MediaKind.ANY, 'dtls = "off" declines that'),
     "SRTP": (["m=audio 5 RTP/SAVP 0\r\n"], MediaKind.ANY, "neither"),
     "no G.711": (["m=audio 5 RTP/AVP 18 3\r\n"], MediaKind.ANY, "neither"),
     "everything off at the beginning": (["m=image 0 udptl t38\r\n"], MediaKind.ANY, "neither"),

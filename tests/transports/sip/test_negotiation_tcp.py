@@ -3,7 +3,7 @@
 import pytest
 
 from vfax.transports.parameters import ErrorCorrection, RateManagement, T38Parameters, TcpMedia, Transport
-from vfax.transports.sip.negotiation import Declined, MediaKind, MediaSession, T38Media, Unacceptable, offers
+from vfax.transports.sip.negotiation import Declined, MediaKind, MediaSession, T38Media, Unacceptable, Wanted, offers
 from vfax.transports.sip.sdp import Description, Setup
 
 PEER = "192.0.2.7"
@@ -80,7 +80,7 @@ def test_tcp_is_refused_where_it_is_switched_off_or_on_hold() -> None:
     with pytest.raises(Unacceptable):
         session().answer(sdp("m=image 5000 TCP t38", "a=setup:holdconn"), want=MediaKind.ANY)
     assert offers(offer) is MediaKind.NONE
-    assert offers(offer, tcp=TcpMedia.ACCEPT) is MediaKind.T38
+    assert offers(offer, wanted=Wanted(TcpMedia.ACCEPT)) is MediaKind.T38
 
 
 def test_offer_leaves_the_roles_to_the_peer() -> None:

@@ -1,28 +1,36 @@
 """Offer and answer of one dialog: which media runs, where to, with which T.38 parameters.
 
 Owns      our side of the session: its slots, its versions, what is offered, accepted, declined and restored.
-Not here  SDP syntax (sdp.py); when to offer what (leg.py); the messages that carry it (agent.py).
-Source    RFC 3264; T.38 (09/2010) Annex D; RFC 5347 for the attributes' merging rules; RFC 4145 for T.38 over TCP.
+Not here  SDP syntax (sdp.py); which line is taken (choosing.py); merged attributes (merging.py); DTLS associations
+          (secure.py); when to offer what (leg.py); the messages that carry it (agent.py).
+Source    RFC 3264; T.38 (09/2010) Annex D; RFC 4145 for T.38 over TCP; RFC 7345 and 8842 for UDPTL over DTLS.
 
-One port serves audio and image, so a switch-over changes no socket; T.38 over TCP has the same number in TCP. A slot
-(m= line) is never deleted or moved by us; a peer that does so is followed.
+One port serves audio and image, over DTLS too, so a switch-over changes no socket; T.38 over TCP has the same number in
+TCP. A slot (m= line) is never deleted or moved by us; a peer that does so is followed.
 """
 
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from enum import Flag
 from typing import Final
 
 from vfax.errors import FaxError, MisuseError
-from vfax.transports.parameters import (
-    AudioCodec,
-    ErrorCorrection,
-    RateManagement,
-    T38Parameters,
-    TcpMedia,
-    Transport,
+from vfax.transports.parameters import AudioCodec, Dtls, T38Parameters, TcpMedia, Transport
+from vfax.transports.sip.choosing import (
+    BOTH,
+    G711,
+    PCMA,
+    PCMU,
+    MediaKind,
+    Wanted,
+    candidates,
+    find_answer,
+    g711,
+    is_answer_to,
+    offers,
+    secure_objection,
 )
+from vfax.transports.sip.merging import answered, for_stream, merge
 from vfax.transports.sip.sdp import (
     DEFAULT_LIMITS,
     Description,
@@ -32,28 +40,28 @@ from vfax.transports.sip.sdp import (
     Setup,
     format_connection,
     format_t38,
-    number,
     parse_host,
+    setup_of,
 )
+from vfax.transports.sip.secure import DtlsMedia, DtlsSide, associated, is_another, unfit, with_setup
 from vfax.transports.sip.values import Address
 
-PCMU: Final = 0
-PCMA: Final = 8
-G711: Final[dict[int, str]] = {PCMU: "PCMU/8000", PCMA: "PCMA/8000"}
-"""Static payload types of RFC 3551 that we can send."""
-PAYLOAD_TYPES: Final = {AudioCodec.PCMU: PCMU, AudioCodec.PCMA: PCMA}
-BOTH: Final = (AudioCodec.PCMU, AudioCodec.PCMA)
+__all__ = [
+    "PCMA",
+    "PCMU",
+    "AgreedMedia",
+    "Answer",
+    "AudioMedia",
+    "Declined",
+    "MediaKind",
+    "MediaSession",
+    "T38Media",
+    "Unacceptable",
+    "Wanted",
+    "offers",
+]
 
 NOT_ACCEPTABLE_HERE: Final = 488
-
-
-class MediaKind(Flag):
-    """Kinds of media in an SDP, or wanted in an answer."""
-
-    NONE = 0
-    AUDIO = 1
-    T38 = 2
-    ANY = AUDIO | T38
 
 
 class Unacceptable(FaxError):
@@ -70,13 +78,14 @@ class T38Media:
     """T.38 over UDPTL to `remote`, or over TCP: then we connect to `remote`, or (not `connect`) wait for it.
 
     `parameters` are merged: what both ends can do; `max_datagram` and `max_buffer` are the peer's own limits.
-    When `held` (c=0.0.0.0) nothing may be sent and the port of `remote` is 0.
+    When `held` (c=0.0.0.0) nothing may be sent and the port of `remote` is 0. `dtls`: UDPTL goes through it.
     """
 
     remote: Address
     parameters: T38Parameters
     held: bool = False
     connect: bool = False
+    dtls: DtlsMedia | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +137,7 @@ class _Session:
 
 IMAGE_SLOT: Final = _Slot("image", "udptl", ("t38",))
 TCP_SLOT: Final = _Slot("image", "TCP", ("t38",))
+DTLS_SLOT: Final = _Slot("image", Transport.DTLS, ("t38",))
 MIRRORED: Final[dict[str, str]] = {"sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 """How the answer writes the direction of the offer (RFC 3264 6.1); sendrecv needs no word."""
 
@@ -141,14 +151,13 @@ ANSWERED_SETUP: Final = {
     None: Setup.PASSIVE,  # the offer's default is active
 }
 
-STRENGTH: Final = (ErrorCorrection.NONE, ErrorCorrection.REDUNDANCY, ErrorCorrection.FEC)
-
 
 class MediaSession:
     """Offers, answers and the state between them, for one dialog.
 
     `host` is the numeric address the peer shall send to, `port` the one UDP port for audio and image alike (and of
-    TCP, as far as `tcp` has us use that). `codecs` are those of audio, the best first.
+    TCP, as far as `tcp` has us use that). `codecs` are those of audio, the best first; `dtls` is our side of UDPTL
+    over DTLS, without it there is none.
     Nothing here raises for what a peer wrote but DecodeError and Unacceptable; then the state is as it was.
     """
 
@@ -164,6 +173,7 @@ class MediaSession:
         limits: SdpLimits = DEFAULT_LIMITS,
         tcp: TcpMedia = TcpMedia.OFF,
         codecs: Sequence[AudioCodec] = BOTH,
+        dtls: DtlsSide | None = None,
     ) -> None:
         own = parse_host(host)
         if own is None or not 0 < port < 65536:
@@ -174,12 +184,13 @@ class MediaSession:
         self._session_id = session_id
         self._username = "".join(username.split()) or "-"
         self._explicit_flags = explicit_flags
-        self._tcp = tcp
+        self._dtls = dtls
+        self._wanted = Wanted(tcp, Dtls.OFF if dtls is None else dtls.policy, tuple(codecs))
+        self._offers_dtls = self._wanted.dtls is not Dtls.OFF
         self._limits = limits
         self._version = 0
         self._now = _Session()
-        self._codecs = tuple(PAYLOAD_TYPES[codec] for codec in codecs)
-        self._audio_slot = _Slot("audio", "RTP/AVP", tuple(str(one) for one in self._codecs))
+        self._audio_slot = _Slot("audio", "RTP/AVP", tuple(str(one) for one in self._wanted.payload_types))
         self._ran_last = self._audio_slot  # what refresh() offers when nothing runs
         self._before: _Session | None = None  # what revert() restores while an offer of ours is open
 
@@ -191,7 +202,26 @@ class MediaSession:
     @property
     def offers_stream(self) -> bool:
         """Whether an offer of T.38 is one of T.38 over TCP: then its port has to be listened on."""
-        return self._tcp is TcpMedia.OFFER
+        return self._wanted.tcp is TcpMedia.OFFER and not self._offers_dtls
+
+    @property
+    def offers_dtls(self) -> bool:
+        """Whether an offer of T.38 is one of UDPTL over DTLS."""
+        return self._offers_dtls
+
+    @property
+    def needs_dtls(self) -> bool:
+        """Whether T.38 may run over DTLS alone."""
+        return self._wanted.dtls is Dtls.REQUIRED
+
+    def give_way(self) -> bool:
+        """Our offer with DTLS was refused: may T.38 be offered once more, and without? From here on it is so offered.
+
+        Nobody deploys SDP's negotiation of capabilities (RFC 5939), so trying is all there is.
+        """
+        plain = self._offers_dtls and not self.needs_dtls
+        self._offers_dtls = self._offers_dtls and not plain
+        return plain
 
     def branch(self) -> "MediaSession":
         """The same as it stands, to go on by itself: one offer of ours may be answered by several sides."""
@@ -201,7 +231,7 @@ class MediaSession:
 
     def offer_t38(self) -> bytes:
         """An offer of T.38: the image line alone at first, else every other slot of the dialog with port 0."""
-        return self._offer(TCP_SLOT if self.offers_stream else IMAGE_SLOT)
+        return self._offer(DTLS_SLOT if self._offers_dtls else TCP_SLOT if self.offers_stream else IMAGE_SLOT)
 
     def offer_audio(self) -> bytes:
         """An offer of G.711, any image slot of the dialog with port 0."""
@@ -220,6 +250,8 @@ class MediaSession:
         if NEW_CONNECTION in before.lines:  # said again it would ask for another one (RFC 4145 5)
             lines = [KEPT_CONNECTION if line == NEW_CONNECTION else line for line in before.lines]
             self._write(before.slots, before.live, lines)
+        elif before.slots[before.live].proto.upper() == DTLS_SLOT.proto:  # offers never say who begins (RFC 8842 5.5)
+            self._write(before.slots, before.live, with_setup(before.lines, Setup.ACTPASS))
         self._before = before
         return self._now.sdp
 
@@ -244,10 +276,13 @@ class MediaSession:
 
     def _offered_lines(self, wanted: _Slot) -> Sequence[Line]:
         if wanted.kind == self._audio_slot.kind:
-            return _audio_lines(self._codecs)
+            return _audio_lines(self._wanted.payload_types)
         if wanted.proto == TCP_SLOT.proto:
-            return (*self._image_lines(_for_stream(self._parameters)), _setup_line(Setup.ACTPASS), NEW_CONNECTION)
-        return self._image_lines(self._parameters)
+            return (*self._image_lines(for_stream(self._parameters)), _setup_line(Setup.ACTPASS), NEW_CONNECTION)
+        said = self._image_lines(self._parameters)
+        if wanted.proto == DTLS_SLOT.proto and self._dtls is not None:
+            said = (*said, *self._dtls.lines(Setup.ACTPASS))
+        return said
 
     # --- the peer's offers ------------------------------------------------------------------------
 
@@ -268,13 +303,23 @@ class MediaSession:
         raise Unacceptable(NOT_ACCEPTABLE_HERE, self._objection(sdp, want))
 
     def _usable(self, sdp: Description, want: MediaKind) -> list[int]:
-        """The lines we could accept now. Limit: T.38 that runs stays on UDPTL or TCP, as it began."""
-        found = _candidates(sdp, want, self._tcp, self._codecs)
+        """The lines we could accept now."""
+        return [i for i in candidates(sdp, want, self._wanted) if self._may_follow(sdp, sdp.media[i])]
+
+    def _may_follow(self, sdp: Description, media: Media) -> bool:
+        """Limit: T.38 that runs stays on UDPTL, TCP or DTLS, as it began, and on its DTLS association.
+
+        Another association would want another port of ours or theirs (RFC 8842 5.1), in the middle of a page.
+        """
         current = self.media
-        if not isinstance(current, T38Media):
-            return found
-        stream = current.parameters.transport is Transport.TCP
-        return [i for i in found if sdp.media[i].is_audio or sdp.media[i].is_tcp_t38 is stream]
+        if not isinstance(current, T38Media) or media.is_audio:
+            return True
+        if current.dtls is None or not media.is_dtls_t38:
+            stream = current.parameters.transport is Transport.TCP
+            return current.dtls is None and not media.is_dtls_t38 and media.is_tcp_t38 is stream
+        remote = self._remote(sdp, media)
+        moved = not current.held and remote is not None and remote[1] != 0 and remote != current.remote
+        return not moved and not is_another(current.dtls, sdp, media)
 
     def _accept(self, sdp: Description, index: int) -> Answer:
         media = sdp.media[index]
@@ -282,14 +327,18 @@ class MediaSession:
         if not media.is_audio:
             slots[index] = replace(slots[index], formats=media.formats or IMAGE_SLOT.formats)
             theirs = sdp.t38(media)
-            said = self._image_lines(_answered(self._parameters, theirs))
+            said = self._image_lines(answered(self._parameters, theirs))
+            agreed = self._t38(sdp, media, theirs, offered_by_us=False)
             if media.is_tcp_t38:
                 said = (*said, _setup_line(ANSWERED_SETUP[media.setup]), self._connection())
-            return self._answer(slots, index, said, self._t38(sdp, media, theirs, offered_by_us=False))
-        agreed = self._audio(sdp, media)
-        slots[index] = replace(slots[index], formats=(str(agreed.payload_type),))
+            elif agreed.dtls is not None and self._dtls is not None:
+                setup = Setup.ACTIVE if agreed.dtls.active else Setup.PASSIVE
+                said = (*said, *self._dtls.lines(setup, tls_id=bool(agreed.dtls.tls_id)))
+            return self._answer(slots, index, said, agreed)
+        audio = self._audio(sdp, media)
+        slots[index] = replace(slots[index], formats=(str(audio.payload_type),))
         direction = MIRRORED.get(sdp.direction(media), "sendrecv")
-        return self._answer(slots, index, _audio_lines((agreed.payload_type,), direction), agreed)
+        return self._answer(slots, index, _audio_lines((audio.payload_type,), direction), audio)
 
     def _answer(self, slots: Sequence[_Slot], live: int, lines: Sequence[Line], media: AgreedMedia) -> Answer:
         self.revert()
@@ -301,10 +350,15 @@ class MediaSession:
         """Why nothing fits, for people."""
         if not sdp.media:
             return "the offer has no media"
-        if _candidates(sdp, want, self._tcp, self._codecs):
+        found = candidates(sdp, want, self._wanted)
+        if found and not any(self._may_follow(sdp, sdp.media[index]) for index in found):
+            return "the fax stays with the connection and the DTLS association that it began with"
+        if found:
             return f"the offer names no address that {self._host} can reach"
-        if _candidates(sdp, MediaKind.ANY, self._tcp, self._codecs):
+        if candidates(sdp, MediaKind.ANY, self._wanted):
             return f"the offer has no {'T.38' if want is MediaKind.T38 else 'audio'}"
+        if why := secure_objection(sdp, self._wanted):
+            return why
         lines = ", ".join(f"{m.kind} {m.port} {m.proto} {' '.join(m.formats[:4])}".strip() for m in sdp.media[:4])
         return f"neither T.38 over UDPTL nor G.711 over RTP is offered ({lines})"
 
@@ -329,21 +383,26 @@ class MediaSession:
     def _agreed(self, media: AgreedMedia) -> None:
         self._now = replace(self._now, media=media)
         if not isinstance(media, Declined):
-            self._ran_last = self._audio_slot if isinstance(media, AudioMedia) else IMAGE_SLOT
+            fax = DTLS_SLOT if isinstance(media, T38Media) and media.dtls is not None else IMAGE_SLOT
+            self._ran_last = self._audio_slot if isinstance(media, AudioMedia) else fax
 
     def _agree(self, sdp: Description) -> AgreedMedia:
         if self._now.live < 0:
             return Declined("no stream was offered")
         kind = self._now.slots[self._now.live].kind.lower()
         wants_audio = kind == "audio"
-        media = _find(sdp.media, self._now.live, kind)
+        media = find_answer(sdp.media, self._now.live, kind)
         if media is None or media.port == 0:
             return Declined(f"the peer declined the {'audio' if wants_audio else 'T.38'} stream")
-        if wants_audio and _g711(media, self._codecs) is None:
+        if wants_audio and g711(media, self._wanted) is None:
             return Declined("the peer's answer names no G.711 payload type")
-        stream = self._now.slots[self._now.live].proto == TCP_SLOT.proto
-        if not wants_audio and not (media.is_tcp_t38 if stream else media.is_udptl or media.is_odd_t38):
-            return Declined(f"the peer answered T.38 with {media.proto} {' '.join(media.formats[:4])}")
+        proto = self._now.slots[self._now.live].proto
+        if not wants_audio and not is_answer_to(proto, media):
+            return Declined(f"the peer answered T.38 ({proto}) with {media.proto} {' '.join(media.formats[:4])}")
+        if media.is_dtls_t38 and (why := unfit(sdp, media)):
+            return Declined(f"the peer's answer cannot be used: {why}")
+        if media.is_dtls_t38 and not self._may_follow(sdp, media):
+            return Declined("the peer's answer is for another DTLS association than the one that runs")
         if self._remote(sdp, media) is None:
             return Declined(f"the peer's answer names no address that {self._host} can reach")
         return self._audio(sdp, media) if wants_audio else self._t38(sdp, media, sdp.t38(media), offered_by_us=True)
@@ -361,11 +420,22 @@ class MediaSession:
         remote = self._remote(sdp, media) or (self._host, 0)
         if theirs.transport is not Transport.TCP:
             merged = merge(self._parameters, theirs, offered_by_us=offered_by_us)
-            return T38Media(remote, merged, held=remote[1] == 0)
-        merged = merge(_for_stream(self._parameters), theirs, offered_by_us=offered_by_us)
+            dtls = self._association(sdp, media, offered_by_us) if media.is_dtls_t38 else None
+            return T38Media(remote, merged, held=remote[1] == 0, dtls=dtls)
+        merged = merge(for_stream(self._parameters), theirs, offered_by_us=offered_by_us)
         # An answer is to say who connects; one that does not has left it to us, as had we.
         connect = media.setup is not Setup.ACTIVE if offered_by_us else ANSWERED_SETUP[media.setup] is Setup.ACTIVE
         return T38Media(remote, merged, held=remote[1] == 0, connect=connect)
+
+    def _association(self, sdp: Description, media: Media, offered_by_us: bool) -> DtlsMedia | None:
+        """The association of a line: the one that runs, else a new one."""
+        current = self.media
+        if self._dtls is None or (isinstance(current, T38Media) and current.dtls is not None):
+            return current.dtls if isinstance(current, T38Media) else None
+        setup = setup_of(sdp, media)
+        # As over TCP: an answer that does not say who begins has left it to us.
+        active = setup is not Setup.ACTIVE if offered_by_us else self._dtls.answered_setup(setup) is Setup.ACTIVE
+        return associated(sdp, media, active=active)
 
     def _connection(self) -> Line:
         """a=connection of an answer. Limit: a connection that carries T.38 is kept, whatever a new offer says."""
@@ -376,20 +446,21 @@ class MediaSession:
     def _audio(self, sdp: Description, media: Media) -> AudioMedia:
         remote = self._remote(sdp, media) or (self._host, 0)
         held = remote[1] == 0 or sdp.direction(media) in ("sendonly", "inactive")
-        return AudioMedia(remote, _g711(media, self._codecs) or PCMU, held=held)
+        return AudioMedia(remote, g711(media, self._wanted) or PCMU, held=held)
 
     def _say(self, slots: Sequence[_Slot], live: int, media_lines: Sequence[Line]) -> None:
         """Make this our half of the session; equal content keeps its version, new content gets a new one."""
         lines: list[Line] = []
         for index, slot in enumerate(slots):
-            port = self._live_port(media_lines) if index == live else 0
+            port = self._live_port(slot, media_lines) if index == live else 0
             lines.append(("m", f"{slot.kind} {port} {slot.proto} {' '.join(slot.formats)}"))
             if index == live:
                 lines.extend(media_lines)
         self._write(slots, live, lines)
 
-    def _live_port(self, media_lines: Sequence[Line]) -> int:
-        return DISCARD if _setup_line(Setup.ACTIVE) in media_lines else self._port
+    def _live_port(self, slot: _Slot, media_lines: Sequence[Line]) -> int:
+        connects = slot.proto.lower() == Transport.TCP and _setup_line(Setup.ACTIVE) in media_lines
+        return DISCARD if connects else self._port
 
     def _write(self, slots: Sequence[_Slot], live: int, lines: Sequence[Line]) -> None:
         said = tuple(lines)
@@ -408,44 +479,6 @@ class MediaSession:
         return format_t38(parameters, explicit_flags=self._explicit_flags)
 
 
-def offers(sdp: bytes, limits: SdpLimits = DEFAULT_LIMITS, *, tcp: TcpMedia = TcpMedia.OFF) -> MediaKind:
-    """What an SDP offers that we could take up; NONE for no SDP at all. Raises DecodeError for what is no SDP."""
-    if not sdp:
-        return MediaKind.NONE
-    description = Description.decode(sdp, limits)
-    found = MediaKind.NONE
-    for kind in (MediaKind.AUDIO, MediaKind.T38):
-        if _candidates(description, kind, tcp):
-            found |= kind
-    return found
-
-
-def merge(ours: T38Parameters, theirs: T38Parameters, *, offered_by_us: bool) -> T38Parameters:
-    """What both ends can do; Max* values are the peer's, for they limit what we send.
-
-    The offer decides the rate management. An answer that claims more than was offered is read as the offer: version
-    and error correction are the lesser of both.
-    """
-    offer = ours if offered_by_us else theirs
-    return T38Parameters(
-        version=min(ours.version, theirs.version),
-        max_bit_rate_bps=min(ours.max_bit_rate_bps, theirs.max_bit_rate_bps),
-        rate_management=offer.rate_management,
-        fill_bit_removal=ours.fill_bit_removal and theirs.fill_bit_removal,
-        transcoding_mmr=ours.transcoding_mmr and theirs.transcoding_mmr,
-        transcoding_jbig=ours.transcoding_jbig and theirs.transcoding_jbig,
-        max_buffer=theirs.max_buffer,
-        max_datagram=theirs.max_datagram,
-        error_correction=min(ours.error_correction, theirs.error_correction, key=STRENGTH.index),
-        transport=theirs.transport,
-    )
-
-
-def _for_stream(ours: T38Parameters) -> T38Parameters:
-    """What we say of T.38 over TCP: each end makes its own TCF, for nothing is lost on the way."""
-    return replace(ours, rate_management=RateManagement.LOCAL_TCF, transport=Transport.TCP)
-
-
 def _setup_line(setup: Setup) -> Line:
     return "a", f"setup:{setup.value}"
 
@@ -454,56 +487,10 @@ NEW_CONNECTION: Final[Line] = ("a", "connection:new")
 KEPT_CONNECTION: Final[Line] = ("a", "connection:existing")
 
 
-def _answered(ours: T38Parameters, offered: T38Parameters) -> T38Parameters:
-    """What our answer says: the merged values, but our own limits."""
-    return replace(
-        merge(ours, offered, offered_by_us=False),
-        max_bit_rate_bps=ours.max_bit_rate_bps,
-        max_buffer=ours.max_buffer,
-        max_datagram=ours.max_datagram,
-    )
-
-
 def _audio_lines(payload_types: Sequence[int], direction: str = "sendrecv") -> tuple[Line, ...]:
     """Fax audio: 20 ms packets and no silence suppression (RFC 3108 5.6.4's attribute, which gateways know)."""
     maps = [f"rtpmap:{one} {G711[one]}" for one in payload_types]
     return tuple(("a", text) for text in (*maps, "ptime:20", "silenceSupp:off - - - -", direction))
-
-
-def _candidates(sdp: Description, want: MediaKind, tcp: TcpMedia, codecs: Sequence[int] = (PCMU, PCMA)) -> list[int]:
-    """Indexes of the lines we could accept, the best first.
-
-    T.38 as it should be, T.38 written oddly, T.38 over TCP, audio.
-    """
-    live = [(index, media) for index, media in enumerate(sdp.media) if media.port]
-    found: list[int] = []
-    if MediaKind.T38 in want:
-        found += [index for index, media in live if media.is_udptl]
-        found += [index for index, media in live if media.is_odd_t38]
-        if tcp is not TcpMedia.OFF:
-            found += [i for i, media in live if media.is_tcp_t38 and media.setup is not Setup.HOLDCONN]
-    if MediaKind.AUDIO in want:
-        found += [index for index, media in live if media.is_audio and _g711(media, codecs) is not None]
-    return found
-
-
-def _g711(media: Media, codecs: Sequence[int]) -> int | None:
-    """The peer's first payload type among `codecs`. Limit: static numbers only; they mean nothing else (RFC 3551)."""
-    for text in media.formats:
-        payload_type = number(text)
-        if payload_type in codecs:
-            return payload_type
-    return None
-
-
-def _find(lines: Sequence[Media], index: int, kind: str) -> Media | None:
-    """The answer's line for our slot: at its place when the kind is right there, else the first live one of the kind.
-
-    An odd T.38 line may come under another kind than we offered, but only at its place.
-    """
-    if index < len(lines) and (lines[index].kind.lower() == kind or (kind == "image" and lines[index].is_odd_t38)):
-        return lines[index]
-    return next((media for media in lines if media.kind.lower() == kind and media.port), None)
 
 
 def _mirror(sdp: Description) -> list[_Slot]:

@@ -113,12 +113,15 @@ class Media:
         return self.kind.lower() == "image" and self.proto.lower() == "tcp" and (self._has_t38 or not self.formats)
 
     @property
+    def is_dtls_t38(self) -> bool:
+        """True for T.38 in UDPTL over DTLS (RFC 7345); a missing format is overlooked."""
+        proto = self.proto.upper()
+        return self.kind.lower() == "image" and proto == "UDP/TLS/UDPTL" and (self._has_t38 or not self.formats)
+
+    @property
     def setup(self) -> Setup | None:
         """Who connects (a=setup, RFC 4145 4); None when it does not say, or says what nobody knows."""
-        for name, value in attributes(self.lines):
-            if name == "setup" and value is not None:
-                return SETUPS.get(value.lower())
-        return None
+        return _setup(self.lines)
 
     @property
     def _has_t38(self) -> bool:
@@ -172,8 +175,8 @@ class Description:
 
     def t38(self, media: Media) -> T38Parameters:
         """The T.38 attributes of `media`; what it does not say may stand at session level."""
-        transport = Transport.TCP if media.is_tcp_t38 else Transport.UDPTL
-        return parse_t38((*media.lines, *self.session), transport)
+        transport = Transport.DTLS if media.is_dtls_t38 else Transport.UDPTL
+        return parse_t38((*media.lines, *self.session), Transport.TCP if media.is_tcp_t38 else transport)
 
 
 @dataclass(slots=True)
@@ -275,6 +278,18 @@ def attributes(lines: Sequence[Line]) -> Iterator[tuple[str, str | None]]:
         if kind == "a":
             name, colon, value = text.partition(":")
             yield name.strip().lower(), value.strip() if colon else None
+
+
+def setup_of(sdp: Description, media: Media) -> Setup | None:
+    """Who begins (a=setup): of the media, else of the session."""
+    return media.setup or _setup(sdp.session)
+
+
+def _setup(lines: Sequence[Line]) -> Setup | None:
+    for name, value in attributes(lines):
+        if name == "setup" and value is not None:
+            return SETUPS.get(value.lower())
+    return None
 
 
 # --- T.38 attributes -----------------------------------------------------------------------------
