@@ -1,6 +1,7 @@
 """[[trunk]] tables: every key reaches an option, every option has a key, wrong values are refused in one sentence."""
 
 import dataclasses
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Final
@@ -389,3 +390,36 @@ def test_the_trunk_in_the_example_holds_every_key_and_can_be_read(toml: Path) ->
 def test_a_trunk_opens_vfax_to_a_network_on_purpose(toml: Path) -> None:
     toml.write_text(f'[sip]\nlisten = "0.0.0.0:5060"\n{PLAIN}')
     assert load(toml, environ={}).trunk[0].name == "office"
+
+
+# --- the examples --------------------------------------------------------------------------------
+
+
+EXAMPLES: Final = sorted((EXAMPLE.parent / "trunks").glob("*.toml"))
+SECRETS: Final = {"PBX_PASSWORD": "a", "KAMAILIO_PASSWORD": "b", "PROVIDER_PASSWORD": "c"}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_loads_and_its_rule_for_numbers_names_its_trunk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    settings = load(path, environ={})
+    (trunk,) = wiring.endpoint_options(settings).trunks
+    assert settings.queue.dial.endswith(f"@{trunk.name}")
+    assert trunk.goals
+    assert (trunk.register is not None) is (path.stem in ("cloud-pbx", "behind-nat"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_names_only_hosts_that_are_for_examples(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    numeric = re.findall(r"\b\d+\.\d+\.\d+\.\d+\b", text)
+    assert numeric
+    assert all(re.match(r"192\.0\.2\.|198\.51\.100\.|203\.0\.113\.|192\.168\.", address) for address in numeric)
+    hosts = re.findall(r"[\w-]+(?:\.[\w-]+)*\.(?:com|net|org)\b", text)
+    assert all(re.search(r"(^|\.)example\.(com|net|org)$", host) for host in hosts)
+
+
+def test_there_is_an_example_of_each_usual_kind() -> None:
+    usual = {"cloud-pbx", "carrier", "asterisk", "freeswitch", "kamailio", "sbc-tls", "cucm", "behind-nat"}
+    assert {path.stem for path in EXAMPLES} >= usual
