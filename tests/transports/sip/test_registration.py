@@ -209,19 +209,19 @@ def test_two_machines_do_not_come_back_together() -> None:
         (
             403,
             "Forbidden",
-            f"refused: the registration of {AOR} at {REGISTRAR}: 403 Forbidden "
+            f"the registration of {AOR} at {REGISTRAR} was refused: 403 Forbidden "
             "(check the user and the password, and whether the account may register from here)",
         ),
         (
             401,
             "the password for user 'alice' in realm 'r' is wrong",
-            f"refused: the registration of {AOR} at {REGISTRAR}: the password for user 'alice' in realm 'r' is wrong",
+            f"the registration of {AOR} at {REGISTRAR} was refused: the password for user 'alice' in realm 'r' is wrong",
         ),
-        (500, "Oops\x07", f"refused: the registration of {AOR} at {REGISTRAR}: 500 Oops"),
+        (500, "Oops\x07", f"the registration of {AOR} at {REGISTRAR} was refused: 500 Oops"),
         (
             404,
             "Not Found",
-            f"refused: the registration of {AOR} at {REGISTRAR}: 404 Not Found "
+            f"the registration of {AOR} at {REGISTRAR} was refused: 404 Not Found "
             "(the registrar does not know this user: check user and domain)",
         ),
     ],

@@ -369,8 +369,8 @@ def _sentence(one: _One, result: Result) -> str:
     if result.response is None:
         return f"the registration of {where} could not be sent: {text}"
     if result.status in (401, 407) or result.status < 300:  # the keyring's sentence, or ours
-        return f"refused: the registration of {where}: {text}"
-    return f"refused: the registration of {where}: {result.status} {text}{hint}"
+        return f"the registration of {where} was refused: {text}"
+    return f"the registration of {where} was refused: {result.status} {text}{hint}"
 
 
 def _min_expires(response: Response, one: _One) -> int | None:
