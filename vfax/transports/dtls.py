@@ -205,7 +205,7 @@ class _Attempt:
         self._remote = remote
         self._agreed = agreed
         self._anyone = anyone and not agreed.active
-        self._wire = Wire(media, options.backlog)
+        self._wire = Wire(media, options.backlog, self._alerted)
         self._scope = trio.CancelScope()
         self._settled, self._over, self._more = trio.Event(), trio.Event(), trio.Event()
         self._proved: _Candidate | None = None
@@ -381,6 +381,12 @@ class _Attempt:
         else:
             one.alert = one.alert or f"we gave up: {words}"
             one.give_up(ALERT)
+
+    def _alerted(self) -> None:
+        """Our alert has left: the handshake need not be waited for, and a BYE for the alert must not come before us."""
+        one = _CANDIDATE.get(None)
+        if one is not None and not one.done:
+            one.give_up()
 
     def _association(self, one: _Candidate) -> Association:
         connection, proved = one.connection, one.approved

@@ -28,9 +28,13 @@ DROPPED: Final = bytes((Content.APPLICATION_DATA,)) + b"\xfe\xfd" + b"\xff\xff" 
 
 
 class Wire(trio.socket.SocketType):
-    """The socket that trio's endpoint believes to have. Limit: `backlog` datagrams wait to be read."""
+    """The socket that trio's endpoint believes to have. Limit: `backlog` datagrams wait to be read.
 
-    def __init__(self, media: UdpSocket, backlog: int) -> None:
+    `alerted` is called by the task that has sent an alert.
+    """
+
+    def __init__(self, media: UdpSocket, backlog: int, alerted: Callable[[], None] = lambda: None) -> None:
+        self._alerted = alerted
         self._address = media.address
         self._send: Callable[[bytes, Address], None] = lambda datagram, to: UdpSocket.send(media, datagram, to)
         self._put, self._get = trio.open_memory_channel[tuple[bytes, Address]](backlog)
@@ -70,6 +74,8 @@ class Wire(trio.socket.SocketType):
         """Send now, and what belongs to a handshake once more later. What cannot leave is dropped, as by UDP."""
         datagram = bytes(data)
         self._send(datagram, to)
+        if datagram[:1] == bytes((Content.ALERT,)):
+            self._alerted()
         if datagram[:1] != bytes((Content.APPLICATION_DATA,)):
             with suppress(trio.WouldBlock, trio.ClosedResourceError, trio.BrokenResourceError):
                 self._copy.send_nowait((trio.current_time() + AGAIN, datagram, to))
