@@ -96,6 +96,10 @@ class Gate:
             if self._log is not None:
                 self._log.write(report)
 
+    def admits(self, message: bytes, flow: Flow, known: Known, now: float) -> bool:
+        """Whether the agent is to have a message. A stream loses nothing: its reader waits, see `pause`."""
+        return flow.transport.reliable or self.sieve.admit(message, flow.remote, known, now)
+
     def pause(self, message: bytes, flow: Flow, known: Known) -> float:
         """How long the connection that `message` came by is not to be read: nothing on a stream may be dropped."""
         return self.sieve.pause(message, flow.remote, known, trio.current_time()) if flow.transport.reliable else 0.0

@@ -329,12 +329,13 @@ class Endpoint:
     def _hear_datagram(self, datagram: bytes, flow: Flow) -> None:
         if self._nat is not None and self._nat.hear(datagram, flow):
             return
-        if self._may_talk(flow.remote[0]):
-            self.agent.receive(datagram, flow, trio.current_time())
-            self.pump()
-        else:
+        agent, now = self.agent, trio.current_time()
+        if not self._may_talk(flow.remote[0]):
             self.counters.not_allowed += 1
-            self.gate.sieve.note(flow.remote[0], Nuisance.NETWORK, trio.current_time())
+            self.gate.sieve.note(flow.remote[0], Nuisance.NETWORK, now)
+        elif self.gate.admits(datagram, flow, agent.knows, now):
+            agent.receive(datagram, flow, now)
+            self.pump()
         self.gate.tell()
 
     def hear(self, message: bytes, flow: Flow) -> float:

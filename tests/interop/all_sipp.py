@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -28,7 +28,9 @@ from tests.interop.sipp_runner import Sipp, SippReport, run_sipp
 from vfax import call
 from vfax.endpoint import EndpointOptions
 from vfax.leg_values import LegOptions
+from vfax.sockets import Listen
 from vfax.transports.sip.options import SipOptions
+from vfax.transports.sip.values import Transport
 
 PATIENCE: Final = ("-max_retrans", "12", "-max_invite_retrans", "12", "-recv_timeout", "60000")
 BAD_ROAD_SECONDS: Final = 150
@@ -87,13 +89,14 @@ LOSSY: Final = (
 
 def all_rows() -> list[Row]:
     """Everything."""
-    return [*CALLED, *CALLING, *LOSSY]
+    over_tcp = (replace(row, transport="tcp") for row in (*CALLED, *CALLING))
+    return [*CALLED, *CALLING, *over_tcp, *LOSSY]
 
 
 async def play_row(row: Row, sipp: str, folder: Path, seed: int) -> SippReport:
     """Run one row to its end."""
     options = EndpointOptions(
-        listen=("127.0.0.1", 0),
+        listen=Listen("127.0.0.1", 0, Transport(row.transport.upper())),
         sip=SipOptions(symmetric=row.loss > 0),
         leg=LegOptions(caller_retries_audio=False, called_switch_after=row.switch_after),
     )

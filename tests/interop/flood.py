@@ -68,7 +68,7 @@ class Flood:
         log = self.folder / "abuse.log"
         allow = "0.0.0.0/0" if self.open_to_all else ALLOWED
         settings = self.folder / "vfax.toml"
-        settings.write_text(f'[sip]\nallow = ["{allow}"]\n[abuse]\nlog = "{log}"\n')
+        settings.write_text(f'[sip]\nallow = ["{allow}"]\n[abuse]\nunproven_share = 0.4\nlog = "{log}"\n')
         lines = str(self.faxes * 2)
         async with (
             serving.serve(self.folder, "--lines", lines, "--config", str(settings)) as served,

@@ -12,9 +12,9 @@ import trio
 from PIL import Image
 from trio.testing import MockClock
 
-from tests.interop.raw_sip import open_raw
+from tests.interop.raw_sip import RawSip, open_raw
 from tests.interop.side import Fax, VfaxSide, open_vfax
-from tests.interop.sip_plain import parameter
+from tests.interop.sip_plain import Message, parameter, respond
 from tests.interop.sipp_runner import Sipp, SippReport, run_sipp
 from vfax.endpoint import EndpointOptions
 from vfax.leg_values import LegOptions
@@ -183,6 +183,46 @@ async def test_invite_is_repeated_with_the_same_branch_until_somebody_answers(
     assert len(invites) == 7  # 0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5 s
     assert len({message.branch for message in invites}) == 1
     assert fax.ended.cause is Cause.NETWORK
+
+
+async def test_an_invite_repeated_while_it_rings_hears_the_last_provisional_answer_again(
+    fax_clock: MockClock, vfax: VfaxSide
+) -> None:
+    with open_raw(vfax.address) as raw:
+        invite = raw.request("INVITE", 1, sdp=raw.t38_offer())
+        raw.send(invite)
+        incoming = await vfax.next_call()
+        for _ in range(3):
+            await raw.listen_for(1)
+            raw.send(invite)
+        await raw.listen_for(1)
+        incoming.refuse(486)
+        await raw.receive_status(486)
+    assert raw.statuses("INVITE")[:5] == [100, 180, 180, 180, 180]
+    assert vfax.ringing.statistics().current_buffer_used == 0
+
+
+def answer_to(invite: Message, raw: RawSip, status: int) -> bytes:
+    host, port = raw.address
+    contact = [("Contact", f"<sip:raw@{host}:{port}>")]
+    return respond(invite, status, contact, raw.t38_offer() if status == 200 else "", tag="raw")
+
+
+async def test_a_call_that_rings_longer_than_64_t1_is_waited_for_and_a_repeated_200_is_acknowledged_again(
+    fax_clock: MockClock, vfax: VfaxSide, make_fax: MakeFax
+) -> None:
+    with open_raw() as raw:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(vfax.send, make_fax()[0], f"sip:nobody@127.0.0.1:{raw.address[1]}")
+            invite = await raw.receive()
+            raw.send(answer_to(invite, raw, 180))
+            await raw.listen_for(50)
+            for _ in range(3):
+                raw.send(answer_to(invite, raw, 200))
+                await raw.listen_for(0.5)
+            nursery.cancel_scope.cancel()
+    requests = [message.first.split(" ")[0] for _, message in raw.heard if not message.status]
+    assert requests[:4] == ["INVITE", "ACK", "ACK", "ACK"]
 
 
 @pytest.mark.parametrize("status", [486, 480])

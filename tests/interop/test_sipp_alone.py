@@ -23,6 +23,7 @@ pytestmark = pytest.mark.realtime
         ("options", None),
         ("audio_then_t38", Habits(way=Way.AUDIO_THEN_WAIT)),
         ("glare", Habits(way=Way.AUDIO_THEN_ASK)),
+        ("reinvited", Habits(way=Way.AUDIO_THEN_ASK)),
     ],
 )
 async def test_scenario_runs_through(

@@ -7,6 +7,7 @@ Not here  asking the DNS (the rim tells what a gateway's name stands for), what 
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from vfax.errors import DecodeError
 from vfax.transports.sip.headers import Uri, bracketed
@@ -15,6 +16,8 @@ from vfax.transports.sip.syntax import escape_user
 from vfax.trunks.identity import written
 from vfax.trunks.options import Accept, IpNetwork, TrunkOptions
 
+KEPT_HOSTS = 4096
+"""Limit: hosts of which it is remembered whether they may talk; only time is lost with the others."""
 MAX_HOSTS = 64
 """Limit: numeric addresses that are remembered as one trunk's gateways."""
 
@@ -44,6 +47,8 @@ class TrunkBook:
     def __init__(self, trunks: Sequence[TrunkOptions] = ()) -> None:
         self.trunks = tuple(trunks)
         self._by_name = {trunk.name.lower(): trunk for trunk in trunks}
+        self.may_talk = lru_cache(KEPT_HOSTS)(self._may_talk)
+        """Whether datagrams from a host are read for the sake of a trunk."""
         self._hosts: dict[str, tuple[str, ...]] = {trunk.name: _numeric_hosts(trunk) for trunk in trunks}
 
     def __len__(self) -> int:
@@ -86,9 +91,9 @@ class TrunkBook:
         if trunk is not None:
             known = dict.fromkeys((*_numeric_hosts(trunk), *hosts))
             self._hosts[trunk.name] = tuple(known)[:MAX_HOSTS]
+            self.may_talk.cache_clear()
 
-    def may_talk(self, host: str) -> bool:
-        """Whether datagrams from there are read for the sake of a trunk."""
+    def _may_talk(self, host: str) -> bool:
         address = _address(host)
         return address is not None and any(
             trunk.enabled and self._reach(trunk, host, address) >= 0 for trunk in self.trunks

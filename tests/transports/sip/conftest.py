@@ -62,6 +62,7 @@ class Desk:
         **options: Any,
     ) -> None:
         self.options = SipOptions(**options)
+        self.sieve = sieve
         self.agent = Agent(self.options, contact=contact, dice=random.Random(seed), now=now, sieve=sieve)
         self.now = now
         self.sent: list[Sent] = []
@@ -99,7 +100,9 @@ class Desk:
         """Give the agent a message, by UDP from an address; what it sent at once."""
         before = len(self.sent)
         flow = source if isinstance(source, Flow) else Flow(Transport.UDP, source, HERE)
-        self.agent.receive(data, flow, self.now)
+        sieve = None if flow.transport.reliable else self.sieve
+        if sieve is None or sieve.admit(data, flow.remote, self.agent.knows, self.now):
+            self.agent.receive(data, flow, self.now)
         self.collect()
         return self.sent[before:]
 

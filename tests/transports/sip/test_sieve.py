@@ -70,6 +70,13 @@ def test_a_call_id_is_found_however_it_is_written(name: bytes) -> None:
     assert sieve.admit(b"SIP/2.0 200 OK\r\nX: 1\r\n%b ours@x\r\n\r\n" % name, PEER, is_ours, 0.0)
 
 
+@pytest.mark.parametrize("alive", [b"\r\n\r\n", b"\0", b"\r\n"])
+def test_keep_alives_pass_and_are_no_nuisance(alive: bytes) -> None:
+    sieve = Sieve(SieveOptions())
+    assert sieve.admit(alive, PEER, nobody, 0.0)
+    assert sieve.take_reports() == []
+
+
 # Rates
 
 
@@ -286,6 +293,16 @@ def test_forged_invites_do_not_take_all_lines(make_desk: Any, peer: Any, sdp: by
     for n in range(9):  # who has proven itself calls as often as ever
         peer.call_id = f"honest-{n}"
         assert desk.receive(peer.request("INVITE", body=sdp, branch=f"z9hG4bKh{n}"))[-1].word == "100 INVITE"
+
+
+def test_a_trunk_may_send_many_calls_in_its_first_second(make_desk: Any, peer: Any, sdp: bytes) -> None:
+    def of_trunk(host: str, other: str) -> bool:
+        return {host, other} == {PEER[0]}
+
+    desk = make_desk(sieve=Sieve(SieveOptions(max_unproven_calls=3), trusted=networks("192.0.2.0/24"), akin=of_trunk))
+    for n in range(9):
+        peer.call_id = f"first-{n}"
+        assert desk.receive(peer.request("INVITE", body=sdp, branch=f"z9hG4bK{n}"))[-1].word == "100 INVITE"
 
 
 # Whose word counts inside a call

@@ -390,8 +390,6 @@ class Agent:
         """Take one datagram, or one message of a stream."""
         if not data.strip(b"\r\n\0"):
             return  # keep-alive (RFC 5626 3.5.1 and its kin)
-        if not self._door.admits(data, flow, now):
-            return
         self._octets = data
         try:
             message = parse_datagram(data, self._core.options)

@@ -1,7 +1,8 @@
-"""The sieve as an agent uses it: which flows it is for, and whose word counts inside a call.
+"""The sieve as an agent uses it: what proves a source, and whose word counts inside a call.
 
-Owns      `Doorkeeper`. Without a sieve everything is taken, and only the host of a call speaks in it.
-Not here  rates, proof and credit (sieve.py), what those hear who are not taken (agent.py).
+Owns      `Doorkeeper`. Without a sieve only the hosts of a call speak in it, and nothing is noted.
+Not here  rates, proof and credit (sieve.py), what those hear who are not taken (agent.py); what is parsed at all
+          (endpoint.py asks the sieve).
 Source    RFC 3261 (June 2002) 9.1 (CANCEL goes from hop to hop), 12.2.2, 26.1.3.
 """
 
@@ -21,12 +22,6 @@ class Doorkeeper:
         self._core = core
         self._sieve = core.sieve
 
-    def admits(self, data: bytes, flow: Flow, now: float) -> bool:
-        """Whether a message is to be parsed. A stream loses nothing: its reader waits (Sieve.pause)."""
-        if self._sieve is None or flow.transport.reliable:
-            return True
-        return self._sieve.admit(data, flow.remote, self._core.knows, now)
-
     def prove(self, flow: Flow, now: float) -> None:
         """What came by `flow` has a tag or a branch in it that only our messages told."""
         if self._sieve is not None and not flow.transport.reliable:
@@ -38,9 +33,13 @@ class Doorkeeper:
             self._sieve.note(flow.remote[0], reason, now)
 
     def has_room(self, calls: Iterable[Call], flow: Flow) -> bool:
-        """Whether one more call may come in by `flow`: forged INVITEs must not take all lines."""
-        sieve = self._sieve
-        if sieve is None or flow.transport.reliable or sieve.has_proven(flow.remote):
+        """Whether one more call may come in by `flow`: forged INVITEs must not take all lines.
+
+        Limit: hosts that the owner named as a trunk's are believed before they have proven anything, for a trunk may
+        send many calls in its first second. Whoever forges those can take all lines.
+        """
+        sieve, host = self._sieve, flow.remote[0]
+        if sieve is None or flow.transport.reliable or sieve.has_proven(flow.remote) or sieve.are_akin(host, host):
             return True
         unproven = (call for call in calls if (by := call.rings_by) is not None and not sieve.has_proven(by.address))
         return sum(1 for _ in unproven) < sieve.max_unproven_calls

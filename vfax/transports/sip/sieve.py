@@ -167,7 +167,7 @@ class Sieve:
     # --- in -----------------------------------------------------------------------------------------
 
     def admit(self, data: bytes, source: Address, known: Known, now: float) -> bool:
-        """Whether a datagram is to be parsed. It is not a keep-alive."""
+        """Whether a datagram is to be parsed. Keep-alives are; they cost nothing."""
         reason = self._objection(data, source, known, now)
         if reason is None:
             return True
@@ -214,7 +214,7 @@ class Sieve:
         head = data[:LOOK].lstrip(b"\r\n")
         line, _, _ = head.partition(b"\n")
         if VERSION.search(line) is None:
-            return Nuisance.NOT_SIP
+            return Nuisance.NOT_SIP if data.strip(b"\r\n\0") else None
         inside = self._is_inside(head, known)
         if not inside and line[:4].upper() == b"SIP/":
             return Nuisance.STRAY
