@@ -215,7 +215,8 @@ def test_two_machines_do_not_come_back_together() -> None:
         (
             401,
             "the password for user 'alice' in realm 'r' is wrong",
-            f"the registration of {AOR} at {REGISTRAR} was refused: the password for user 'alice' in realm 'r' is wrong",
+            f"the registration of {AOR} at {REGISTRAR} was refused: "
+            "the password for user 'alice' in realm 'r' is wrong",
         ),
         (500, "Oops\x07", f"the registration of {AOR} at {REGISTRAR} was refused: 500 Oops"),
         (
