@@ -59,6 +59,14 @@ async def test_a_call_waits_until_another_one_leaves(autojump_clock: MockClock) 
         assert trio.current_time() - began == pytest.approx(3)
 
 
+async def test_what_a_trunk_sees_of_us_is_in_its_row() -> None:
+    switchboard, _ = limited()
+    switchboard.seen_as("192.0.2.7", 5060, "203.0.113.5:6060")
+    assert switchboard.rows()[0].public_address == ""
+    switchboard.seen_as("127.0.0.1", 5060, "203.0.113.9:6060")
+    assert switchboard.rows()[0].public_address == "203.0.113.9:6060"
+
+
 async def test_a_call_that_waited_in_vain_hears_why(autojump_clock: MockClock) -> None:
     switchboard, one = limited(max_calls=1, queue_for=5.0)
     account = switchboard.desk.account(one)

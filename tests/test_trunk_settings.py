@@ -420,6 +420,13 @@ def test_an_example_names_only_hosts_that_are_for_examples(path: Path) -> None:
     assert all(re.search(r"(^|\.)example\.(com|net|org)$", host) for host in hosts)
 
 
+def test_the_page_on_trunks_names_every_key_and_every_example() -> None:
+    page = (EXAMPLE.parent.parent / "docs" / "trunks.md").read_text(encoding="utf-8")
+    table = page.partition("| About | Keys |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", table)) == set(TrunkSettings.model_fields)
+    assert set(re.findall(r"config/trunks/([\w-]+)\.toml", page)) == {path.stem for path in EXAMPLES}
+
+
 def test_there_is_an_example_of_each_usual_kind() -> None:
     usual = {"cloud-pbx", "carrier", "asterisk", "freeswitch", "kamailio", "sbc-tls", "cucm", "behind-nat"}
     assert {path.stem for path in EXAMPLES} >= usual

@@ -428,6 +428,7 @@ class Endpoint:
                 self.finder.blacklist.clear(hop)
             case sip.Reflected(by, shown):
                 seen, here = format_address(shown), format_address(by.local)
+                self.switchboard.seen_as(*by.remote[:2], seen)
                 self.notice(f"{format_address(by.remote)} sees our address {here} as {seen}")
         self.watch_ways(report)
 

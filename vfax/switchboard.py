@@ -165,6 +165,12 @@ class Switchboard:
             self._turnstiles[trunk.name].leave()
             self.board.ended(trunk.name, direction, seen, trio.current_time())
 
+    def seen_as(self, host: str, port: int, shown: str) -> None:
+        """What somebody out there says our address is."""
+        trunk = self.desk.book.of_incoming(host, port=port)
+        if trunk is not None:
+            self.board.address(trunk.name, shown)
+
     def rows(self) -> tuple[TrunkRow, ...]:
         """How all trunks fare."""
         return self.board.rows(trio.current_time())

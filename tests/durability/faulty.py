@@ -133,11 +133,12 @@ def host_faults(events: list[HostEvent]) -> list[str]:
 
 
 def points_of_a_reception(folder: Path) -> list[str]:
-    """All points that a reception passes, in order, those of the service's start left out."""
+    """All points that a reception passes, in order, those of the service's start and end left out."""
     root = folder / "disk"
     root.mkdir()
     letter = write_letter(folder / "letter.tif", PAGES, 1)
     tally = Tally()
+    order: list[str] = []
 
     async def live() -> None:
         async with trio.open_nursery() as nursery:
@@ -146,10 +147,11 @@ def points_of_a_reception(folder: Path) -> list[str]:
                 tally.order.clear()
                 await house.phone(letter).send()
                 await settle(house)
+                order.extend(dict.fromkeys(tally.order))
             nursery.cancel_scope.cancel()
 
     trio.run(live, clock=virtual_clock())
-    return list(dict.fromkeys(tally.order))
+    return order
 
 
 def words_of(fault: Fault) -> str:
