@@ -270,6 +270,26 @@ def test_inspect_as_json(make_document: MakeDocument) -> None:
     assert [page["rows"] for page in answer["pages"]] == [600, 600]
 
 
+@pytest.mark.parametrize(
+    ("record", "encrypted"),
+    [
+        ('{"encrypted": true}', True),
+        ('{"encrypted": false}', False),
+        ("{}", None),
+        ("[", None),
+        ('{"encrypted": 1}', None),
+    ],
+)
+def test_inspect_says_what_the_record_beside_a_fax_says_of_encryption(
+    make_document: MakeDocument, record: str, encrypted: bool | None
+) -> None:
+    document = make_document()
+    assert json.loads(run("inspect", document, "--json").stdout)["encrypted"] is None
+    document.with_suffix(".json").write_text(record)
+    assert json.loads(run("inspect", document, "--json").stdout)["encrypted"] is encrypted
+    assert ("It was received encrypted (DTLS)" in run("inspect", document).stdout) is (encrypted is True)
+
+
 def test_inspect_of_no_tiff_is_a_document_error(tmp_path: Path) -> None:
     (tmp_path / "x.tif").write_text("no")
     assert run("inspect", tmp_path / "x.tif").exit_code == exits.DOCUMENT

@@ -525,7 +525,7 @@ async def test_damaged_and_repeated_records_are_dropped(autojump_clock: MockCloc
     assert len(other.heard) == 2
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [*range(6), 25, 109, 433, 453])  # the last: certificates that are none
 async def test_rubbish_in_the_middle_of_a_handshake_ends_no_more_than_that(
     autojump_clock: MockClock, seed: int
 ) -> None:

@@ -3,7 +3,9 @@
 Owns      the table. Not here: reading and judging TIFF (codecs/tiff.py).
 """
 
+import json
 from pathlib import Path
+from typing import Final
 
 from rich.table import Table
 
@@ -11,12 +13,16 @@ from vfax.cli.common import out, print_json
 from vfax.cli.screen import printable, say
 from vfax.codecs import tiff
 
+MAX_RECORD: Final = 1 << 16
+"""Limit: octets of a record that are read."""
+
 
 def inspect(path: Path, *, as_json: bool) -> None:
     """Print the facts of a TIFF file and what about it is not Class F. Raises DocumentError."""
     report = tiff.inspect(path)
+    encrypted = _came_encrypted(path)
     if as_json:
-        print_json(_facts(report))
+        print_json(_facts(report) | {"encrypted": encrypted})
         return
     console = out()
     pages = len(report.pages)
@@ -33,6 +39,20 @@ def inspect(path: Path, *, as_json: bool) -> None:
     for finding in report.findings:
         say(console, finding)
     say(console, "It is a TIFF Class F document." if report.class_f else "It is not quite TIFF Class F, see above.")
+    if encrypted is not None:
+        how = "encrypted (DTLS)" if encrypted else "without encryption"
+        say(console, f"It was received {how}, says the record beside it.")
+
+
+def _came_encrypted(path: Path) -> bool | None:
+    """What the record of a received fax says, which the spool keeps beside its document; None without one."""
+    try:
+        with path.with_suffix(".json").open("rb") as file:
+            record = json.loads(file.read(MAX_RECORD))
+    except (OSError, ValueError, RecursionError):
+        return None
+    said = record.get("encrypted") if isinstance(record, dict) else None
+    return said if isinstance(said, bool) else None
 
 
 def _facts(report: tiff.DocumentReport) -> dict[str, object]:
