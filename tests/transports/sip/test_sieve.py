@@ -70,6 +70,14 @@ def test_a_call_id_is_found_however_it_is_written(name: bytes) -> None:
     assert sieve.admit(b"SIP/2.0 200 OK\r\nX: 1\r\n%b ours@x\r\n\r\n" % name, PEER, is_ours, 0.0)
 
 
+@given(st.binary(max_size=300), st.sampled_from([b"", b"SIP/2.0 200 OK\r\n", b"INVITE a SIP/2.0\r\nCall-ID: "]))
+def test_no_octets_make_the_sieve_raise(octets: bytes, head: bytes) -> None:
+    sieve = Sieve(SieveOptions())
+    assert sieve.admit(head + octets, PEER, is_ours, 0.0) in (True, False)
+    assert sieve.pause(head + octets, PEER, is_ours, 0.0) >= 0.0
+    assert sieve.lets_out(head + octets, PEER[0], Transport.UDP) in (True, False)
+
+
 @pytest.mark.parametrize("alive", [b"\r\n\r\n", b"\0", b"\r\n"])
 def test_keep_alives_pass_and_are_no_nuisance(alive: bytes) -> None:
     sieve = Sieve(SieveOptions())
