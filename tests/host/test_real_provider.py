@@ -23,8 +23,10 @@ from vfax.codecs import tiff
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.host.events import FaxEnded, JobMoved, StorageFailed
 from vfax.host.service import FaxService
+from vfax.leg import LegOptions
 from vfax.outcome import Cause, Outcome
 from vfax.settings import Settings, wiring
+from vfax.transports.parameters import Dtls
 
 MakeDocument = Callable[..., Path]
 
@@ -79,16 +81,17 @@ def house(tmp_path: Path, ear: Ear) -> Callable[..., Any]:
     """`async with house() as h`: the service runs until the block ends."""
 
     @asynccontextmanager
-    async def open_house(*, lines: int = 2) -> AsyncIterator[House]:
+    async def open_house(*, lines: int = 2, dtls: Dtls = Dtls.OFF) -> AsyncIterator[House]:
         given = Settings()
         host = given.host.model_copy(update={"spool": tmp_path / "spool", "lines": lines})
         sip = given.sip.model_copy(update={"listen": "127.0.0.1:0"})
         abuse = given.abuse.model_copy(update={"unproven_share": 1.0})  # all lines at once, as soon as it listens
-        settings = given.model_copy(update={"host": host, "sip": sip, "abuse": abuse})
+        media = given.media.model_copy(update={"dtls": dtls.value})
+        settings = given.model_copy(update={"host": host, "sip": sip, "abuse": abuse, "media": media})
         (tmp_path / "spool" / "journal").mkdir(parents=True)
         network = wiring.network(settings)
         service = FaxService(wiring.host_options(settings), [wiring.registration(settings, network)], observe=ear)
-        phone = Endpoint(EndpointOptions(listen=("127.0.0.1", 0)))
+        phone = Endpoint(EndpointOptions(listen=("127.0.0.1", 0), leg=LegOptions(dtls=dtls)))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(hold_for_threads)
             await nursery.start(phone.run, lambda arrived: arrived.refuse(486))
@@ -191,3 +194,15 @@ async def test_faxes_that_end_together_are_each_delivered_under_a_name_of_their_
         assert len(one.inbox()) == len({record["job"] for _, record in one.inbox()}) == 6
         assert all(record["pages"] == len(tiff.read_headers(path)) == 1 for path, record in one.inbox())
         assert {moved.job for moved in ear.of(JobMoved)} == {record["job"] for _, record in one.inbox()}
+
+
+@pytest.mark.parametrize("dtls", [Dtls.OFF, Dtls.REQUIRED])
+async def test_a_record_says_whether_its_fax_was_encrypted(
+    house: Callable[..., Any], ear: Ear, make_document: MakeDocument, fax_clock: MockClock, dtls: Dtls
+) -> None:
+    async with house(dtls=dtls) as h:
+        sent = await h.caller().send(make_document(rows=200))
+        await ear.wait_for(FaxEnded)
+    ((_, record),) = h.inbox()
+    assert (record["encrypted"], record["outcome"]["ok"]) == (dtls is Dtls.REQUIRED, True)
+    assert sent.encrypted is (dtls is Dtls.REQUIRED)
