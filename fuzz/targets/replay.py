@@ -23,7 +23,7 @@ from vfax.t30 import values as t30
 
 RECORDS: Final = False
 TOKENS: Final = (b"null", b"true", b"-1", b"0", b"0.0", b"1e11", b"Infinity", b"[]", b"{}", b'"', b'"lost"', b"99999")
-STEPS: Final = 8_000
+STEPS: Final = 20_000
 
 
 @cache

@@ -45,6 +45,10 @@ Step = tuple[float, bytes, int]
 NO_SIGNAL: Final = ifp.pack_indicator(Indicator.NO_SIGNAL)
 
 
+MAX_OPENING: Final = 100
+"""Limit: packets of no signal with which a stream begins, whatever a recording says."""
+
+
 class Wire:
     """What the peer agreed to, as far as it shapes packets; changes in place when the call is renegotiated."""
 
@@ -55,7 +59,7 @@ class Wire:
         stream = parameters.transport is Transport.TCP
         self.sender: Sender | TpktSender = TpktSender() if stream else Sender(self._limit(parameters))
         self.repeats = 1 if stream else options.repeats
-        self.opening = 1 if stream else options.opening
+        self.opening = 1 if stream else min(options.opening, MAX_OPENING)
         self.apply(parameters)
 
     def _limit(self, parameters: T38Parameters) -> int | None:
