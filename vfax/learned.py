@@ -98,8 +98,11 @@ class Learned:
 
     async def load(self) -> None:
         """Read the file. One that cannot be read is put aside, and all begins anew."""
-        if self._path is not None:
-            await trio.to_thread.run_sync(self._load, self._path)
+        if self._path is None:
+            return
+        trouble = await trio.to_thread.run_sync(self._load, self._path)
+        if trouble:
+            self._tell(trouble)
 
     async def run(self) -> None:
         """Write down what is learned, until cancelled; `save` does the rest."""
@@ -123,29 +126,31 @@ class Learned:
                 self._tell(f"what peers taught cannot be kept in {self._path}: {why.strerror or why}")
             self._refused = True
 
-    def _load(self, path: Path) -> None:
+    def _load(self, path: Path) -> str:
+        """Read it in a worker thread; a sentence when something is wrong, else nothing."""
         try:
             with self._disk.open_read(path) as file:
                 octets = file.read(MAX_OCTETS + 1)
         except FileNotFoundError:
-            return
+            return ""
         except OSError as why:
-            self._tell(f"what peers taught cannot be read from {path}: {why.strerror or why}")
-            return
+            return f"what peers taught cannot be read from {path}: {why.strerror or why}"
         try:
             self.memory.restore(_read(octets).entries, self._clock())
         except DecodeError as why:
-            self._put_aside(path, why.what)
+            return self._put_aside(path, why.what)
+        return ""
 
-    def _put_aside(self, path: Path, why: str) -> None:
+    def _put_aside(self, path: Path, why: str) -> str:
+        if not self._keeps:
+            return f"{path} cannot be read ({why}): this call goes without what it says of peers"
         aside = path.with_name(f"{path.name}.unreadable")
         try:
-            if self._keeps:
-                self._disk.rename(path, aside)
-                self._disk.fsync_dir(path.parent)
-            self._tell(f"{path} cannot be read ({why}): it is put aside as {aside.name}, and peers are learned anew")
+            self._disk.rename(path, aside)
+            self._disk.fsync_dir(path.parent)
         except OSError as trouble:
-            self._tell(f"{path} cannot be read ({why}), nor put aside ({trouble.strerror or trouble}): remove it")
+            return f"{path} cannot be read ({why}), nor put aside ({trouble.strerror or trouble}): remove it"
+        return f"{path} cannot be read ({why}): it is put aside as {aside.name}, and peers are learned anew"
 
     def _write(self, path: Path, octets: bytes) -> None:
         part = path.with_name(f"{path.name}.part")

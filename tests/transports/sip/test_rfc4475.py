@@ -1,6 +1,7 @@
 """The torture messages of RFC 4475: what the parser takes, with the right values, and what the agent answers."""
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -218,6 +219,24 @@ ANSWERS: Final[dict[str, int | None]] = {
 
 def test_every_message_has_an_answer_named() -> None:
     assert set(ANSWERS) == {path.stem for path in DATA.glob("*.dat")}
+
+
+ORDINARY: Final = {100, 200, 405, 481}
+"""What an endpoint that is no registrar says to a request without fault: taken, or no method or dialog of its own."""
+
+
+def answers_named(row: dict[str, str]) -> set[int | None]:
+    """The answers that the index allows an endpoint."""
+    action = re.sub(r"\((?:with Warning|only a proxy)[^)]*\)|(?<!non-)registrar \d{3}", "", row["endpoint_action"])
+    if action.startswith("discard") or row["kind"] == "response":
+        return {None}
+    named = {int(status) for status in re.findall(r"\b[2-5]\d\d\b", action)}
+    return {*named, *ORDINARY} if not named or re.search("process|usual|matching", action) else {*named}
+
+
+@pytest.mark.parametrize("row", INDEX, ids=lambda row: row["file"])
+def test_the_answer_is_one_that_the_index_names(row: dict[str, str]) -> None:
+    assert ANSWERS[row["file"].removesuffix(".dat")] in answers_named(row)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
