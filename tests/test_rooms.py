@@ -107,14 +107,17 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "sockets": BASE | {"transports"},
     "tending": BASE | {"transports"},
     "nat": BASE | {"transports", "resolving", "sockets"},
+    "endpoint_options": BASE
+    | {"capture", "disk", "learning", "leg", "nat", "record", "resolving", "sockets", "transports", "trunks"},
+    "media_desk": BASE | {"endpoint_options", "transports", "leg", "nat", "securing", "sockets"},
     "endpoint": BASE
     | {
         "abuse",
+        "endpoint_options",
+        "media_desk",
         "transports",
-        "trunks",
         "switchboard",
         "learned",
-        "learning",
         "leg",
         "call",
         "calls",

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import repeat
 from pathlib import Path
 from typing import cast
 
@@ -23,20 +22,19 @@ from vfax.calls import IncomingFax, OutgoingFax
 from vfax.capture import CaptureOptions
 from vfax.carried import Carried
 from vfax.disk import Disk
+from vfax.endpoint_options import EndpointOptions
 from vfax.errors import DecodeError, LinkError
 from vfax.learned import Learned
-from vfax.learning import LearningOptions
 from vfax.leg import LegOptions
+from vfax.media_desk import MediaDesk, MediaWay
 from vfax.nat import Nat, NatOptions
 from vfax.plain import plain_of
 from vfax.record import RecordOptions
-from vfax.resolving import DnsOptions, Finder, Resolver, Way, make_resolver
+from vfax.resolving import Finder, Resolver, Way, make_resolver
 from vfax.securing import Securing
-from vfax.sockets import Listen, Sockets, shown_as
-from vfax.switchboard import Switchboard
+from vfax.sockets import Listen, Sockets
+from vfax.switchboard import Switchboard, certificates_of
 from vfax.tending import Tending
-from vfax.transports.certificates import Certificates, Checks, TlsOptions
-from vfax.transports.dtls import DtlsOptions
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import Account
 from vfax.transports.sip.agent import Agent
@@ -47,63 +45,21 @@ from vfax.transports.sip.message import MessageError
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.outside import Asking
-from vfax.transports.sip.secure import DtlsSide
-from vfax.transports.sip.sieve import Nuisance, SieveOptions
-from vfax.transports.sip.values import Address, CallKey, Destination, Flow, Hop, Transport
-from vfax.transports.sip_connection import StreamOptions
-from vfax.transports.sip_streams import StreamHooks, Towards
+from vfax.transports.sip.sieve import Nuisance
+from vfax.transports.sip.values import Address, CallKey, Destination, Flow, Hop
+from vfax.transports.sip_streams import StreamHooks
 from vfax.transports.tcp import MediaSocket
-from vfax.transports.udp import address_towards, format_address
-from vfax.trunks.book import places
-from vfax.trunks.options import TrunkOptions
+from vfax.transports.udp import format_address
+
+__all__ = ["Counters", "Endpoint", "EndpointOptions"]
 
 MAX_UNCLAIMED = 8
 """Limit: messages that are kept until their call is known."""
 
-DEFAULT_PLACE = Listen("127.0.0.1", 5060)
 MAX_NOTICES = 100
 """Limit: sentences that are kept for the operator."""
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointOptions:
-    """Where the endpoint listens, who may call, and the policy of its calls.
-
-    `listen` is the first place, UDP where it names no transport; `listen_also` are the others. `allow` are the networks
-    whose messages are read at all; hosts that we call are added while the call lasts.
-    `media_ports` is an inclusive range, or None for any free even port. `public_address` stands in Contact and SDP when
-    the machine's own address is not what peers see; `public_port` in Contact alone, 0 for the socket's.
-    `abuse_log` is the file for nuisances, None for standard error.
-    `learned` is the file of what peers taught. One that is not `resident` is there for one call: it registers nothing,
-    probes nothing, and does not write that file.
-    """
-
-    listen: Address | Listen = DEFAULT_PLACE
-    listen_also: tuple[Listen, ...] = ()
-    tls: TlsOptions = field(default_factory=TlsOptions)
-    streams: StreamOptions = field(default_factory=StreamOptions)
-    allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
-    public_address: str | None = None
-    public_port: int = 0
-    media_ports: tuple[int, int] | None = None
-    journal: Path | None = None
-    record: RecordOptions = field(default_factory=RecordOptions)
-    capture: CaptureOptions = field(default_factory=CaptureOptions)
-    sip: SipOptions = field(default_factory=SipOptions)
-    leg: LegOptions = field(default_factory=LegOptions)
-    trunks: tuple[TrunkOptions, ...] = ()
-    learning: LearningOptions = field(default_factory=LearningOptions)
-    learned: Path | None = None
-    resident: bool = True
-    dns: DnsOptions = field(default_factory=DnsOptions)
-    nat: NatOptions = field(default_factory=NatOptions)
-    dtls: DtlsOptions = field(default_factory=DtlsOptions)
-    sieve: SieveOptions = field(default_factory=SieveOptions)
-    abuse_log: Path | None = None
-    goodbye: float = 1.0  # Limit: seconds that the other sides have to hear that their calls end, when this one ends
-    disk: Disk = field(default_factory=Disk)
 
 
 @dataclass(slots=True)
@@ -136,6 +92,7 @@ class Endpoint:
         """Hears each sentence for the operator as it comes."""
         self._dice = random.SystemRandom() if seed is None else random.Random(seed)
         self._securing = Securing(options.dtls, self._dice)
+        self._media = MediaDesk(options, self._securing, self._dice)
         self.finder = Finder(options.dns, resolver or make_resolver(options.dns), self._dice)
         self._kept: dict[str, frozenset[sip.Destination]] = {}
         self._nat: Nat | None = None
@@ -153,7 +110,6 @@ class Endpoint:
         self._called: dict[str, int] = {}  # hosts of our outgoing calls, and how many calls each
         self._calls: dict[CallKey, Carried] = {}
         self._on_call: Callable[[call.InboundCall], None] | None = None
-        self._turn = 0
         self._wake = trio.Event()
         self._armed = math.inf
         self._unclaimed: list[sip.MessageSeen] = []  # of a call that the agent has not told of yet
@@ -187,36 +143,10 @@ class Endpoint:
         self._securing.begin((self.options.leg, *(trunk.leg for trunk in self.options.trunks)))
         self._sockets = sockets = self._open()
         self._deaf = self._closing = False
-        hearing = trio.CancelScope()
         self._on_call = on_call
         try:
             self.gate.open()
-            self._agent = Agent(
-                self._sip_options(),
-                contact=sockets.local,
-                dice=self._dice,
-                now=trio.current_time(),
-                admission=self.switchboard.admission(self._allow, self._dice),
-                sieve=self.gate.sieve,
-            )
-            self._tending = self.switchboard.tending(self, self._dice, everybody=self.options.resident)
-            self._nat = Nat(self._nat_options(), self._agent, sockets, self.finder, self._dice, self.notice)
-            await sockets.streams.check()
-            await self.learned.load()
-            async with trio.open_nursery() as house:
-                house.start_soon(self._carry, sockets)
-                try:
-                    await sockets.streams.started.wait()
-                    hearing = await house.start(self._hear, sockets, self._nat)
-                    house.start_soon(self.learned.run)
-                    task_status.started()
-                    await self._tending.run()
-                finally:
-                    self._closing = True
-                    self._cut_off_calls()
-                    await self._take_leave()
-                    hearing.cancel()
-                    sockets.streams.finish()
+            await self._serve(sockets, self._begin(sockets), task_status)
         except ExceptionGroup as group:
             raise _only(group) from None
         finally:
@@ -225,6 +155,40 @@ class Endpoint:
             sockets.close()
             self.gate.close()
             self._sockets = self._agent = self._nat = self._tending = None
+
+    def _begin(self, sockets: Sockets) -> Tending:
+        """Make the agent and what stands around it."""
+        self._agent = Agent(
+            self._sip_options(),
+            contact=sockets.local,
+            dice=self._dice,
+            now=trio.current_time(),
+            admission=self.switchboard.admission(self._allow, self._dice),
+            sieve=self.gate.sieve,
+        )
+        self._tending = tending = self.switchboard.tending(self, self._dice, everybody=self.options.resident)
+        self._nat = Nat(self._nat_options(), self._agent, sockets, self.finder, self._dice, self.notice)
+        return tending
+
+    async def _serve(self, sockets: Sockets, tending: Tending, task_status: trio.TaskStatus[None]) -> None:
+        """Until cancelled; then take leave of everybody."""
+        await sockets.streams.check()
+        await self.learned.load()
+        hearing = trio.CancelScope()
+        async with trio.open_nursery() as house:
+            house.start_soon(self._carry, sockets)
+            try:
+                await sockets.streams.started.wait()
+                hearing = await house.start(self._hear, sockets)
+                house.start_soon(self.learned.run)
+                task_status.started()
+                await tending.run()
+            finally:
+                self._closing = True
+                self._cut_off_calls()
+                await self._take_leave()
+                hearing.cancel()
+                sockets.streams.finish()
 
     def _open(self) -> Sockets:
         options = self.options
@@ -243,7 +207,7 @@ class Endpoint:
                 say=self.notice,
                 refused=self.gate.refuse,
             ),
-            towards=_certificates_of(options.trunks),
+            towards=certificates_of(options.trunks),
         )
 
     @staticmethod
@@ -252,12 +216,13 @@ class Endpoint:
         with trio.CancelScope(shield=True):
             await sockets.streams.run()
 
-    async def _hear(self, sockets: Sockets, nat: Nat, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+    async def _hear(self, sockets: Sockets, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
         """Hear and keep time, until the scope is cancelled: longer than anything else, for goodbyes want answers."""
         with trio.CancelScope(shield=True) as scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_time)
-                nursery.start_soon(nat.run, self._kept_ways)
+                if self._nat is not None:
+                    nursery.start_soon(self._nat.run, self._kept_ways)
                 nursery.start_soon(self._read, sockets)
                 task_status.started(scope)
 
@@ -543,50 +508,10 @@ class Endpoint:
         self, peer: Address, account: Account, options: LegOptions
     ) -> tuple[MediaSocket, MediaSession]:
         """A media socket and our side of the offer/answer that names it. With STUN it may wait for the answer."""
-        bound = self.sockets.host_towards(peer[0])
         trunk = self.switchboard.desk.trunk_of(account)
-        public = trunk.public_address if trunk is not None else None
-        host = self._shown_to(peer, bound) if public is None else shown_as(bound, public[0])
-        secure = self._securing.side(options)
-        socket = self._securing.open(bound, self._media_ports(), secure)
-        try:
-            fixed = self._nat is None or public is not None
-            mapped = None if fixed or self._nat is None else await self._nat.media_address(socket)
-            host, port = mapped or (host, socket.address[1])
-            return socket, self._session(host, port, options, secure)
-        except BaseException:
-            socket.close()
-            raise
-
-    def _shown_to(self, peer: Address, bound: str) -> str:
-        """The address of ours that stands in SDP for `peer`."""
-        if self.options.public_address is not None and shown_as(bound, self.options.public_address) != bound:
-            return self.options.public_address
-        if (shown := self.agent.shown.find(Hop(Transport.UDP, *peer))) is not None:
-            return shown[0]
-        if self._nat is not None and (mapped := self._nat.mapped) is not None and (":" in mapped[0]) is (":" in bound):
-            return mapped[0]
-        return address_towards(peer) if ipaddress.ip_address(bound).is_unspecified else bound
-
-    def _session(self, host: str, port: int, options: LegOptions, secure: DtlsSide | None) -> MediaSession:
-        return MediaSession(
-            host=host,
-            port=port,
-            parameters=options.t38,
-            session_id=self._dice.randrange(1, 1 << 31),
-            tcp=options.tcp,
-            codecs=options.audio_codecs,
-            dtls=secure,
-        )
-
-    def _media_ports(self) -> Iterable[int]:
-        """The ports to try, from behind the one tried first last time: late media of a call must not meet the next."""
-        if self.options.media_ports is None:
-            return repeat(0, 64)
-        low, high = self.options.media_ports
-        ports = range(low + low % 2, high + 1, 2)
-        self._turn = (self._turn + 1) % max(1, len(ports))
-        return (*ports[self._turn :], *ports[: self._turn])
+        public = trunk.public_address[0] if trunk is not None and trunk.public_address is not None else None
+        way = MediaWay(peer, self.sockets.host_towards(peer[0]), self.agent.shown, self._nat, public)
+        return await self._media.open(way, options)
 
     def seeds(self) -> tuple[int, int, int]:
         """Random starts of an RTP stream: ssrc, sequence number, time stamp."""
@@ -619,26 +544,6 @@ class Endpoint:
     def count_bug(self) -> None:
         """A fault of ours ended a call."""
         self.counters.bugs += 1
-
-
-def _certificates_of(trunks: Sequence[TrunkOptions]) -> dict[str, Towards]:
-    """TLS towards the gateways of trunks that have certificates, or a name, of their own."""
-    found: dict[str, Towards] = {}
-    for trunk in trunks:
-        if (tls := trunk.tls) is not None and trunk.enabled:
-            files = TlsOptions(
-                certificate=_file(tls.certificate),
-                key=_file(tls.key),
-                authorities=_file(tls.authorities),
-                checks=Checks(tls.checks),
-            )
-            towards = Towards(Certificates(files), tls.server_name)
-            found |= {uri.host.lower(): towards for uri in places(trunk)}
-    return found
-
-
-def _file(name: str) -> Path | None:
-    return Path(name).absolute() if name else None
 
 
 def _goal(text: str) -> Uri:

@@ -8,6 +8,7 @@ Not here  the decisions (vfax/trunks), the calls (calls.py), registering and pro
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import trio
@@ -15,6 +16,7 @@ import trio
 from vfax.leg import LegOptions
 from vfax.resolving import Way
 from vfax.tending import Peer, Tending, Ward
+from vfax.transports.certificates import Certificates, Checks, TlsOptions
 from vfax.transports.sip.account import Account
 from vfax.transports.sip.admission import Admission, Rule
 from vfax.transports.sip.options import Dice
@@ -22,7 +24,9 @@ from vfax.transports.sip.outside import Asking
 from vfax.transports.sip.probing import Health, Probed
 from vfax.transports.sip.registration import Changed, RegistrationOptions, Standing
 from vfax.transports.sip.values import Destination, Hop, RequestKey
+from vfax.transports.sip_streams import Towards
 from vfax.trunks.board import Direction, FaxSeen, TrunkBoard, TrunkRow, sentence_of
+from vfax.trunks.book import places
 from vfax.trunks.desk import TrunkDesk
 from vfax.trunks.identity import NOBODY, identity_uri
 from vfax.trunks.limits import Gate, Turn
@@ -226,6 +230,26 @@ def _ward(trunk: TrunkOptions, account: Account) -> Ward:
         probe=trunk.probe,
         from_user=f"{user}@{trunk.identity.from_domain}" if trunk.identity.from_domain else user,
     )
+
+
+def certificates_of(trunks: Sequence[TrunkOptions]) -> dict[str, Towards]:
+    """TLS towards the gateways of trunks that have certificates, or a name, of their own."""
+    found: dict[str, Towards] = {}
+    for trunk in trunks:
+        if (tls := trunk.tls) is not None and trunk.enabled:
+            files = TlsOptions(
+                certificate=_file(tls.certificate),
+                key=_file(tls.key),
+                authorities=_file(tls.authorities),
+                checks=Checks(tls.checks),
+            )
+            towards = Towards(Certificates(files), tls.server_name)
+            found |= {uri.host.lower(): towards for uri in places(trunk)}
+    return found
+
+
+def _file(name: str) -> Path | None:
+    return Path(name).absolute() if name else None
 
 
 def retry_after(turn: Turn) -> int:
