@@ -172,18 +172,18 @@ def test_mutated_streams_bring_messages_or_end(seed: int) -> None:
     ids=["breaks", "letters", "fields", "lengths", "folds"],
 )
 def test_64_kib_of_anything_cost_no_more_than_reading_it(octets: bytes) -> None:
-    """Thirty-two times as much is to take no more than a hundred times as long: quadratic would take a thousand."""
+    """Thirty-two times as much is to cost no more than 250 times the processor: quadratic would cost a thousand."""
     few, many = _seconds(octets[:2048]), _seconds(octets)
-    assert many < 100 * max(few, 2e-5), (few, many)
+    assert many < 250 * max(few, 2e-5), (few, many)
 
 
 def _seconds(octets: bytes) -> float:
     best = 1.0
     for _ in range(5):
-        framer, begin = Framer(SipOptions(max_head=65536)), time.perf_counter()
+        framer, begin = Framer(SipOptions(max_head=65536)), time.thread_time()
         for at in range(0, len(octets), 1024):
             framer.receive(octets[at : at + 1024])
-        best = min(best, time.perf_counter() - begin)
+        best = min(best, time.thread_time() - begin)
     return best
 
 
