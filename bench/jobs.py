@@ -3,9 +3,9 @@
     python bench/jobs.py [--jobs N] [--lines N] [--seconds S | --real] [--url URL]
 
 Each device takes some seconds for a fax, half as long to one and a half times as long as said, by seeded dice, and does
-nothing (tests/host/scripted.py); so what is measured is the host: claims, attempts, ends, events. All jobs are queued
-before the first is sent. Wall milliseconds of the calls into the store, with all lines at work and in turn with each
-other. Figures are printed, never asserted; a job that is lost or sent twice ends it with 1.
+nothing (tests/host/scripted.py); so what is measured is the host: jobs taken and begun, ends, events. All jobs are
+queued before the first is sent. Wall milliseconds of the calls into the store, with all lines at work and in turn with
+each other. Figures are printed, never asserted; a job that is lost or sent twice ends it with 1.
 
 With --real the devices are vfax's own and call a `vfax serve` of another process over loopback, SIP, T.38 and all; what
 counts as sent is what lies in its inbox, told apart by the number that was dialled.
@@ -46,7 +46,7 @@ from vfax.host.store.values import Recipient, Submission
 from vfax.settings import Settings, wiring
 
 ROOT = Path(__file__).resolve().parent.parent
-TIMED = ("submit", "claim", "next_due", "begin_attempt", "end_attempt", "job", "jobs", "add_events")
+TIMED = ("submit", "take", "next_due", "begin_attempt", "end_attempt", "job", "jobs", "add_events")
 SEED = 1
 LIMIT = 5400.0  # seconds; what has not been sent by then is lost
 AGAIN = 10.0  # seconds until a fax that failed is tried again

@@ -3,7 +3,7 @@
     python bench/store.py [--jobs N] [--rounds N] [--folder F]
 
 On SQLite, in a file of the folder, and on a PostgreSQL of its own that syncs to the disk as in earnest. In each round
-one job is submitted, one claimed, begun, ended, and the scheduler asks when the next is due; half of the queued jobs
+one job is submitted, one taken, ended, and the scheduler asks when the next is due; half of the queued jobs
 are due, half wait for tomorrow. One caller; what several cost each other is another question. Figures are
 printed, never asserted.
 """
@@ -67,10 +67,9 @@ def measure(store: Store, rounds: int) -> Times:
         now = datetime.now(UTC)
         timed("submit", lambda now=now: store.submit(letter(1), now))  # type: ignore[misc]
         timed("next_due", store.next_due)
-        held = timed("claim", lambda now=now: store.claim("bench", now, lease=600, limit=1))  # type: ignore[misc]
-        assert isinstance(held, list)
-        job: StoredJob = held[0]
-        timed("begin_attempt", lambda job=job, now=now: store.begin_attempt(job, device_id=1, now=now))  # type: ignore[misc]
+        taken = timed("take", lambda now=now: store.take("bench", now, lease=600, devices=(1,)))  # type: ignore[misc]
+        assert isinstance(taken, list)
+        job: StoredJob = taken[0][0]
         timed("end_attempt", lambda job=job, now=now: store.end_attempt(job, 1, END, now))  # type: ignore[misc]
     return times
 

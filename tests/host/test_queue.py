@@ -22,7 +22,7 @@ from vfax.host.queue import Queue, QueueOptions
 from vfax.host.retry import RetryPolicy
 from vfax.host.service import FaxService
 from vfax.host.store.store import Store
-from vfax.host.store.values import Priority, Recipient, StoredJob, Submission
+from vfax.host.store.values import Priority, Recipient, StoredAttempt, StoredJob, Submission
 from vfax.outcome import Retry
 
 _J = JobStatusEnum
@@ -267,7 +267,7 @@ async def test_devices_go_by_priority_and_those_that_may_not_send_do_not(
         desk.service.switch(devices[3], flags=PortFlag.FPF_RECEIVE)
         desk.service.switch(devices[2], priority=5)
         job = await desk.ended(await desk.submit())
-        assert desk.store.attempts(job.id)[0].device_id == 1
+        assert desk.store.attempts(job.id)[-1].device_id == 1  # the queue may have looked before the switch
 
 
 async def test_the_highest_priority_goes_first_then_the_oldest(jumping_clock: MockClock, opening: Opening) -> None:
@@ -433,10 +433,10 @@ async def test_a_job_of_a_host_that_is_gone_is_taken_over_when_its_lease_has_run
 
 
 async def test_a_job_that_another_host_took_is_aborted_and_not_written(
-    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
+    jumping_clock: MockClock, opening: Opening, store_url: str
 ) -> None:
     store = Store.open(store_url)
-    script.waits = True
+    script = Script(count=1, waits=True)  # no second device on which this host could take it once more
     async with opening(script, store=store) as desk:
         job = await desk.submit()
         await script.running.wait()
@@ -450,6 +450,57 @@ async def test_a_job_that_another_host_took_is_aborted_and_not_written(
     store.close()
 
 
+async def test_a_job_whose_lease_ran_out_here_is_aborted_before_it_is_taken_again(
+    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
+) -> None:
+    store = Store.open(store_url)
+    script.waits = True
+    async with opening(script, store=store) as desk:
+        job = await desk.submit()
+        await script.running.wait()
+        script.waits = False
+        await trio.to_thread.run_sync(store.repair, None, desk.now() + timedelta(hours=1))
+        done = await desk.ended(job)
+        assert (done.status, done.uncertain, done.attempts) == (_J.fjsCOMPLETED, True, 2)
+        assert [call for call in script.calls if call in ("FaxDevSend", "FaxDevAbortOperation")] == [
+            "FaxDevSend",
+            "FaxDevAbortOperation",
+            "FaxDevSend",
+        ]
+    store.close()
+
+
+async def test_a_line_that_rings_while_the_store_is_asked_is_left_to_the_caller(
+    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
+) -> None:
+    store = Slow.open(store_url)
+    async with opening(script, store=store) as desk:
+        device = desk.service.sender()
+        assert device is not None
+        store.meanwhile = lambda: setattr(device, "job", "somebody who rang")
+        job = await desk.submit()
+        done = await desk.ended(job)
+        assert device.job == "somebody who rang"
+        device.job = None
+    first, second = store.attempts(done.id)
+    assert (first.device_id, first.status_id) == (device.device_id, FaxStatus.FS_LINE_UNAVAILABLE)
+    assert first.sentence == "The line was taken, or went away, before it was dialled."
+    assert (done.status, done.failures, second.device_id != device.device_id) == (_J.fjsCOMPLETED, 0, True)
+    store.close()
+
+
+class Slow(Store):
+    """A store during whose work other things happen."""
+
+    meanwhile: Callable[[], None] = staticmethod(lambda: None)
+
+    def take(self, *about: Any, **more: Any) -> list[tuple[StoredJob, StoredAttempt]]:
+        taken = super().take(*about, **more)
+        if taken:
+            self.meanwhile()
+        return taken
+
+
 class Flaky(Store):
     """A store that is out of reach now and then."""
 
@@ -460,10 +511,10 @@ class Flaky(Store):
             raise StoreError("the database is away")
         return super().end_attempt(*about)
 
-    def claim(self, *about: Any, **more: Any) -> list[StoredJob]:
-        if "claim" in self.broken:
+    def take(self, *about: Any, **more: Any) -> list[tuple[StoredJob, StoredAttempt]]:
+        if "take" in self.broken:
             raise StoreError("the database is away")
-        return super().claim(*about, **more)
+        return super().take(*about, **more)
 
 
 async def test_an_end_is_written_down_when_the_store_is_back_and_the_fax_not_sent_twice(
@@ -476,7 +527,7 @@ async def test_an_end_is_written_down_when_the_store_is_back_and_the_fax_not_sen
         await desk.until(lambda: bool(script.sent))
         await trio.sleep(300)
         assert desk.job(job.id).status is _J.fjsINPROGRESS
-        store.broken = {"claim"}
+        store.broken = {"take"}
         done = await desk.ended(job)
     store.close()
     assert (done.status, len(script.sent)) == (_J.fjsCOMPLETED, 1)

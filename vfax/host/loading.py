@@ -107,6 +107,11 @@ class Device:
         """True when a job may take the device."""
         return self.job is None and self.provider.usable
 
+    @property
+    def can_send(self) -> bool:
+        """True when a job may take it to send."""
+        return self.free and PortFlag.FPF_SEND in self.flags
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:

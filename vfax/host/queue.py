@@ -26,37 +26,31 @@ from typing import Final, TypeVar
 
 import trio
 
-from vfax.errors import DocumentError, FaxError, MisuseError, StoreError
-from vfax.fsp.constants import FaxStatus, JobStatusEnum
+from vfax.errors import DocumentError, MisuseError, StoreError
+from vfax.fsp.constants import JobStatusEnum
 from vfax.fsp.errors import FaxServiceError
 from vfax.fsp.structures import FaxSend, SendHints
+from vfax.host.endings import ended, overtaken, unsent
 from vfax.host.events import FaxEnded, HostEvent, JobDeleted, JobQueued, StorageFailed
 from vfax.host.jobs import Job
 from vfax.host.loading import Device
 from vfax.host.outgoing import rest_of
-from vfax.host.retry import Decision, Next, RetryPolicy, decide, restrained
+from vfax.host.retry import Decision, Next, RetryPolicy, decide
 from vfax.host.service import FaxService, Sent
 from vfax.host.store.store import LeaseLost, Store
 from vfax.host.store.values import AttemptEnd, Priority, StoredAttempt, StoredJob, Submission
-from vfax.outcome import Cause, Retry
+from vfax.outcome import Retry
 
 T = TypeVar("T")
 
 MAX_LOST: Final = 3
 """Limit: attempts of one job that may end with the host being killed."""
 SHORTEST_PAUSE: Final = 0.05
+AT_ONCE: Final = 4
+"""Jobs that are taken in one transaction: others wait for it."""
+
 
 _J = JobStatusEnum
-
-_STATUS_AFTER: Final = {
-    Next.DONE: _J.fjsCOMPLETED,
-    Next.RETRY: _J.fjsRETRYING,
-    Next.OTHER_LINE: _J.fjsINPROGRESS,  # the attempt is over, the job stays in hand
-    Next.GIVE_UP: _J.fjsFAILED,
-    Next.RETRIES_EXCEEDED: _J.fjsRETRIES_EXCEEDED,
-    Next.CANCELLED: _J.fjsCANCELED,
-}
-_STATUS_UNCOUNTED: Final = {**_STATUS_AFTER, Next.RETRY: _J.fjsPENDING}  # as if it had not been tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +80,7 @@ class _Running:
     operation: Job | None = None
     cancelled: bool = False
     lost: bool = False
+    over: trio.Event = field(default_factory=trio.Event)
 
 
 class Queue:
@@ -219,20 +214,20 @@ class Queue:
                 await self._bell.wait()
 
     async def _claim(self) -> None:
-        while not self._stopping and (free := self._service.senders_free) > 0:
-            jobs = await self._in_store(
-                partial(self._store.claim, lease=self._options.lease, limit=free), self.host, self._clock()
+        while not self._stopping and (devices := self._service.senders()[:AT_ONCE]):
+            numbers = [device.device_id for device in devices]
+            taken = await self._in_store(
+                partial(self._store.take, lease=self._options.lease, devices=numbers), self.host, self._clock()
             )
             self._told.pop("", None)
-            for job in jobs:
-                device = self._service.sender()
-                if device is None or self._nursery is None:
-                    await self._put_back(job, no_line=True)
-                    continue
-                running = self._running[job.id] = _Running(job)
-                device.job = job.name  # taken before anything waits
-                self._nursery.start_soon(self._carry_out, running, device)
-            if len(jobs) < free:
+            for device, (job, attempt) in zip(devices, taken, strict=False):
+                if device.can_send:
+                    device.job = job.name  # taken before anything waits
+                before, running = self._running.get(job.id), _Running(job)
+                self._running[job.id] = running
+                assert self._nursery is not None  # it is what runs this
+                self._nursery.start_soon(self._carry_out, running, before, device, attempt)
+            if len(taken) < len(devices):
                 return
 
     async def _pause(self) -> float:
@@ -253,24 +248,37 @@ class Queue:
 
     # --- one job -------------------------------------------------------------------------------------
 
-    async def _carry_out(self, running: _Running, device: Device | None) -> None:
-        """Try a job on one device after the other until one of them has had it."""
+    async def _carry_out(
+        self, running: _Running, before: _Running | None, first: Device, attempt: StoredAttempt
+    ) -> None:
+        """Try a job on one device after the other until one of them has had it; `attempt` is begun, on the first.
+
+        `before`: this host has it in hand already, and forgot to renew the lease; that ends first.
+        """
         tried: set[int] = set()
+        device: Device | None = first
         with self._storing(running.job.name):
             try:
+                if before is not None:
+                    before.lost = True
+                    self._abort(before, cancelled=False)
+                    await before.over.wait()
                 while device is not None:
                     tried.add(device.device_id)
-                    if await self._attempt(running, device):
+                    if await self._attempt(running, device, attempt):
                         return
                     self.kick()
                     device = None if self._over(running) else self._service.sender(tried)
                     if device is not None:
                         device.job = running.job.name
+                        attempt = await self._begin(running.job, device)
                 await self._put_back(running.job, no_line=not self._stopping)
             finally:
                 if device is not None and device.job == running.job.name:
                     self._service.give_back(device)
-                del self._running[running.job.id]
+                if self._running.get(running.job.id) is running:
+                    del self._running[running.job.id]
+                running.over.set()
                 self._told.pop(running.job.name, None)
                 if not self._running:
                     self._idle.set()
@@ -279,17 +287,23 @@ class Queue:
     def _over(self, running: _Running) -> bool:
         return running.cancelled or running.lost or self._stopping
 
-    async def _attempt(self, running: _Running, device: Device) -> bool:
-        """One attempt on one device. False: this device cannot, another one may."""
-        job = running.job
-        lost = await self._lost_attempts(job)
-        attempt = await self._in_store(
+    async def _begin(self, job: StoredJob, device: Device) -> StoredAttempt:
+        return await self._in_store(
             partial(self._store.begin_attempt, device_id=device.device_id, now=self._clock()), job
         )
+
+    async def _attempt(self, running: _Running, device: Device, attempt: StoredAttempt) -> bool:
+        """Make an attempt that is in the store already. False: this device cannot, another one may."""
+        job = running.job
+        if device.job != job.name:
+            await self._write_end(running, attempt, overtaken(job))
+            return False
         try:
-            order, hints = await self._order(job, device, lost)
+            order, hints = await self._order(job, device, await self._lost_attempts(job))
         except (DocumentError, StoreError, FaxServiceError) as why:
-            await self._write_end(running, attempt, self._unsent(job, why))
+            await self._write_end(
+                running, attempt, unsent(job, why, self._clock() + timedelta(seconds=self._options.no_line_delay))
+            )
             self._tell_deleted(running)
             return True
         operation = running.operation = self._service.begin_send(job.name, device)
@@ -362,8 +376,7 @@ class Queue:
             decision = Decision(what=Next.RETRY)  # the queue has it again at the next start, no retry used up
         elif running.cancelled and not ending.ok:
             decision = Decision(what=Next.CANCELLED)
-        end = self._end_of(job, attempt, sent, decision, advice)
-        await self._write_end(running, attempt, end)
+        await self._write_end(running, attempt, ended(job, sent, decision, advice, self._clock()))
         self._observe(FaxEnded(sent.record, None, None))
         self._tell_deleted(running)
         return decision.what is not Next.OTHER_LINE
@@ -398,44 +411,6 @@ class Queue:
             longest_wait=policy.longest_wait,
             call_delayed=policy.call_delayed,
             provider_defined=policy.provider_defined,
-        )
-
-    def _end_of(
-        self, job: StoredJob, attempt: StoredAttempt, sent: Sent, decision: Decision, advice: Retry | None
-    ) -> AttemptEnd:
-        record, facts = sent.record, sent.ending.facts
-        next_page = max(job.next_page, facts.next_page if facts is not None else 0)
-        rate_bps, ecm = restrained(job.rate_limit_bps, job.ecm, rate_bps=record.rate_bps, advice=advice)
-        again = self._clock() + timedelta(seconds=decision.delay) if decision.what is Next.RETRY else None
-        why = f"{record.sentence} It is not tried again: {decision.why}." if decision.why else record.sentence
-        return AttemptEnd(
-            status=_STATUS_AFTER[decision.what] if decision.counts else _STATUS_UNCOUNTED[decision.what],
-            status_id=record.status_id,
-            cause=record.cause.value,
-            sentence=why,
-            pages_confirmed=record.pages,
-            next_page=next_page,
-            next_attempt_at=again,
-            counts=decision.counts,
-            rate_limit_bps=rate_bps,
-            ecm=ecm,
-            uncertain=job.uncertain or record.cause is Cause.UNCERTAIN,
-            journal=record.journal,
-            record=record.to_json(),
-        )
-
-    def _unsent(self, job: StoredJob, why: FaxError) -> AttemptEnd:
-        """Nothing was dialled: the document is none, which stays so, or the disk does not give it now."""
-        passing = isinstance(why, StoreError)
-        again = self._clock() + timedelta(seconds=self._options.no_line_delay) if passing else None
-        return AttemptEnd(
-            status=_J.fjsPENDING if passing else _J.fjsFAILED,
-            status_id=FaxStatus.FS_FATAL_ERROR,
-            cause=(Cause.STORAGE if passing else Cause.DOCUMENT).value,
-            sentence=str(why),
-            next_page=job.next_page,
-            next_attempt_at=again,
-            counts=False,
         )
 
     # --- beside it -----------------------------------------------------------------------------------

@@ -368,16 +368,16 @@ class FaxService:
     @property
     def senders_free(self) -> int:
         """How many devices could send now."""
-        return sum(device.free and PortFlag.FPF_SEND in device.flags for device in self.devices.values())
+        return sum(device.can_send for device in self.devices.values())
+
+    def senders(self, tried: Collection[int] = ()) -> list[Device]:
+        """The free devices to send on: best priority first, then the last one, for rings come on the first ones."""
+        able = (device for number, device in self.devices.items() if number not in tried and device.can_send)
+        return sorted(able, key=lambda device: (device.priority, -device.device_id))
 
     def sender(self, tried: Collection[int] = ()) -> Device | None:
-        """The free device to send on: best priority first, then the last one, for rings come on the first ones."""
-        able = [
-            device
-            for number, device in self.devices.items()
-            if number not in tried and device.free and PortFlag.FPF_SEND in device.flags
-        ]
-        return min(able, key=lambda device: (device.priority, -device.device_id), default=None)
+        """The first of them; None: there is none."""
+        return next(iter(self.senders(tried)), None)
 
     def _order(self, document: Path, destination: str, receiver_name: str) -> FaxSend:
         options = self.options

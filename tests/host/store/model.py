@@ -96,6 +96,10 @@ class Model:
         held |= {"no_line": False, "next_attempt_at": None}
         return [self.change(job.id, **held, lease_term=job.lease_term + 1) for job in due[:limit]]
 
+    def take(self, host: str, now: datetime, lease: float, limit: int) -> list[tuple[StoredJob, StoredAttempt]]:
+        begun = [self.begin_attempt(job, now) for job in self.claim(host, now, lease, limit)]
+        return [(self.jobs[attempt.job], attempt) for attempt in begun]
+
     def due(self, now: datetime) -> bool:
         """Whether a claim would find something, but for expiry."""
         return any(

@@ -17,10 +17,9 @@ from vfax.host.store.store import Store
 def work(store: Store, host: str, lease: float) -> list[int]:
     """Complete jobs, three at a time, until there are no more: their numbers."""
     done = []
-    while jobs := store.claim(host, datetime.now(UTC), lease=lease, limit=3):
-        for job in jobs:
+    while taken := store.take(host, datetime.now(UTC), lease=lease, devices=(1, 2, 3)):
+        for job, attempt in taken:
             try:
-                attempt = store.begin_attempt(job, device_id=1, now=datetime.now(UTC))
                 store.end_attempt(job, attempt.number, COMPLETED, datetime.now(UTC))
             except LeaseLost:
                 continue

@@ -48,6 +48,50 @@ def test_claimed_job_is_in_progress_under_a_lease(store: Store) -> None:
     assert store.job(job.id) == job
 
 
+def test_jobs_are_taken_each_with_an_attempt_on_its_device(store: Store) -> None:
+    for number, priority in (("n1", 1), ("h1", 2), ("n2", 1)):
+        submit(store, number, priority=Priority(priority))
+    taken = store.take(ANNE, NOON, lease=60, devices=(7, 5))
+    assert [(job.recipient.number, job.device_id, job.attempts) for job, _ in taken] == [("h1", 7, 1), ("n1", 5, 1)]
+    for job, attempt in taken:
+        assert (attempt.job, attempt.number, attempt.host, attempt.device_id) == (job.id, 1, ANNE, job.device_id)
+        assert store.attempts(job.id) == [attempt]
+        assert store.job(job.id) == job
+    assert len(store.take(BERT, NOON, lease=60, devices=(1, 2, 3))) == 1
+    assert store.take(BERT, NOON, lease=60, devices=(1,)) == []
+
+
+def test_job_taken_again_goes_on_with_the_next_attempt_and_page(store: Store) -> None:
+    submit(store)
+    ((job, attempt),) = store.take(ANNE, NOON, lease=60, devices=(1,))
+    store.end_attempt(job, attempt.number, replace(BUSY, next_page=3, next_attempt_at=NOON + MINUTE), NOON)
+    assert store.take(ANNE, NOON, lease=60, devices=(2,)) == []
+    ((job, attempt),) = store.take(ANNE, NOON + MINUTE, lease=60, devices=(2,))
+    assert (job.attempts, job.lease_term, attempt.number, attempt.first_page) == (2, 2, 2, 3)
+
+
+def test_job_taken_by_a_host_that_dies_counts_as_dialled(store: Store) -> None:
+    submit(store)
+    store.take(ANNE, NOON, lease=60, devices=(1,))
+    (job,) = store.repair(ANNE, NOON)
+    assert (job.status, job.uncertain) == (JobStatusEnum.fjsPENDING, True)
+    assert store.attempts(job.id)[0].interrupted
+
+
+@pytest.mark.parametrize("devices", ["12", 5, (1, "2"), (-1,), (1.0,), (1,) * 10_001])
+def test_nothing_is_taken_for_what_is_no_device(store: Store, devices: object) -> None:
+    submit(store)
+    with pytest.raises(MisuseError):
+        store.take(ANNE, NOON, lease=60, devices=devices)  # type: ignore[arg-type]
+    assert store.job(claim(store).id) is not None
+
+
+def test_nothing_is_taken_from_a_paused_queue(store: Store) -> None:
+    submit(store)
+    store.pause_queue(True)
+    assert store.take(ANNE, NOON, lease=60, devices=(1,)) == []
+
+
 def test_job_waits_for_its_time(store: Store) -> None:
     submit(store, schedule_at=NOON + HOUR)
     assert store.next_due() == NOON + HOUR

@@ -105,7 +105,15 @@ class Walk:
         self.handles += held
 
     do_claim_again = do_claim
-    do_claim_more = do_claim
+
+    def do_take(self) -> None:
+        host, devices = self.dice.choice((ANNE, BERT)), self.dice.choice(((2,), (2, 2), (2, 2, 2, 2)))
+        taken = self.same(
+            lambda: self.store.take(host, self.now, lease=60.0, devices=devices),
+            lambda: self.model.take(host, self.now, 60.0, len(devices)),
+        )
+        assert isinstance(taken, list)
+        self.handles += [job for job, _ in taken]
 
     def handle(self) -> StoredJob | None:
         if not self.handles:

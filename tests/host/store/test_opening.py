@@ -99,6 +99,7 @@ def test_file_that_this_user_may_not_write_is_told(tmp_path: Path, monkeypatch: 
 def test_full_disk_is_told_and_nothing_of_it_stays(tmp_path: Path) -> None:
     store = Store.open(f"sqlite:///{tmp_path}/vfax.db")
     event.listen(store._database.engine, "connect", lambda db, _: db.execute("PRAGMA max_page_count=60"))
+    store._database._drop_writer()
     store._database.engine.dispose()
     kept: list[StoredJob] = []
     with pytest.raises(StoreError, match="has no room left: free space on its disk"):

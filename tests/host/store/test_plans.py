@@ -19,6 +19,7 @@ from vfax.host.store.store import Store
 MANY = 9000
 ASKED: dict[str, tuple[Callable[[Store], object], list[str]]] = {
     "claim": (lambda store: store.claim(ANNE, NOON, lease=60, limit=5), ["jobs_asleep", "jobs_ready"]),
+    "take": (lambda store: store.take(ANNE, NOON, lease=60, devices=(1, 2)), ["jobs_asleep", "jobs_ready"]),
     "next due": (lambda store: store.next_due(), ["jobs_ready"]),
     "expire": (lambda store: store.expire(NOON + HOUR), ["jobs_expiry"]),
     "repair": (lambda store: store.repair(ANNE, NOON), ["jobs_status"]),

@@ -47,6 +47,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == SQLITE
         self.engine = self._engine()
         self._turn = threading.Lock()  # SQLite has one writer: ours wait here, in turn, rather than by polling its lock
+        self._writer: Connection | None = None  # theirs, kept open: its pages and statements are at hand
         self._closed = False
 
     @property
@@ -57,6 +58,8 @@ class Database:
     def close(self) -> None:
         """Close the connections; whatever is asked afterwards raises StoreError."""
         self._closed = True
+        with self._in_turn():
+            self._drop_writer()
         self.engine.dispose()
 
     def prepare(self) -> None:
@@ -117,7 +120,7 @@ class Database:
             raise StoreError(f"{self.name} is closed: open the store again")
         done = False
         try:
-            with self._in_turn(writes), self.engine.connect() as db, db.execution_options(writes=writes).begin():
+            with self._connection(writes) as db, db.begin():
                 result = work(db)
                 done = True
         except exc.SQLAlchemyError as why:
@@ -125,10 +128,27 @@ class Database:
         return result
 
     @contextmanager
-    def _in_turn(self, writes: bool) -> Iterator[None]:
+    def _connection(self, writes: bool) -> Iterator[Connection]:
         if not (writes and self.is_sqlite):
-            yield
+            with self.engine.connect() as db:
+                yield db
             return
+        with self._in_turn():
+            try:
+                if self._writer is None:
+                    self._writer = self.engine.connect().execution_options(writes=True)
+                yield self._writer
+            except exc.SQLAlchemyError:
+                self._drop_writer()
+                raise
+
+    def _drop_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
         if not self._turn.acquire(timeout=self.limits.busy_timeout):
             raise StoreError(f"{self.name} is busy for too long: ask less of it at once, or raise the busy timeout")
         try:
@@ -138,8 +158,10 @@ class Database:
 
     def _engine(self) -> Engine:
         limits = self.limits
-        options: dict[str, Any] = {"pool_size": limits.connections, "max_overflow": 0, "hide_parameters": True}
+        size = limits.connections + self.is_sqlite  # the writer's
+        options: dict[str, Any] = {"pool_size": size, "max_overflow": 0, "hide_parameters": True}
         options["pool_timeout"] = limits.busy_timeout
+        options["pool_use_lifo"] = True  # the one used last has its pages and statements at hand
         if self.is_sqlite:
             options["connect_args"] = {"timeout": limits.busy_timeout, "check_same_thread": False}
         else:

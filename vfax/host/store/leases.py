@@ -27,7 +27,7 @@ from vfax.host.store.values import AttemptEnd, DeliveryState, StoredAttempt, Sto
 R = TypeVar("R", bound=tuple[Any, ...])
 
 
-def _turn(query: Select[R]) -> Select[R]:
+def _in_turn(query: Select[R]) -> Select[R]:
     return query.where(CLAIMABLE, jobs.c.wake_at.is_(None)).order_by(jobs.c.priority.desc(), jobs.c.ordinal)
 
 
@@ -35,7 +35,7 @@ def _turn(query: Select[R]) -> Select[R]:
 PAUSED: Final = select(state.c.value).where(state.c.name == "paused")
 _ASLEEP: Final = CLAIMABLE & jobs.c.wake_at.is_not(None)
 _FIRST_TO_WAKE: Final = select(func.min(jobs.c.wake_at)).where(_ASLEEP).scalar_subquery()
-_FIRST_DUE: Final = _turn(select(jobs.c.created_at)).limit(1).scalar_subquery()
+_FIRST_DUE: Final = _in_turn(select(jobs.c.created_at)).limit(1).scalar_subquery()
 _OUTLOOK: Final = PAUSED.add_columns(_FIRST_TO_WAKE, _FIRST_DUE)
 PAUSED_AND_STAYS: Final = PAUSED.add_columns(_FIRST_TO_WAKE).with_for_update(read=True, of=state)
 """Nobody pauses the queue before the transaction ends."""
@@ -49,22 +49,24 @@ _TO_WAKE: Final = (
 _WAKE: Final = update(jobs).where(jobs.c.ordinal.in_(_TO_WAKE)).values(wake_at=None)
 """Each job is touched once when its time has come, so that no claim has to pass by those that wait."""
 _READY: Final = (
-    _turn(select(jobs.c.ordinal))
+    _in_turn(select(jobs.c.ordinal))
     .where(or_(jobs.c.expires_at.is_(None), jobs.c.expires_at > bindparam("now")))
     .limit(bindparam("most", type_=Integer))
     .with_for_update(skip_locked=True)
 )
-_HOLD: Final = (
+_HELD: Final = {
+    "status": JobStatusEnum.fjsINPROGRESS,
+    "lease_owner": bindparam("holder"),
+    "lease_until": bindparam("until"),
+    "lease_term": jobs.c.lease_term + 1,
+    "no_line": False,
+    "next_attempt_at": None,
+}
+_HOLD: Final = update(jobs).where(jobs.c.ordinal.in_(bindparam("turn", expanding=True))).values(**_HELD).returning(jobs)
+_TAKE: Final = (
     update(jobs)
-    .where(jobs.c.ordinal.in_(bindparam("turn", expanding=True)))
-    .values(
-        status=JobStatusEnum.fjsINPROGRESS,
-        lease_owner=bindparam("holder"),
-        lease_until=bindparam("until"),
-        lease_term=jobs.c.lease_term + 1,
-        no_line=False,
-        next_attempt_at=None,
-    )
+    .where(jobs.c.ordinal == _READY.scalar_subquery())
+    .values(**_HELD, attempts=jobs.c.attempts + 1, device_id=bindparam("device"))
     .returning(jobs)
 )
 _RUNNING: Final = select(attempts.c.number).where(attempts.c.job == bindparam("which"), attempts.c.ended_at.is_(None))
@@ -104,25 +106,62 @@ class Leases(StoreBase):
         old place. A job that was due once stays due, should the clock be set back.
         """
         checks.name("host", host, self._limits)
-        until = checks.later(now, lease)
+        held = {"holder": host, "until": checks.later(now, lease)}
         if not self._rows(limit) or local_queue_paused:
             return []
 
         def work(db: Connection) -> list[StoredJob]:
-            is_paused, first = db.execute(PAUSED_AND_STAYS).one()
-            if is_paused:
-                return []
-            if first is not None and first <= now:
-                db.execute(_WAKE, {"now": now, "most": self._limits.max_rows})
-            turn = ready(db, now, limit)
-            held = {
+            turn = self._ready(db, now, limit)
+            found = {
                 row._mapping["ordinal"]: job_of(row)
                 for part in chunks(turn)
-                for row in db.execute(_HOLD, {"holder": host, "until": until, "turn": part})
+                for row in db.execute(_HOLD, {**held, "turn": part})
             }
-            return [held[ordinal] for ordinal in turn]
+            return [found[ordinal] for ordinal in turn]
 
         return self._database.write(work)
+
+    def take(
+        self, host: str, now: datetime, *, lease: float, devices: Sequence[int]
+    ) -> list[tuple[StoredJob, StoredAttempt]]:
+        """Claim up to a job for each of `devices`, and begin an attempt of the first on the first, and so on.
+
+        `claim` and `begin_attempt` in one transaction, for a host that dials at once: the jobs count as dialled.
+        """
+        checks.name("host", host, self._limits)
+        until = checks.later(now, lease)
+        for device in checks.each("devices", devices):
+            checks.whole("device id", device)
+        if not self._rows(len(devices)):
+            return []
+
+        def work(db: Connection) -> list[tuple[StoredJob, StoredAttempt]]:
+            taken: list[tuple[StoredJob, StoredAttempt]] = []
+            if not self._wake(db, now):
+                return taken
+            for device in devices:
+                held = {"holder": host, "until": until, "now": now, "most": 1, "device": device}
+                row = db.execute(_TAKE, held).one_or_none()
+                if row is None:
+                    break
+                job = job_of(row)
+                taken.append((job, _attempt_begun(job, job.attempts, device, job.next_page, now)))
+            if taken:
+                db.execute(_BEGUN, [attempt_row(attempt) for _, attempt in taken])
+            return taken
+
+        return self._database.write(work)
+
+    def _wake(self, db: Connection, now: datetime) -> bool:
+        """Let go what has slept long enough. False while the queue is paused; nobody pauses it until all is written."""
+        is_paused, first = db.execute(PAUSED_AND_STAYS).one()
+        if not is_paused and first is not None and first <= now:
+            db.execute(_WAKE, {"now": now, "most": self._limits.max_rows})
+        return not is_paused
+
+    def _ready(self, db: Connection, now: datetime, limit: int) -> Sequence[int]:
+        """The next jobs, by ordinal."""
+        return ready(db, now, limit) if self._wake(db, now) else []
 
     def next_due(self) -> datetime | None:
         """When `claim` may next find something: a time in the past for what is due already, None when nothing waits.
@@ -173,14 +212,7 @@ class Leases(StoreBase):
             number, page = dialled["attempts"], db.execute(_DIALLED, {**claimed, **dialled}).scalar_one_or_none()
             if page is None:
                 number, page = self._dial(db, held_job(db, job, now), device_id)
-            begun = StoredAttempt(
-                job=job.id,
-                number=number,
-                host=job.lease_owner,
-                device_id=device_id,
-                started_at=now.astimezone(UTC),
-                first_page=page,
-            )
+            begun = _attempt_begun(job, number, device_id, page, now)
             db.execute(_BEGUN, attempt_row(begun))
             return begun
 
@@ -300,6 +332,17 @@ class Leases(StoreBase):
 def ready(db: Connection, now: datetime, limit: int) -> Sequence[int]:
     """The next jobs, by ordinal; on PostgreSQL nobody waits for those that another host is taking."""
     return db.execute(_READY, {"now": now, "most": limit}).scalars().all()
+
+
+def _attempt_begun(job: StoredJob, number: int, device_id: int, first_page: int, now: datetime) -> StoredAttempt:
+    return StoredAttempt(
+        job=job.id,
+        number=number,
+        host=job.lease_owner,
+        device_id=device_id,
+        started_at=now.astimezone(UTC),
+        first_page=first_page,
+    )
 
 
 def attempt_ended(end: AttemptEnd, sentence: str, now: datetime) -> dict[str, object]:
