@@ -111,10 +111,11 @@ async def _two_instances(
         with trio.move_on_after(settings.timers.t2):
             await ended.wait()
         nursery.cancel_scope.cancel()
-    arrived = endings[0] if endings else None
-    document_there = arrived.document if arrived is not None else None
-    identical = document_there is not None and await trio.to_thread.run_sync(_same, document, document_there)
-    return record, arrived.record if arrived is not None else None, identical, interrupted.is_set()
+    if not endings:
+        return record, None, False, interrupted.is_set()
+    there = endings[0].document
+    identical = there is not None and await trio.to_thread.run_sync(_same, document, there)
+    return record, endings[0].record, identical, interrupted.is_set()
 
 
 def _same(sent: Path, received: Path) -> bool:
