@@ -42,7 +42,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "leg_lock": {"transports"},
     "leg_media": BASE | {"transports", "t30", "leg_values", "leg_lock"},
     "leg_core": BASE | {"transports", "t30", "verdict", "leg_values", "leg_media", "course"},
-    "leg": BASE | {"transports", "t30", "verdict", "leg_values", "leg_media", "leg_core"},
+    "leg_switch": BASE | {"transports", "t30", "leg_values", "leg_core"},
+    "leg": BASE | {"transports", "t30", "verdict", "leg_values", "leg_media", "leg_core", "leg_switch"},
     "sheets": BASE | {"codecs", "transports", "t30", "call"},
     "runner": BASE
     | {
