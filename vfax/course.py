@@ -296,9 +296,7 @@ class Course:
             case "identity":
                 self._identity(_text(facts.get("frame")), _text(facts.get("text")))
             case "agreed":
-                ecm = facts.get("ecm")
-                self.modem, self.rate_bps = _text(facts.get("modem")), _number(facts.get("rate_bps"))
-                self.ecm, self.coding = ecm if isinstance(ecm, bool) else None, _text(facts.get("coding"))
+                self._agreed(facts)
             case "page":
                 rows, frames = _number(facts.get("rows")), _number(facts.get("frames"))
                 self._page(_number(facts.get("number")), _text(facts.get("what")), rows=rows, frames=frames)
@@ -320,6 +318,11 @@ class Course:
                     self._recorded(line)
             case "counters":
                 self._counted(line)
+
+    def _agreed(self, facts: Mapping[str, object]) -> None:
+        ecm = facts.get("ecm")
+        self.modem, self.rate_bps = _text(facts.get("modem")), _number(facts.get("rate_bps"))
+        self.ecm, self.coding = ecm if isinstance(ecm, bool) else None, _text(facts.get("coding"))
 
     def _recorded(self, line: JournalLine) -> None:
         """A batch of recorded datagrams: it was written when the last of them had come, or soon after."""
