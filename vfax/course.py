@@ -143,11 +143,6 @@ class Course:
         """Rates of the trainings, each once, in the order they were tried."""
         return list(dict.fromkeys(rate for rate, _ in self.trainings))
 
-    @property
-    def failed_trainings(self) -> int:
-        """Trainings that were not good enough."""
-        return sum(not ok for _, ok in self.trainings)
-
     def count(self, *names: str) -> int:
         """How often these frames went by, in either direction."""
         return sum(self.frames_in.get(name, 0) + self.frames_out.get(name, 0) for name in names)
