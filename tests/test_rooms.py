@@ -133,7 +133,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "capture",
         "tending",
     },
-    "trunk_check": BASE | {"transports", "trunks", "leg", "call", "calls", "endpoint", "resolving", "sockets"},
+    "trunk_check": BASE | {"transports", "trunks", "leg", "pages", "call", "calls", "endpoint", "resolving", "sockets"},
     "securing": BASE | {"transports", "leg_values"},
     "simulation": BASE | {"codecs", "transports", "t30", "leg", "simulate", "journal", "record"},
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},
