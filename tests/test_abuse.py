@@ -23,7 +23,6 @@ def test_lines_have_time_host_reason_and_count(tmp_path: Path) -> None:
     log = AbuseLog(tmp_path / "abuse.log")
     log.write(REFUSED)
     log.write(replace(REFUSED, known=True))
-    log.close()
     lines = (tmp_path / "abuse.log").read_text().splitlines()
     assert re.fullmatch(
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ vfax: SIP refused from 192\.0\.2\.7 reason=flood count=512", lines[0]
@@ -38,8 +37,29 @@ def test_a_rotated_file_is_opened_again(tmp_path: Path) -> None:
     log.write(REFUSED)
     path.rename(tmp_path / "abuse.log.1")
     log.write(REFUSED)
-    log.close()
     assert len(path.read_text().splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there the folder of an open file cannot be moved")
+def test_a_file_that_cannot_be_had_any_more_costs_no_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    log = AbuseLog(folder / "abuse.log")
+    folder.rename(tmp_path / "elsewhere")
+    log.write(REFUSED)
+    log.write(REFUSED)
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(" vfax: ")[2] for line in said] == [line_of(REFUSED)] * 2
+    folder.mkdir()
+    log.write(REFUSED)
+    assert len((folder / "abuse.log").read_text().splitlines()) == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")
+def test_a_full_disk_costs_no_call_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    log = AbuseLog(Path("/dev/full"))
+    log.write(REFUSED)
+    assert capsys.readouterr().err.endswith(f" vfax: {line_of(REFUSED)}\n")
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

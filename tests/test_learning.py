@@ -2,12 +2,14 @@
 
 import json
 import random
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
@@ -376,6 +378,43 @@ async def test_a_full_disk_is_said_once_and_tried_again_later(path: Path, fax_cl
         await trio.sleep(100)
         assert there(path)
         nursery.cancel_scope.cancel()
+
+
+class SlowDisk(Disk):
+    """Holds the first write until `go`."""
+
+    def __init__(self) -> None:
+        self.began, self.go = threading.Event(), threading.Event()
+
+    def of(self, purpose: str) -> Disk:
+        return self
+
+    def write(self, fd: int, octets: memoryview) -> int:
+        if not self.began.is_set():
+            self.began.set()
+            assert self.go.wait(5)
+        return super().write(fd, octets)
+
+
+async def test_forgetting_while_the_file_is_written_is_not_undone(path: Path) -> None:
+    disk = SlowDisk()
+    house = House(path, disk=disk)
+    house.learned.learn(lesson(direct_refused=488))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(house.learned.save)
+        await trio.to_thread.run_sync(disk.began.wait)
+        nursery.start_soon(house.learned.forget, "office", "")
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        disk.go.set()
+    assert json.loads(content_of(path)) == {"version": 1, "entries": []}
+    assert (house.said, names(path.parent)) == ([], ["learned.json"])
+
+
+async def test_a_memory_without_a_file_has_nothing_to_write(fax_clock: MockClock) -> None:
+    learned = Learned(None, LearningOptions(), Disk(), clock=lambda: NOW)
+    learned.learn(lesson(direct_refused=488))
+    await learned.save()
+    assert not learned._dirty.is_set()
 
 
 async def test_a_disabled_memory_learns_nothing(path: Path) -> None:

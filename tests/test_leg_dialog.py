@@ -59,7 +59,6 @@ class Desk:
                 source=("192.0.2.9", 5060),
                 request_uri="sip:1@192.0.2.1",
                 dialled="1",
-                caller_uri="sip:2@192.0.2.9",
                 caller="2",
                 caller_name="",
                 call_id="x",

@@ -47,7 +47,6 @@ def ring(offer: bytes) -> sip.IncomingCall:
         source=("192.0.2.9", 5060),
         request_uri="sip:1@192.0.2.1",
         dialled="1",
-        caller_uri="sip:2@192.0.2.9",
         caller="2",
         caller_name="",
         call_id="x",

@@ -11,9 +11,9 @@ from vfax import leg
 from vfax.codecs.dis import Resolution
 from vfax.leg import CallerOffer, InternetAware, LegOptions, Switched
 from vfax.outcome import Cause
-from vfax.simulate import LineFaults, Plane, Road, Side, SimulatedFax, SimulatedPage, Simulation, Watcher
+from vfax.simulate import Plane, Side, SimulatedFax, SimulatedPage, Simulation, Watcher
 from vfax.t30.options import T30Options
-from vfax.transports.simnet import Dice
+from vfax.transports.simnet import Dice, LineFaults, Road
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.policy import DialogPolicy, RefreshBy, Refreshes, SessionTimers
 

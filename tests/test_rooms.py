@@ -42,7 +42,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "leg_lock": {"transports"},
     "leg_media": BASE | {"transports", "t30", "leg_values", "leg_lock"},
     "leg_core": BASE | {"transports", "t30", "verdict", "leg_values", "leg_media", "course"},
-    "leg": BASE | {"transports", "t30", "verdict", "leg_values", "leg_media", "leg_core"},
+    "leg_switch": BASE | {"transports", "t30", "leg_values", "leg_core"},
+    "leg": BASE | {"transports", "t30", "verdict", "leg_values", "leg_media", "leg_core", "leg_switch"},
     "sheets": BASE | {"codecs", "transports", "t30", "call"},
     "runner": BASE
     | {
@@ -132,7 +133,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "capture",
         "tending",
     },
-    "trunk_check": BASE | {"transports", "trunks", "leg", "call", "calls", "endpoint", "resolving", "sockets"},
+    "trunk_check": BASE | {"transports", "trunks", "leg", "pages", "call", "calls", "endpoint", "resolving", "sockets"},
     "securing": BASE | {"transports", "leg_values"},
     "simulation": BASE | {"codecs", "transports", "t30", "leg", "simulate", "journal", "record"},
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},

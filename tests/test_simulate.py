@@ -10,8 +10,9 @@ from vfax.codecs import tiff
 from vfax.codecs.dis import Resolution
 from vfax.leg import CallerOffer, LegOptions
 from vfax.outcome import Cause
-from vfax.simulate import Done, LineFaults, SimulatedPage, run_fax
+from vfax.simulate import Done, SimulatedPage, run_fax
 from vfax.t30.options import T30Options
+from vfax.transports.simnet import LineFaults
 
 
 @pytest.fixture

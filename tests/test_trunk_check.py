@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +17,10 @@ from tests.virtual import hold_for_threads
 from vfax import call, trunk_check
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import AddressTaken
+from vfax.host.spool import Spool
 from vfax.leg import LegOptions
 from vfax.outcome import Cause, Outcome
+from vfax.pages import PageFolder, recover
 from vfax.transports.sip.headers import Uri
 from vfax.trunk_check import Beside, Check, Finding, Verdict
 from vfax.trunks.board import RegistrationRow
@@ -50,7 +53,7 @@ async def checking(
         endpoint=Endpoint(options),
         number=number,
         document=document,
-        folder=folder,
+        place=lambda: place(folder),
         sender=SENDER,
         **more,
     )
@@ -204,6 +207,7 @@ class Arrived:
     def __init__(self, dialled: str, outcome: Outcome) -> None:
         self.dialled, self.outcome = dialled, outcome
         self.refused = 0
+        self.over: trio.Event | None = None  # until when it lasts
         self.ended_early = trio.Event()
 
     def note(self, kind: str, **facts: str | int) -> None:
@@ -219,8 +223,59 @@ class Arrived:
         return None
 
     async def receive(self, target: Path, *, local_id: str, publish: call.Publish) -> Outcome:
+        if self.over is not None:
+            await self.over.wait()
         await trio.lowlevel.checkpoint()
         return self.outcome
+
+
+def place(folder: Path) -> Path:
+    return Spool(folder / "spool").borrow()
+
+
+class Cut(Arrived):
+    """A call that has brought one page when the check ends."""
+
+    async def receive(self, target: Path, *, local_id: str, publish: call.Publish) -> Outcome:
+        await trio.to_thread.run_sync(partial(PageFolder(target).keep, 1, b"a page", complete=True))
+        return await super().receive(target, local_id=local_id, publish=publish)
+
+
+async def test_the_pages_of_a_call_that_the_end_of_the_check_cuts_off_stay(
+    tmp_path: Path, fax_clock: MockClock
+) -> None:
+    arrived = Cut("4711", Outcome(cause=Cause.COMPLETE))
+    arrived.over = trio.Event()
+    unreachable = trunk("sip:127.0.0.1:9")
+    async with checking(tmp_path, lambda port: unreachable, number="4711") as check, trio.open_nursery() as nursery:
+        trunk_check.take_call(check, arrived, nursery)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    (path,) = check.kept
+    assert [page.number for page in recover(path)] == [1]
+    spool = Spool(tmp_path / "spool")
+    spool.prepare()
+    assert spool.leftovers() == [path.stem]
+    spool.release()
+
+
+async def test_our_own_page_does_not_stay_nor_does_an_empty_file(tmp_path: Path, fax_clock: MockClock) -> None:
+    async with checking(tmp_path, lambda port: trunk("sip:127.0.0.1:9"), number="4711") as check:
+        for outcome in (Outcome(cause=Cause.COMPLETE, remote_id=f" {SENDER} "), Outcome(cause=Cause.NOT_FAX)):
+            check.came_back = None
+            async with trio.open_nursery() as nursery:
+                trunk_check.take_call(check, (Cut if outcome.ok else Arrived)("4711", outcome), nursery)
+        assert check.kept == []
+        assert list((tmp_path / "spool" / "incoming").iterdir()) == []
+
+
+async def test_a_call_for_which_there_is_no_place_is_not_answered(tmp_path: Path, fax_clock: MockClock) -> None:
+    (tmp_path / "spool").write_bytes(b"")
+    async with checking(tmp_path, lambda port: trunk("sip:127.0.0.1:9"), number="4711") as check:
+        arrived = Arrived("4711", Outcome(cause=Cause.COMPLETE))
+        async with trio.open_nursery() as nursery:
+            trunk_check.take_call(check, arrived, nursery)
+        assert (arrived.refused, check.kept) == (480, [])
 
 
 async def test_faxes_of_others_are_not_lost_meanwhile(tmp_path: Path, fax_clock: MockClock) -> None:
@@ -229,11 +284,11 @@ async def test_faxes_of_others_are_not_lost_meanwhile(tmp_path: Path, fax_clock:
         theirs = Arrived("+49309999", Outcome(cause=Cause.COMPLETE))
         async with trio.open_nursery() as nursery:
             trunk_check.take_call(check, theirs, nursery)
-            looks_like_ours = Arrived("0304711", Outcome(cause=Cause.COMPLETE, pages_confirmed=2, remote_id="+1 555"))
+            looks_like_ours = Cut("0304711", Outcome(cause=Cause.COMPLETE, pages_confirmed=2, remote_id="+1 555"))
             trunk_check.take_call(check, looks_like_ours, nursery)
     assert theirs.refused == 480
     assert looks_like_ours.refused == 0
-    assert [path.name for path in check.kept] == ["1.tif"]
+    assert [path.parent.name for path in check.kept] == ["incoming"]
 
 
 async def test_a_private_address_told_to_a_public_trunk_is_a_failure(tmp_path: Path, fax_clock: MockClock) -> None:

@@ -12,12 +12,11 @@ The second form is for hosts that are no strangers: networks of the owner's own,
 UDP source can be forged, and nothing may ban a trunk because somebody used its address.
 """
 
-import logging
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
-from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Final
 
@@ -33,26 +32,41 @@ KEPT_HOSTS: Final = 4096
 
 
 class AbuseLog:
-    """Lines into `path`, which another program may rotate; None: to standard error."""
+    """Lines into `path`, which another program may rotate or remove; None: to standard error.
+
+    A line that the file does not take goes to standard error, too: strangers decide when there is one, and a disk that
+    is full must not cost a call. Raises LinkError when the file cannot be had at the start.
+    """
 
     def __init__(self, path: Path | None) -> None:
+        self._path = path
         try:
-            self._handler: logging.Handler = (
-                logging.StreamHandler(sys.stderr) if path is None else WatchedFileHandler(path, encoding="utf-8")
-            )
+            self._append("")
         except OSError as why:
             raise LinkError(f"[abuse] log = {str(path)!r} cannot be written: {why.strerror}") from why
-        line = logging.Formatter("%(asctime)s vfax: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-        line.converter = time.gmtime
-        self._handler.setFormatter(line)
 
     def write(self, report: Report) -> None:
-        """Write one line."""
-        self._handler.handle(logging.makeLogRecord({"msg": line_of(report), "levelno": logging.WARNING}))
+        """Write one line. Does not raise."""
+        line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} vfax: {line_of(report)}\n"
+        try:
+            self._append(line)
+        except OSError:
+            _to_standard_error(line)
 
-    def close(self) -> None:
-        """Nothing will be written any more."""
-        self._handler.close()
+    def _append(self, line: str) -> None:
+        """Opened for each line, as the sieve allows few of them a second: so nobody has to tell us of a rotation."""
+        if self._path is None:
+            _to_standard_error(line)
+            return
+        with self._path.open("ab", buffering=0) as file:
+            if line:
+                file.write(line.encode())
+
+
+def _to_standard_error(line: str) -> None:
+    with suppress(OSError, ValueError):  # closed, or nobody reads it any more
+        sys.stderr.write(line)
+        sys.stderr.flush()
 
 
 def line_of(report: Report) -> str:
@@ -81,9 +95,7 @@ class Gate:
 
     def close(self) -> None:
         """Nothing is written down any more."""
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        self._log = None
 
     def refuse(self, host: str, reason: Nuisance) -> None:
         """Something of `host` was not taken."""

@@ -143,11 +143,6 @@ class Course:
         """Rates of the trainings, each once, in the order they were tried."""
         return list(dict.fromkeys(rate for rate, _ in self.trainings))
 
-    @property
-    def failed_trainings(self) -> int:
-        """Trainings that were not good enough."""
-        return sum(not ok for _, ok in self.trainings)
-
     def count(self, *names: str) -> int:
         """How often these frames went by, in either direction."""
         return sum(self.frames_in.get(name, 0) + self.frames_out.get(name, 0) for name in names)
@@ -296,9 +291,7 @@ class Course:
             case "identity":
                 self._identity(_text(facts.get("frame")), _text(facts.get("text")))
             case "agreed":
-                ecm = facts.get("ecm")
-                self.modem, self.rate_bps = _text(facts.get("modem")), _number(facts.get("rate_bps"))
-                self.ecm, self.coding = ecm if isinstance(ecm, bool) else None, _text(facts.get("coding"))
+                self._agreed(facts)
             case "page":
                 rows, frames = _number(facts.get("rows")), _number(facts.get("frames"))
                 self._page(_number(facts.get("number")), _text(facts.get("what")), rows=rows, frames=frames)
@@ -320,6 +313,11 @@ class Course:
                     self._recorded(line)
             case "counters":
                 self._counted(line)
+
+    def _agreed(self, facts: Mapping[str, object]) -> None:
+        ecm = facts.get("ecm")
+        self.modem, self.rate_bps = _text(facts.get("modem")), _number(facts.get("rate_bps"))
+        self.ecm, self.coding = ecm if isinstance(ecm, bool) else None, _text(facts.get("coding"))
 
     def _recorded(self, line: JournalLine) -> None:
         """A batch of recorded datagrams: it was written when the last of them had come, or soon after."""

@@ -58,7 +58,8 @@ class Learned:
         self._keeps = keeps
         self._tell = tell
         self._clock = clock
-        self._dirty = trio.Event()
+        self._dirty = trio.Event()  # there is something to write, and a file to write it to
+        self._writing = trio.Lock()
         self._refused = False  # the disk, last time
 
     # --- for calls ---------------------------------------------------------------------------------
@@ -72,7 +73,7 @@ class Learned:
     def learn(self, lesson: Lesson) -> None:
         """Take the lesson of a call."""
         if self.memory.options.enabled and self.memory.learn(lesson):
-            self._dirty.set()
+            self._changed()
 
     @property
     def now(self) -> float:
@@ -89,7 +90,7 @@ class Learned:
         """Forget a peer and a number, "" for any, in the file too; how many entries that were."""
         gone = self.memory.forget(peer, number)
         if gone:
-            self._dirty.set()
+            self._changed()
             await self.save()
         await trio.lowlevel.checkpoint()
         return gone
@@ -112,19 +113,25 @@ class Learned:
             await self.save()
 
     async def save(self) -> None:
-        """Write now what is not written yet. Does not raise."""
-        if not self._dirty.is_set() or self._path is None or not self._keeps:
-            return
+        """Write now what is not written yet; who comes meanwhile waits, lest an older state is put last."""
+        async with self._writing:
+            if self._dirty.is_set() and self._path is not None:
+                await self._save(self._path)
+
+    async def _save(self, path: Path) -> None:
         self._dirty = trio.Event()
-        text = json.dumps({"version": VERSION, "entries": [plain_of(entry) for entry in self.memory.entries()]})
         try:
-            await trio.to_thread.run_sync(self._write, self._path, text.encode())
+            await trio.to_thread.run_sync(self._write, path, self.memory.entries())
             self._refused = False
         except OSError as why:
             self._dirty.set()
             if not self._refused:
-                self._tell(f"what peers taught cannot be kept in {self._path}: {why.strerror or why}")
+                self._tell(f"what peers taught cannot be kept in {path}: {why.strerror or why}")
             self._refused = True
+
+    def _changed(self) -> None:
+        if self._path is not None and self._keeps:
+            self._dirty.set()
 
     def _load(self, path: Path) -> str:
         """Read it in a worker thread; a sentence when something is wrong, else nothing."""
@@ -152,7 +159,8 @@ class Learned:
             return f"{path} cannot be read ({why}), nor put aside ({trouble.strerror or trouble}): remove it"
         return f"{path} cannot be read ({why}): it is put aside as {aside.name}, and peers are learned anew"
 
-    def _write(self, path: Path, octets: bytes) -> None:
+    def _write(self, path: Path, entries: tuple[Entry, ...]) -> None:
+        octets = json.dumps({"version": VERSION, "entries": [plain_of(entry) for entry in entries]}).encode()
         part = path.with_name(f"{path.name}.part")
         with whole_or_gone(self._disk, part):
             with synced(self._disk, self._disk.open_new(part)) as file:

@@ -92,15 +92,9 @@ class LegCore:
         self._options = options
         self._session = session
         self._incoming = incoming
-        peer_agent = "" if incoming is None else incoming.user_agent
+        called, agent = incoming is not None, "" if incoming is None else incoming.user_agent
         self._media = LegMedia(
-            options,
-            called=incoming is not None,
-            pages=pages,
-            document=document,
-            poll=poll,
-            seeds=seeds,
-            peer_agent=peer_agent,
+            options, called=called, pages=pages, document=document, poll=poll, seeds=seeds, peer_agent=agent
         )
         self._state = S.IDLE
         self._began = now

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from heapq import heappop, heappush
-from typing import Final, Protocol
+from typing import Final
 
 from vfax import leg
 from vfax.codecs.dis import Agreement, Resolution
@@ -23,7 +23,8 @@ from vfax.leg import Finished, Leg, LegOptions
 from vfax.outcome import Outcome
 from vfax.t30 import values as t30
 from vfax.t30.coding import code_page
-from vfax.transports.simnet import BadLine, Dice
+from vfax.transports.simnet import Dice, Road
+from vfax.transports.simnet import LineFaults as LineFaults  # `vfax loopback` knows no transports
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.negotiation import MediaSession
@@ -78,54 +79,6 @@ class SimulatedPage:
     rows: int
     resolution: Resolution
     raster: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineFaults:
-    """What a line of the simulation does to datagrams: probabilities, and seconds. See `simnet.BadLine`."""
-
-    loss: float = 0.0
-    burst_loss: float = 0.0
-    duplicate: float = 0.0
-    reorder: float = 0.0
-    delay: float = 0.02
-    jitter: float = 0.0
-    truncate: float = 0.0
-    flip: float = 0.0
-    rate_bps: float = math.inf
-    queue: int = 65536
-
-    def line(self, dice: Dice) -> BadLine:
-        """One direction of such a line."""
-        return BadLine(
-            dice,
-            loss=self.loss,
-            burst_loss=self.burst_loss,
-            duplicate=self.duplicate,
-            reorder=self.reorder,
-            delay=self.delay,
-            jitter=self.jitter,
-            truncate=self.truncate,
-            flip=self.flip,
-            rate_bps=self.rate_bps,
-            queue=self.queue,
-        )
-
-
-class Road(Protocol):
-    """One direction between two sockets; `BadLine` is one."""
-
-    def send(self, datagram: bytes, now: float) -> None:
-        """Give a datagram to the road."""
-        ...
-
-    def arrivals(self, now: float) -> list[bytes]:
-        """Take what has arrived."""
-        ...
-
-    def next_arrival(self) -> float:
-        """When the next datagram arrives; math.inf for never."""
-        ...
 
 
 RoadMaker = Callable[[Side, Plane, Dice], Road]
@@ -243,7 +196,6 @@ class Simulation:
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._planned = 0
         worst = faults or LineFaults()
-        make_road = roads or (lambda side, plane, dice: worst.line(dice))
         infos = tuple(t30.PageInfo(page.width_px, page.rows, page.resolution) for page in pages)
         addresses = addressing or t30.Addressing()
         document = t30.SendDocument(infos, first, addresses)
@@ -251,15 +203,20 @@ class Simulation:
         self.caller = self._node(Side.CALLER, CALLER, calling or LegOptions(), None if polled else document, poll)
         self.called = self._node(Side.CALLED, CALLED, called or LegOptions(), document if polled else None, None)
         self._nodes = (self.caller, self.called)
-        self._ways: dict[tuple[Address, Address], _Way] = {}
+        self._ways = self._lay(roads or (lambda side, plane, dice: worst.line(dice)))
+        self._all_ways = tuple(self._ways.values())
+
+    def _lay(self, make_road: RoadMaker) -> dict[tuple[Address, Address], _Way]:
+        """Both directions of signalling and of media, each with dice of its own."""
+        ways: dict[tuple[Address, Address], _Way] = {}
         for source, target in ((self.caller, self.called), (self.called, self.caller)):
             for plane, origin, end in (
                 (Plane.SIGNALLING, source.address, target.address),
                 (Plane.MEDIA, source.media, target.media),
             ):
                 road = make_road(source.side, plane, random.Random(self._dice.random()))
-                self._ways[origin, end] = _Way(road, origin, target)
-        self._all_ways = tuple(self._ways.values())
+                ways[origin, end] = _Way(road, origin, target)
+        return ways
 
     def _node(
         self,

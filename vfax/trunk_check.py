@@ -19,9 +19,10 @@ import trio
 from vfax import call
 from vfax.calls import OutgoingFax
 from vfax.endpoint import Endpoint, EndpointOptions
-from vfax.errors import AddressTaken, FaxError, LinkError
+from vfax.errors import AddressTaken, FaxError, LinkError, StoreError
 from vfax.leg import Opening, SwitchedBy
 from vfax.outcome import Outcome
+from vfax.pages import PageFolder
 from vfax.resolving import Way
 from vfax.sockets import Listen
 from vfax.transports.sip.outside import Asking
@@ -74,14 +75,15 @@ class Check:
     """One check of one trunk. `number` is what is called, "" for nothing; `document` is the test page.
 
     `sender` is who the test page is from (TSI): by it a page that comes back is known. `beside` is the service that has
-    the trunk at this moment. `find_page` looks for the page in that service, where it will have gone.
+    the trunk at this moment. `find_page` looks for the page in that service, where it will have gone. `place` makes the
+    file for a call that comes in, where a fax of somebody else can stay; it blocks, and may raise StoreError.
     """
 
     trunk: TrunkOptions
     endpoint: Endpoint
     number: str
     document: Path
-    folder: Path
+    place: Callable[[], Path]
     sender: str
     beside: Beside | None = None
     find_page: Callable[[str], Awaitable[bool]] | None = None
@@ -428,14 +430,30 @@ def take_call(check: Check, arrived: call.InboundCall, nursery: trio.Nursery) ->
 
 
 async def _receive(check: Check, loop: Loop, arrived: call.InboundCall) -> None:
-    target = check.folder / f"{arrived.id}.tif"
-    target.touch()
+    try:
+        target = await trio.to_thread.run_sync(check.place)
+    except StoreError:  # no page may be confirmed that cannot be kept
+        arrived.refuse(480)
+        loop.done.set()
+        return
     try:
         loop.outcome = await arrived.receive(target, local_id="", publish=lambda event: None)
-        if loop.outcome.pages_confirmed and loop.outcome.remote_id.strip() != check.sender:
-            check.kept.append(target)  # somebody else's fax, which was confirmed: it must not be lost
     finally:
         loop.done.set()
+        ours = loop.outcome is not None and loop.outcome.remote_id.strip() == check.sender
+        with trio.CancelScope(shield=True):
+            if await trio.to_thread.run_sync(_leave, target, ours):
+                check.kept.append(target)
+
+
+def _leave(target: Path, ours: bool) -> bool:
+    """Remove our own page, and a file without any. Pages of somebody else stay, for they may have been confirmed."""
+    folder = PageFolder(target)
+    if not ours and (folder.pages() or target.stat().st_size):
+        return True
+    folder.discard()
+    target.unlink()
+    return False
 
 
 def _digits(text: str) -> str:

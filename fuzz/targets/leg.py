@@ -116,7 +116,6 @@ def _incoming(offer: bytes) -> sip.IncomingCall:
         source=PEER,
         request_uri="sip:fax@192.0.2.2",
         dialled="fax",
-        caller_uri="sip:x@192.0.2.1",
         caller="x",
         caller_name="",
         call_id="c",

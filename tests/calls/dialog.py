@@ -77,7 +77,6 @@ class Dialog(Memory):
             source=("192.0.2.9", 5060),
             request_uri="sip:1@192.0.2.1",
             dialled="1",
-            caller_uri="sip:2@192.0.2.9",
             caller="2",
             caller_name="",
             call_id="script",

@@ -482,17 +482,19 @@ def test_interrupting_send_aborts_the_fax_and_exits_130(serving: Serving, make_d
 
 
 @pytest.mark.realtime
-def test_a_second_signal_ends_serve_at_once_though_a_fax_is_being_ended(
-    serving: Serving, make_document: MakeDocument
+def test_a_second_signal_ends_serve_and_send_at_once_though_a_fax_is_being_ended(
+    serving: Serving, make_document: MakeDocument, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "vfax", "send", str(make_document()), serving.uri, "--json"]
-    slow = environment(VFAX_T38__PACE="1.0")
+    slow = environment(VFAX_T38__PACE="1.0", TMPDIR=str(tmp_path))
     with subprocess.Popen(command, env=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sender:
         assert "answered" in serving.printed.readline()
-        serving.process.send_signal(signal.SIGINT)
-        serving.process.send_signal(signal.SIGTERM)
+        for process in (serving.process, sender):
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
         ended = serving.process.wait(timeout=30)
-        sender.kill()
+        assert sender.wait(timeout=30) == exits.INTERRUPTED
+    assert list(tmp_path.glob("vfax-*")) == []
     assert ended == exits.INTERRUPTED
     assert "Traceback" not in serving.printed.read()
 

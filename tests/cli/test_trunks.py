@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,10 +113,8 @@ def test_peers_are_shown_fact_by_fact() -> None:
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    folder = Path(tempfile.mkdtemp(prefix="vfax-"))
-    with hosting(folder) as running:
+    with tempfile.TemporaryDirectory(prefix="vfax-") as folder, hosting(Path(folder)) as running:
         yield running
-    shutil.rmtree(folder)
 
 
 def run(host: Host, *arguments: str) -> tuple[int, str]:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,10 +30,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    folder = Path(tempfile.mkdtemp(prefix="vfax-"))
-    with hosting(folder) as running:
+    with tempfile.TemporaryDirectory(prefix="vfax-") as folder, hosting(Path(folder)) as running:
         yield running
-    shutil.rmtree(folder)
 
 
 @contextmanager

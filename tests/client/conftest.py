@@ -1,6 +1,5 @@
 """Fixtures for clients: a host with real sockets in a folder with a short name, as sockets need one."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +11,8 @@ from tests.client.plain import Host, hosting
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="vfax-"))
-    yield made
-    shutil.rmtree(made)
+    with tempfile.TemporaryDirectory(prefix="vfax-") as made:
+        yield Path(made)
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ import pytest
 
 from vfax.leg import LegOptions
 from vfax.outcome import Cause
-from vfax.simulate import LineFaults, Side, SimulatedPage
+from vfax.simulate import Side, SimulatedPage
 from vfax.simulation.invariants import repaired_loss_changes_nothing, same_journals, violations
 from vfax.simulation.pictures import Picture
 from vfax.simulation.scenario import Kind, Scenario, roll
 from vfax.simulation.trial import Evidence, Told, play
 from vfax.t30 import values as t30
+from vfax.transports.simnet import LineFaults
 
 
 def two_pages(kind: Kind = Kind.CLEAN) -> Scenario:

@@ -10,8 +10,9 @@ from tests.simulation.natbox import NatBox, Natted
 from vfax.codecs.dis import Resolution
 from vfax.leg import CallerOffer, InternetAware, LegOptions
 from vfax.outcome import Cause
-from vfax.simulate import LineFaults, Side, SimulatedFax, SimulatedPage, Simulation
+from vfax.simulate import Side, SimulatedFax, SimulatedPage, Simulation
 from vfax.t30.options import T30Options
+from vfax.transports.simnet import LineFaults
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.t38 import T38Options
 

@@ -8,13 +8,14 @@ import pytest
 
 from vfax.codecs.frames import Frame
 from vfax.errors import DecodeError
-from vfax.simulate import LineFaults, Side
+from vfax.simulate import Side
 from vfax.simulation import mischief
 from vfax.simulation.campaign import Tally, judge, pick, repeat_command
 from vfax.simulation.mischief import CoveredRoad, CutRoad, Memory
 from vfax.simulation.pictures import Picture, draw
 from vfax.simulation.scenario import HOSTILE, Cut, Kind, kind_of, roll
 from vfax.simulation.weight import octets_held
+from vfax.transports.simnet import LineFaults
 from vfax.transports.udptl import Packet
 
 

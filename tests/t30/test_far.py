@@ -7,9 +7,10 @@ import pytest
 from vfax import leg
 from vfax.codecs.dis import Resolution
 from vfax.leg import InternetAware, LegOptions
-from vfax.simulate import LineFaults, Side, SimulatedPage, Watcher, run_fax
+from vfax.simulate import Side, SimulatedPage, Watcher, run_fax
 from vfax.t30.options import T30Options
 from vfax.t30.values import PageConfirmed
+from vfax.transports.simnet import LineFaults
 
 DICE = random.Random(5)
 ROWS = [DICE.randbytes(216) for _ in range(40)]

@@ -14,6 +14,7 @@ import trio.lowlevel
 
 from tests.certs import Authority, join
 from vfax.errors import LinkError
+from vfax.transports import sip_streams
 from vfax.transports.certificates import Certificates, Checks, TlsOptions
 from vfax.transports.sip.message import MessageError
 from vfax.transports.sip.options import SipOptions
@@ -310,6 +311,23 @@ async def test_connection_of_ours_is_pinged_in_silence() -> None:
         (connection,) = two.streams._connections.values()
         assert connection._answers_pings
         assert not two.lost
+
+
+async def test_idle_connection_of_ours_gives_way_when_all_places_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its peer answers every keep-alive, so that it is never idle for long enough to end by itself."""
+    monkeypatch.setattr(sip_streams, "SETTLED", 0.1)
+    async with house(TCP) as one, house(TCP) as other, house(ping_interval=0.05, max_connections=1) as two:
+        two.streams.send(message(1), one.hop())
+        await trio.sleep(0.3)
+        two.needed = True
+        two.streams.send(message(2), other.hop())
+        assert "no more are allowed" in two.unreachable[0][1]
+        two.needed = False
+        two.streams.send(message(3), other.hop())
+        await other.until(lambda: other.heard)
+        await two.until(lambda: two.lost)
+    assert [heard for heard, _ in other.heard] == [message(3)]
+    assert "needed its place" in two.lost[0][1]
 
 
 async def test_peer_who_does_not_read_loses_its_connection() -> None:

@@ -122,7 +122,6 @@ class Play:
             source=THEIRS,
             request_uri="sip:1@192.0.2.1",
             dialled="1",
-            caller_uri="sip:2@192.0.2.9",
             caller="2",
             caller_name="",
             call_id="x",

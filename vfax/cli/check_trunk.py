@@ -5,7 +5,6 @@ Owns      where the check listens, the service that may run beside it, what is p
 """
 
 import random
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +24,7 @@ from vfax.codecs import tiff
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import SettingsError
 from vfax.fsp.errors import FaxServiceError
+from vfax.host.spool import Spool
 from vfax.settings import Settings, doors, wiring
 from vfax.trunk_check import Beside, Check, Finding, Tell, Verdict
 from vfax.trunks.options import TrunkOptions
@@ -33,6 +33,7 @@ WIDTH_PX: Final = 1_728
 ROWS: Final = 1_100
 LOOKS: Final = 10
 """Times that the service is asked for the page that came back, a second apart."""
+LATER: Final = "the service delivers it when it is started next"
 NEWEST: Final = 20
 """Received faxes that are looked at."""
 
@@ -82,13 +83,12 @@ async def _checked(
     beside = await trio.to_thread.run_sync(_service_beside, settings, trunk.name)
     ours = trunk_check.options_for(options, trunk, alone=beside is None)
     with tempfile.TemporaryDirectory(prefix="vfax-check-") as name:
-        folder = Path(name)
         check = Check(
             trunk=ours.trunks[0] if beside is None else replace(ours.trunks[0], register=trunk.register),
             endpoint=Endpoint(replace(ours, journal=None)),
             number=number,
-            document=folder / "test.tif",
-            folder=folder,
+            document=Path(name, "test.tif"),
+            place=Spool(settings.host.spool).borrow,
             sender=f"88{random.SystemRandom().randrange(10**6):06d}",
             beside=beside,
         )
@@ -100,8 +100,11 @@ async def _checked(
 
             check.find_page = find_page
         found = await _run(check, ours, tell)
-        for path in check.kept:
-            await trio.to_thread.run_sync(_keep, settings, path, console)
+    for path in check.kept:
+        found.append(
+            Finding("call", Verdict.WARN, f"A fax of somebody else came in meanwhile, and is in {path}: {LATER}.")
+        )
+        tell(found[-1])
     return found
 
 
@@ -174,12 +177,3 @@ def _received(settings: Settings, sender: str) -> bool:
 def _sender_of(fax: Mapping[str, object]) -> str:
     record = fax.get("record")
     return str(record.get("remote_id", "")).strip() if isinstance(record, Mapping) else ""
-
-
-def _keep(settings: Settings, path: Path, console: Console | None) -> None:
-    """A fax of somebody else came in meanwhile and was confirmed: it goes where received faxes are."""
-    inbox = settings.host.spool.absolute() / "inbox"
-    inbox.mkdir(parents=True, exist_ok=True)
-    kept = shutil.move(path, inbox / path.name)
-    if console is not None:
-        say(console, f"A fax of somebody else came in meanwhile: it is kept as {kept}.")

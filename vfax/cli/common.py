@@ -6,10 +6,12 @@ Owns      the boundary between vfax and the shell. Not here: what a command does
 import json
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import trio
 import typer
@@ -27,6 +29,9 @@ CODE_OF_ERROR: tuple[tuple[type[FaxError], int], ...] = (
     (StoreError, exits.STORAGE),
     (LinkError, exits.CANNOT_LISTEN),
 )
+
+SCRATCH: Final[list[str]] = []
+"""Folders of this process that go with it."""
 
 
 def out() -> Console:
@@ -62,6 +67,17 @@ def fail(sentence: str, code: int, *, as_json: bool = False) -> None:
 def print_json(value: Mapping[str, object]) -> None:
     """Print the one object of --json, in ASCII: what a peer wrote must pass any terminal, pipe and encoding."""
     typer.echo(json.dumps(value))
+
+
+@contextmanager
+def scratch(prefix: str) -> Iterator[Path]:
+    """A folder for the time of a command, which a second Ctrl-C removes as well. Nothing in it may be missed."""
+    with tempfile.TemporaryDirectory(prefix=prefix) as name:
+        SCRATCH.append(name)
+        try:
+            yield Path(name)
+        finally:
+            SCRATCH.remove(name)
 
 
 def make_journal_folder(folder: Path | None) -> None:

@@ -5,6 +5,7 @@ Not here  the service (host/service.py).
 """
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, TypeVar
@@ -13,7 +14,7 @@ import trio
 from rich.console import Console
 
 from vfax.cli import exits
-from vfax.cli.common import watch_signals
+from vfax.cli.common import SCRATCH, watch_signals
 from vfax.cli.sockets import explain
 from vfax.errors import FaxError, LinkError, SettingsError
 from vfax.host.loading import HostedProvider
@@ -108,4 +109,6 @@ def _refuse_unusable(service: "Host") -> None:
 def hard_stop() -> None:
     """End the process at once: somebody pressed Ctrl-C a second time."""
     Console().show_cursor(True)
+    for folder in SCRATCH:
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(exits.INTERRUPTED)

@@ -3,7 +3,6 @@
 Owns      the comparison of what was sent with what arrived. Not here: the simulation (vfax/simulate.py).
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.console import Console
 
 from vfax import simulate
 from vfax.cli import exits
-from vfax.cli.common import out, print_json
+from vfax.cli.common import out, print_json, scratch
 from vfax.cli.documents import prepare
 from vfax.cli.hosting import abort_when, interruptible, running
 from vfax.cli.screen import Screen, choose, say
@@ -42,8 +41,8 @@ def loopback(
     settings: Settings, files: Sequence[Path], *, line: Line | None, resolution: Resolution, as_json: bool
 ) -> int:
     """Send the files from one instance to another and compare; returns the exit code. Raises DocumentError."""
-    with tempfile.TemporaryDirectory(prefix="vfax-loopback-") as folder:
-        document = Path(folder) / "document.tif"
+    with scratch("vfax-loopback-") as folder:
+        document = folder / "document.tif"
         prepare(settings, files, document, resolution=resolution, as_json=as_json)
         if line is not None:
             return _simulated(settings, document, line, as_json=as_json)
@@ -111,10 +110,11 @@ async def _two_instances(
         with trio.move_on_after(settings.timers.t2):
             await ended.wait()
         nursery.cancel_scope.cancel()
-    arrived = endings[0] if endings else None
-    document_there = arrived.document if arrived is not None else None
-    identical = document_there is not None and await trio.to_thread.run_sync(_same, document, document_there)
-    return record, arrived.record if arrived is not None else None, identical, interrupted.is_set()
+    if not endings:
+        return record, None, False, interrupted.is_set()
+    there = endings[0].document
+    identical = there is not None and await trio.to_thread.run_sync(_same, document, there)
+    return record, endings[0].record, identical, interrupted.is_set()
 
 
 def _same(sent: Path, received: Path) -> bool:

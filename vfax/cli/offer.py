@@ -4,7 +4,6 @@ Owns      the temporary document, what is said about each caller, the end by Ctr
 Not here  the calls (calls.py); the service contract, which knows no polling.
 """
 
-import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.console import Console
 from vfax import call
 from vfax.calls import IncomingFax
 from vfax.cli import exits
-from vfax.cli.common import out
+from vfax.cli.common import out, scratch
 from vfax.cli.documents import prepare
 from vfax.cli.hosting import interruptible, only_one
 from vfax.cli.screen import printable, say
@@ -37,8 +36,8 @@ def offer(
     Raises SettingsError, DocumentError or LinkError when it cannot begin.
     """
     endpoint = wiring.network(settings, journal=journal_folder(settings))
-    with tempfile.TemporaryDirectory(prefix="vfax-offer-") as folder:
-        document = Path(folder) / "document.tif"
+    with scratch("vfax-offer-") as folder:
+        document = folder / "document.tif"
         prepare(settings, files, document, resolution=resolution)
         offered = call.Offered(
             document=document,

@@ -5,7 +5,6 @@ Not here  preparing documents (documents.py).
 """
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +14,7 @@ from typing import Final
 import trio
 
 from vfax.cli import exits
-from vfax.cli.common import make_journal_folder, out, print_json
+from vfax.cli.common import make_journal_folder, out, print_json, scratch
 from vfax.cli.documents import prepare
 from vfax.cli.hosting import abort_when, interruptible, running
 from vfax.cli.screen import Screen, choose, say
@@ -48,8 +47,8 @@ def send(
     """
     wiring.network_towards(settings, destination, listen)  # refuse a wrong destination before reading documents
     journal = journal_folder(settings)
-    with tempfile.TemporaryDirectory(prefix="vfax-send-") as folder:
-        document = Path(folder) / "document.tif"
+    with scratch("vfax-send-") as folder:
+        document = folder / "document.tif"
         pages = prepare(settings, files, document, resolution=resolution, as_json=as_json)
         if int(str(how.get("first_page", 1))) > pages:
             raise SettingsError(f"command line: --first-page {how['first_page']}: the document has {counted(pages)}")

@@ -158,14 +158,14 @@ _V27: Final = frozenset({Modem.V27TER_4800, Modem.V27TER_2400})
 _V29: Final = frozenset({Modem.V29_9600, Modem.V29_7200})
 _V17: Final = frozenset({Modem.V17_14400, Modem.V17_12000, Modem.V17_9600, Modem.V17_7200})
 
-# What a DIS can say, largest set first: an unlisted pattern reads as the first of these contained in it.
+# What a DIS can say, largest set first: an unlisted pattern reads as the first of these contained in it
+# (1110, which had the obsolete V.33, too).
 _ABILITIES: Final = (
     ("1101", _V27 | _V29 | _V17),
     ("1100", _V27 | _V29),
     ("1000", _V29),
     ("0100", _V27),
 )
-_OLD_V33: Final = "1110"  # V.27ter + V.29 + V.33: V.33 is obsolete, the rest counts
 
 _CHOSEN: Final[dict[str, Modem]] = {
     "0000": Modem.V27TER_2400,

@@ -20,8 +20,6 @@ from vfax.errors import DecodeError, MisuseError
 _SOURCE: Final = "T.38 (09/2010) Annex A"
 LATEST_VERSION: Final = 3
 MAX_FIELD_OCTETS: Final = 65535
-MAX_FIELDS_SENT: Final = 127
-"""Limit: libspandsp's decoder reads the count as one octet, so nobody may send more than this."""
 
 
 class Indicator(IntEnum):

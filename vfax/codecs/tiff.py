@@ -172,7 +172,11 @@ def write_page(
         clean=(1 if bad_rows else 0) if clean is None else clean,
         texts=texts,
     )
-    code = code_mmr(raster, width_px, rows)
+    return _sealed(fields, code_mmr(raster, width_px, rows), width_px, rows)
+
+
+def _sealed(fields: dict[int, Field], code: bytes, width_px: int, rows: int) -> bytes:
+    """The file of one page, whose Software field tells that its code is ours."""
     fields[Tag.SOFTWARE] = sealed_software(width_px, rows, code)
     file = io.BytesIO()
     write_file(file, [(fields, [code])])

@@ -33,7 +33,6 @@ KEPT_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTY
 CHUNK_OCTETS: Final = 65_536
 LAST_WORDS: Final = 1.0
 """Seconds that a pipe may stay open behind a program that has ended: something it started may hold it."""
-PLACEHOLDERS: Final = ("document", "job")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """A provider in a process of its own, the host's side: the exports of the contract, and the child behind them.
 
-Owns      what each export says to the child, the last known status of each job, bringing a lost child back.
-Not here  the road (process_link.py), the child's side (process_child.py), which providers have one (loading.py).
+Owns      what each export says to the child, bringing a lost child back.
+Not here  what is known of each job (process_jobs.py), the road (process_link.py), the child's side (process_child.py),
+          which providers have one (loading.py).
 Source    from Windows Server 2003 on, the service runs providers in a process apart so that a faulty one cannot take it
           down; what then becomes of its jobs is not published, so it is ours.
 
@@ -17,12 +18,9 @@ hints and aborts that the provider refuses are refused in silence, as are line e
 FaxSendCallback arrives stands; FaxDevConfigure is not carried.
 """
 
-import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from typing import Final, Protocol, TypeVar, cast
 
 import trio
@@ -31,7 +29,7 @@ from vfax.errors import DecodeError
 from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
 from vfax.fsp.constants import FaxStatus, Hresult, ProviderStatus, Win32
 from vfax.fsp.encoding import decode, encode
-from vfax.fsp.errors import FaxServiceError, InvalidHandle, InvalidParameter, PortError, ProviderLoadError
+from vfax.fsp.errors import FaxServiceError, InvalidParameter, PortError, ProviderLoadError
 from vfax.fsp.extension import (
     ExtensionCallbacks,
     FaxExtFreeBuffer,
@@ -64,14 +62,13 @@ from vfax.fsp.structures import (
 from vfax.host.extensions import is_noerror, shown
 from vfax.host.guard import LOAD, ForeignFault
 from vfax.host.process_extension import NearExtension
+from vfax.host.process_jobs import LeftBehind, RemoteJob, RemoteJobs
 from vfax.host.process_link import Link, ProcessLost, ProcessOptions, start_process
 from vfax.host.process_wire import Message
 
 T = TypeVar("T")
 
 NOT_CARRIED: Final = frozenset({"FaxDevConfigure"})
-MAX_FILES: Final = 1_000
-"""Limit: files left in a child that are counted."""
 LOST: Final = FaxDevStatus(FaxStatus.FS_FATAL_ERROR, error_code=Win32.ERROR_GEN_FAILURE)
 """The status of an operation whose process is gone."""
 
@@ -86,29 +83,6 @@ class Watcher(Protocol):
         """It runs again, after so many starts."""
 
 
-@dataclass(slots=True, eq=False)
-class RemoteJob:
-    """What the host holds for a handle: the child's number for it and what the child said last."""
-
-    number: int
-    link: Link
-    port: CompletionPort
-    key: StatusKey
-    status: FaxDevStatus | None = None
-    facts: CallFacts | None = None
-    callback: FaxSendCallback | None = None
-    asking: bool = False
-    done: bool = False  # the operation has ended, and its status is the last
-
-
-@dataclass(slots=True)
-class PortCounters:
-    """Packets of the child that went nowhere."""
-
-    refused: int = 0  # the host's port was full or closed
-    late: int = 0  # of a job that has ended
-
-
 class ProcessProvider:
     """The exports over a child that may come and go. `load` first, then `exports`; `mind` once initialized.
 
@@ -119,7 +93,6 @@ class ProcessProvider:
         self, record: RegistrationRecord, options: ProcessOptions, watcher: Watcher, limit: Callable[[str], float]
     ) -> None:
         self.record = record
-        self.counters = PortCounters()
         self.starts = 0
         self.exports: Exports | None = None
         self._options = options
@@ -132,10 +105,8 @@ class ProcessProvider:
         self._devices: VirtualDevices | None = None
         self._address = ""
         self._extension = NearExtension()
-        self._arena: Arena | None = None
-        self._listed: list[object] = []  # what stands in the host's arena for live jobs in that of the child
-        self._jobs: dict[int, RemoteJob] = {}
-        self._numbers = count(1)
+        self._left = LeftBehind()
+        self._jobs = RemoteJobs()
         self._up = False  # the child runs, is initialized and minded
         self._since = 0.0  # when that began
         self._back_in: float | None = None
@@ -209,7 +180,7 @@ class ProcessProvider:
     def _gone(self, why: str) -> None:
         """A child is gone: if it was minded, say so before anybody else learns of it."""
         self._extension.lost()
-        self._list_jobs(0)
+        self._left.list_jobs(0)
         if self._up:
             self._up = False
             if trio.current_time() - self._since >= self._options.steady_after:
@@ -265,16 +236,17 @@ class ProcessProvider:
     # --- what the child says by itself -------------------------------------------------------------
 
     def _take(self, message: Message) -> None:
-        """Take a packet. Raises InvalidField for what is none: the link ends then."""
+        """Take a packet. Raises DecodeError or InvalidField for what is none: the link ends then."""
         match message:
             case {"ring": ring}:
                 self._post_ring(decode(LineMessage, ring))
             case {"status": status, "reports": reports, "facts": facts, "job": int() as number}:
-                self._post_status(number, decode(FaxDevStatus, status), {"status": reports or status, "facts": facts})
+                news = {"status": reports or status, "facts": facts}
+                self._jobs.post_status(number, decode(FaxDevStatus, status), news)
             case {"extension": str() as word, "number": int() as number} if self._link is not None and self._nursery:
                 self._extension.take(self._link, self._nursery, word, number, message)
             case {"called": int() as number}:
-                self._called(number)
+                self._jobs.called(number)
             case {"broken": str() as words} if self._link is not None:
                 self._link.lose(f"met an error in a task of the provider's own ({words[:200]})")
             case _:
@@ -284,27 +256,8 @@ class ProcessProvider:
         if self._ring is None:
             return
         port, key = self._ring
-        try:
+        with suppress(PortError):  # full or closed
             port.post(key, ring)
-        except PortError:
-            self.counters.refused += 1
-
-    def _post_status(self, number: int, status: FaxDevStatus, news: Message) -> None:
-        job = self._jobs.get(number)
-        if job is None:
-            self.counters.late += 1
-            return
-        if not job.done:
-            self._note(job, news)
-        try:
-            job.port.post(job.key, status)
-        except PortError:
-            self.counters.refused += 1
-
-    def _called(self, number: int) -> None:
-        job = self._jobs.get(number)
-        if job is not None and job.callback is not None and not job.callback(job, None, 0, 0):
-            job.link.tell("abort", job=number)
 
     # --- the exports -------------------------------------------------------------------------------
 
@@ -336,12 +289,12 @@ class ProcessProvider:
         self, line_app: object | None, heap: Arena, callback: FaxServiceCallback | None, /
     ) -> FaxLineCallback:
         """Initialize the provider in the child, in an arena of the child's; `heap` lists what is left in that one."""
-        self._arena = heap
+        self._left.arena = heap
         self._address = str(await self._running().ask("initialize"))
         return self._line_event
 
     def _line_event(self, handle: object | None, *numbers: int) -> None:
-        job = handle if isinstance(handle, RemoteJob) and self._jobs.get(handle.number) is handle else None
+        job = self._jobs.of(handle)
         link = self._link
         if handle is not None and job is None:
             return  # no handle of ours: no event that concerns the provider
@@ -359,22 +312,21 @@ class ProcessProvider:
         if not isinstance(port, CompletionPort) or not isinstance(key, StatusKey):
             raise InvalidParameter("CompletionPortHandle, CompletionKey: a port and a key for statuses are expected")
         link = self._running()
-        job = RemoteJob(next(self._numbers), link, port, key)
-        self._jobs[job.number] = job
+        job = self._jobs.begin(link, port, key)
         started: object = False
         try:
-            started = await link.ask_all("start", partial(self._note, job), job=job.number, device=device_id)
+            started = await link.ask_all("start", job.note, job=job.number, device=device_id)
         except trio.Cancelled:
             link.tell("forget", job=job.number)
             raise
         finally:
             if started is not True:
-                del self._jobs[job.number]
+                self._jobs.end(job)
         return job if started is True else None
 
     async def FaxDevSend(self, handle: object, document: FaxSend, callback: FaxSendCallback | None, /) -> None:
         """Send in the child. The callback is asked when the child calls it; where it is False, the fax is aborted."""
-        job = self._job(handle)
+        job = self._jobs.find(handle)
         if not isinstance(document, FaxSend):
             raise InvalidParameter(f"FaxSend: {type(document).__name__}, where a FaxSend is expected")
         job.callback = callback
@@ -382,58 +334,33 @@ class ProcessProvider:
 
     async def FaxDevReceive(self, handle: object, call: object | None, slot: FaxReceive, /) -> FaxReceive:
         """Receive in the child, which writes the pages beside the file itself."""
-        job = self._job(handle)
+        job = self._jobs.find(handle)
         if not isinstance(slot, FaxReceive):
             raise InvalidParameter(f"FaxReceive: {type(slot).__name__}, where a FaxReceive is expected")
         return decode(FaxReceive, await self._operate(job, "receive", slot=encode(slot)))
 
     async def _operate(self, job: RemoteJob, word: str, **members: object) -> object:
-        return await job.link.ask_all(word, partial(self._note_end, job), job=job.number, **members)
-
-    def _note_end(self, job: RemoteJob, news: Message) -> None:
-        self._note(job, news)
-        job.done = True
-
-    def _note(self, job: RemoteJob, news: object) -> None:
-        """Keep what the child says of a job; a status that is none is not kept."""
-        if not isinstance(news, dict):
-            return
-        with suppress(FaxServiceError):
-            if news.get("status") is not None:
-                job.status = decode(FaxDevStatus, news["status"])
-            if news.get("facts") is not None:
-                job.facts = decode(CallFacts, news["facts"])
+        return await job.link.ask_all(word, job.note_end, job=job.number, **members)
 
     def FaxDevReportStatus(self, handle: object, /) -> FaxDevStatus:
         """What the provider said when the child last wrote of the job. Raises InvalidHandle."""
-        job = self._job(handle)
+        job = self._jobs.find(handle)
         if job.link.lost.is_set() and not job.done:
             return LOST
-        self._ask_for_news(job)
+        job.ask_for_news()
         return job.status or FaxDevStatus(FaxStatus.FS_INITIALIZING)
 
     def VfaxDevReportFacts(self, handle: object, /) -> CallFacts:
         """As FaxDevReportStatus. Raises InvalidHandle, and ProcessLost where the provider has said nothing of use."""
-        job = self._job(handle)
-        self._ask_for_news(job)
+        job = self._jobs.find(handle)
+        job.ask_for_news()
         if job.facts is None:
             raise ProcessLost("nothing is known of this call yet")
         return job.facts
 
-    def _ask_for_news(self, job: RemoteJob) -> None:
-        if job.asking or job.done or job.link.lost.is_set():
-            return
-        job.asking = True
-        job.link.ask_soon("report", partial(self._hear, job), job=job.number)
-
-    def _hear(self, job: RemoteJob, news: object) -> None:
-        job.asking = False
-        if not job.done:
-            self._note(job, news)
-
     def VfaxDevSendHints(self, handle: object, hints: SendHints, /) -> None:
         """Pass the hints on; they arrive before the order to send."""
-        job = self._job(handle)
+        job = self._jobs.find(handle)
         if not job.link.lost.is_set():
             job.link.tell("hints", job=job.number, hints=encode(hints))
 
@@ -455,51 +382,26 @@ class ProcessProvider:
 
     def FaxDevAbortOperation(self, handle: object, /) -> None:
         """Tell the child, and return at once. Raises InvalidHandle."""
-        job = self._job(handle)
+        job = self._jobs.find(handle)
         if not job.link.lost.is_set():
             job.link.tell("abort", job=job.number)
 
     async def FaxDevEndJob(self, handle: object, /) -> None:
         """End the job in the child; where that is gone there is nothing to end. Raises InvalidHandle."""
-        job = self._job(handle)
-        del self._jobs[job.number]
+        job = self._jobs.find(handle)
+        self._jobs.end(job)
         if not job.link.lost.is_set():
             answer = await job.link.ask("end", job=job.number)
-            self._list_jobs(answer.get("jobs") if isinstance(answer, dict) else 0)
+            self._left.list_jobs(answer.get("jobs") if isinstance(answer, dict) else 0)
         await trio.lowlevel.checkpoint()
 
     async def FaxDevShutdown(self) -> Hresult:
         """Shut the provider down in the child. The process itself ends with the nursery it was started in."""
         answer = await self._running().ask("shutdown")
         told = answer if isinstance(answer, dict) else {}
-        self._list_jobs(told.get("jobs"))
-        self._list_files(told.get("files"))
+        self._left.list_jobs(told.get("jobs"))
+        self._left.list_files(told.get("files"))
         return Hresult.S_OK if told.get("result") == 0 else Hresult.E_FAIL
-
-    def _list_jobs(self, live: object) -> None:
-        """Have as many jobs in the host's arena as the provider has in its own: the host tells what was left."""
-        arena = self._arena
-        if arena is None or not isinstance(live, int):
-            return
-        with suppress(FaxServiceError):  # beyond the quota, or closed
-            while len(self._listed) < live:
-                job = object()
-                arena.adopt_job(job)
-                self._listed.append(job)
-        while len(self._listed) > max(0, live):
-            arena.release_job(self._listed.pop())
-
-    def _list_files(self, count: object) -> None:
-        """The same of files. The child has removed them, and the host removes nothing that a child names."""
-        if self._arena is not None and isinstance(count, int):
-            with suppress(FaxServiceError):
-                for number in range(min(count, MAX_FILES)):
-                    self._arena.adopt_file(f"{os.devnull}/left in the provider's process {number + 1}")
-
-    def _job(self, handle: object) -> RemoteJob:
-        if not isinstance(handle, RemoteJob) or self._jobs.get(handle.number) is not handle:
-            raise InvalidHandle("FaxHandle: the job is unknown or has ended")
-        return handle
 
 
 def _cannot_load(why: str) -> ProviderLoadError:

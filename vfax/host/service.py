@@ -1,7 +1,8 @@
 """The fax service: providers, devices, rings, jobs, and an orderly end.
 
 Owns      the life of the service, who uses which device, the two completion ports and who reads them.
-Not here  one operation (jobs.py), what becomes of a reception (reception.py), loading (loading.py).
+Not here  one operation (jobs.py), what becomes of a reception (reception.py), one document on its way through the
+          devices (submission.py), loading (loading.py).
 Source    the page about receiving on a virtual device: ring packet, then StartJob, Receive, ReportStatus, EndJob.
 
 The service knows a provider through the contract alone: the registration record names it.
@@ -19,7 +20,7 @@ import trio
 
 from vfax.errors import MisuseError
 from vfax.fsp.completion import CompletionKey, CompletionPort, Packet
-from vfax.fsp.constants import FaxStatus, JobType, LineMessageId, PortFlag
+from vfax.fsp.constants import JobType, LineMessageId, PortFlag
 from vfax.fsp.errors import FaxServiceError, PortClosed
 from vfax.fsp.provider import Registration
 from vfax.fsp.structures import FaxDevStatus, FaxSend, LineMessage, SendHints
@@ -27,11 +28,9 @@ from vfax.host import reception
 from vfax.host.events import (
     DeviceIdle,
     Direction,
-    FaxEnded,
     HostEvent,
     HostFaulted,
     JobDeleted,
-    JobQueued,
     Observer,
     RingDropped,
     ServiceStarted,
@@ -44,9 +43,9 @@ from vfax.host.jobs import Ending, Job, JobOptions
 from vfax.host.loading import Device, HostedProvider, LoadOptions, enter_service, load_all, unload
 from vfax.host.process_link import ProcessOptions
 from vfax.host.receptions import Ledger, Receptions
-from vfax.host.records import FaxRecord, without_call
-from vfax.host.spool import Spool, new_job_id
-from vfax.outcome import Cause
+from vfax.host.records import FaxRecord
+from vfax.host.spool import Spool
+from vfax.host.submission import Submission
 from vfax.ports import get_packet
 
 T = TypeVar("T")
@@ -311,37 +310,9 @@ class FaxService:
         """
         if self._nursery is None or self._stopping.is_set():
             raise MisuseError("the service is not running: await run() first")
-        order, no_line = self._order(document, destination, receiver_name), self._no_line(destination)
-        sending = _Sending(no_line.job, order, no_line)
-        self.observe(JobQueued(sending.job_id))
-        self._nursery.start_soon(self.isolated, self._send, sending)
-        try:
-            await sending.done.wait()
-        finally:
-            sending.cancelled = not sending.done.is_set()
-            if sending.job is not None:
-                self.drain_statuses()
-                sending.job.abort()
-            with trio.CancelScope(shield=True):
-                await sending.done.wait()
-        return sending.record
-
-    async def _send(self, sending: "_Sending") -> None:
-        tried: set[int] = set()
-        try:
-            while not sending.cancelled and (device := self.sender(tried)) is not None:
-                tried.add(device.device_id)
-                await self._send_on(device, sending)
-                if sending.record.status_id != FaxStatus.FS_LINE_UNAVAILABLE:
-                    break
-            self.observe(FaxEnded(sending.record, None, None))
-        finally:
-            self.observe(JobDeleted(sending.job_id, sending.record.device_id))  # also after a fault of this host
-            sending.done.set()
-
-    async def _send_on(self, device: Device, sending: "_Sending") -> None:
-        job = sending.job = self.begin_send(sending.job_id, device)
-        sending.record = (await self.carry_out_send(job, sending.order)).record
+        submission = Submission(self, document, destination, receiver_name)
+        self._nursery.start_soon(self.isolated, Submission.carry_out, submission)
+        return await submission.wait()
 
     def begin_send(self, job_id: str, device: Device) -> Job:
         """Take a free device for a job that sends; `carry_out_send` must follow, which gives it back."""
@@ -378,29 +349,6 @@ class FaxService:
     def sender(self, tried: Collection[int] = ()) -> Device | None:
         """The first of them; None: there is none."""
         return next(iter(self.senders(tried)), None)
-
-    def _order(self, document: Path, destination: str, receiver_name: str) -> FaxSend:
-        options = self.options
-        return FaxSend(str(document.absolute()), destination, options.name, options.local_id, receiver_name)
-
-    def _no_line(self, destination: str) -> FaxRecord:
-        now = self.clock()
-        said = without_call(Cause.LINE_UNAVAILABLE, "All lines are in use, or none is there.", sending=True)
-        return FaxRecord(
-            job=new_job_id(),
-            job_type=JobType.JT_SEND,
-            device_id=0,
-            device_name="",
-            started_at=now,
-            ended_at=now,
-            status_id=FaxStatus.FS_LINE_UNAVAILABLE,
-            cause=Cause.LINE_UNAVAILABLE,
-            sentence=said.sentence,
-            dialled=destination,
-            retry=said.retry.value,
-            verdict=said.verdict,
-            t30_result=said.t30_result,
-        )
 
     # --- jobs --------------------------------------------------------------------------------------
 
@@ -488,15 +436,3 @@ class Sent:
 
     record: FaxRecord
     ending: Ending
-
-
-@dataclass(slots=True, eq=False)
-class _Sending:
-    """One submitted document on its way through the devices; `job_id` stays the same on each of them."""
-
-    job_id: str
-    order: FaxSend
-    record: FaxRecord
-    job: Job | None = None
-    cancelled: bool = False
-    done: trio.Event = field(default_factory=trio.Event)

@@ -161,6 +161,15 @@ class Spool:
             return job, path
         raise StoreError(f"no unused job number found in {self.incoming} after {JOB_ID_TRIES} attempts")
 
+    def borrow(self) -> Path:
+        """A new job file for one who is not the service: the next start of that delivers what is in it.
+
+        Raises StoreError.
+        """
+        self.make_root()
+        self._make(self.incoming)
+        return self.create_job_file()[1]
+
     def _take_number(self, number: int) -> bool:
         """False for a number on record: after a crash it would say that the new fax had ended long ago."""
         with self._numbering:

@@ -51,11 +51,6 @@ def _listen(text: str) -> str:
     return text
 
 
-def _host_port(text: str) -> str:
-    parse_host_port(text)
-    return text
-
-
 def _network(text: str) -> str:
     try:
         ipaddress.ip_network(text)
@@ -96,7 +91,6 @@ def _no_doubles(items: tuple[str, ...]) -> tuple[str, ...]:
     return items
 
 
-HostPort = Annotated[str, AfterValidator(_host_port)]
 ListenAt = Annotated[str, AfterValidator(_listen)]
 Places = Annotated[tuple[ListenAt, ...], Field(strict=False)]
 Network = Annotated[str, AfterValidator(_network)]

@@ -32,11 +32,12 @@ from typing import Final
 from vfax.codecs.dis import Agreement, Coding
 from vfax.codecs.t4 import RowDecoder
 from vfax.outcome import Cause, Outcome
-from vfax.simulate import LineFaults, Side
+from vfax.simulate import Side
 from vfax.simulation.scenario import Kind, Scenario
 from vfax.simulation.trial import Evidence, patience
 from vfax.t30 import values as t30
 from vfax.t30.coding import K
+from vfax.transports.simnet import LineFaults
 
 HELD: Final = 256 * 1024
 """Limit: octets that the engines of one side may hold beside the pages at hand."""

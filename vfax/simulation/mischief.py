@@ -11,9 +11,8 @@ from typing import Final
 from vfax.codecs import ifp
 from vfax.codecs.frames import Fcf, Frame, PartialPage
 from vfax.codecs.ifp import DataType, FieldType, Indicator
-from vfax.simulate import Road
 from vfax.simulation.scenario import Cut
-from vfax.transports.simnet import Dice
+from vfax.transports.simnet import Dice, Road
 from vfax.transports.udptl import MODULUS, Packet
 
 REMEMBERED: Final = 400  # datagrams of one direction

@@ -13,11 +13,12 @@ from typing import Final
 
 from vfax.codecs.dis import FALL_BACK, Coding, Resolution
 from vfax.leg import CallerOffer, InternetAware, LegOptions
-from vfax.simulate import LineFaults, Side, SimulatedPage
+from vfax.simulate import Side, SimulatedPage
 from vfax.simulation.pictures import Picture, draw
 from vfax.t30.options import AfterRtn, BadPage, T30Options
 from vfax.t30.values import Addressing
 from vfax.transports.parameters import ErrorCorrection, RateManagement, T38Parameters
+from vfax.transports.simnet import LineFaults
 from vfax.transports.t38 import T38Options
 
 

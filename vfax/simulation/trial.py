@@ -18,13 +18,13 @@ from vfax.journal import Journal, facts_of
 from vfax.leg import Finished, LegEvent, LegOrder, Switched
 from vfax.outcome import Outcome
 from vfax.record import CallRecord, RecordOptions, Terms, counters_of
-from vfax.simulate import Done, Plane, Road, Side, Simulation
+from vfax.simulate import Done, Plane, Side, Simulation
 from vfax.simulation import mischief
 from vfax.simulation.mischief import CoveredRoad, CutRoad, Memory
 from vfax.simulation.scenario import Kind, Moment, Scenario
 from vfax.simulation.weight import octets_held
 from vfax.t30 import values as t30
-from vfax.transports.simnet import Dice
+from vfax.transports.simnet import Dice, Road
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.options import SipOptions
 

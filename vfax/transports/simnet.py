@@ -7,6 +7,7 @@ Source    none: loss in bursts is the two-state model of Gilbert (1960).
 """
 
 import math
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final, Protocol
 
@@ -23,6 +24,22 @@ class Dice(Protocol):
 
     def randrange(self, stop: int, /) -> int:
         """An integer from 0 up to, not including, `stop`."""
+        ...
+
+
+class Road(Protocol):
+    """One direction between two sockets; `BadLine` is one."""
+
+    def send(self, datagram: bytes, now: float) -> None:
+        """Give a datagram to the road."""
+        ...
+
+    def arrivals(self, now: float) -> list[bytes]:
+        """Take what has arrived."""
+        ...
+
+    def next_arrival(self) -> float:
+        """When the next datagram arrives; math.inf for never."""
         ...
 
 
@@ -132,3 +149,35 @@ class BadLine:
                 (datagram[:at], bytes((datagram[at] ^ 1 << self._dice.randrange(8),)), datagram[at + 1 :])
             )
         return datagram
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineFaults:
+    """What a line of the simulation does to datagrams: probabilities, and seconds. See `BadLine`."""
+
+    loss: float = 0.0
+    burst_loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    delay: float = 0.02
+    jitter: float = 0.0
+    truncate: float = 0.0
+    flip: float = 0.0
+    rate_bps: float = math.inf
+    queue: int = 65536
+
+    def line(self, dice: Dice) -> BadLine:
+        """One direction of such a line."""
+        return BadLine(
+            dice,
+            loss=self.loss,
+            burst_loss=self.burst_loss,
+            duplicate=self.duplicate,
+            reorder=self.reorder,
+            delay=self.delay,
+            jitter=self.jitter,
+            truncate=self.truncate,
+            flip=self.flip,
+            rate_bps=self.rate_bps,
+            queue=self.queue,
+        )

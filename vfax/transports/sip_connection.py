@@ -73,6 +73,7 @@ class Connection:
         self._more = trio.Event()
         self._ending = False
         self._heard = False  # any whole message
+        self.used_at = trio.current_time()  # when a message came or was written; keep-alives do not count
         self._moved_at = 0.0  # when octets came or were written
         self._begun_at = math.inf  # when the message that is not whole began
         self._ping_at = math.inf  # when our ping that has no answer was sent
@@ -85,8 +86,12 @@ class Connection:
 
     # --- writing --------------------------------------------------------------------------------
 
-    def write(self, octets: bytes) -> bool:
-        """Keep octets for the writer. False when the connection is at its end."""
+    def send(self, message: bytes) -> bool:
+        """Keep a message for the writer. False when the connection is at its end."""
+        self.used_at = trio.current_time()
+        return self._put(message)
+
+    def _put(self, octets: bytes) -> bool:
         if self._ending or self.scope.cancel_called:
             return False
         if len(self._unsent) + len(octets) > self._options.max_unsent:
@@ -149,12 +154,12 @@ class Connection:
         for item in self._framer.receive(octets):
             match item:
                 case KeepAlive.PING:
-                    self.write(PONG)
+                    self._put(PONG)
                 case KeepAlive.PONG:
                     self._answers_pings |= self._ping_at < math.inf
                     self._ping_at = math.inf
                 case bytes(message):
-                    self._heard, self._ping_at = True, math.inf
+                    self._heard, self._ping_at, self.used_at = True, math.inf, now
                     pause = max(pause, self._owner.hear(message, self.flow))
         if not self._framer.pending:
             self._begun_at = math.inf if self._heard or self.ours else self._begun_at
@@ -192,7 +197,7 @@ class Connection:
                 self.end_now(f"{self.who} did not answer a keep-alive within {PONG_LIMIT:.0f} s")
             elif self.ours and self._ping_at == math.inf and now - self._moved_at >= options.ping_interval:
                 self._ping_at = now
-                self.write(PING)
+                self._put(PING)
             elif now - self._moved_at >= options.idle_limit and not self._owner.is_needed(self.flow):
                 self.end(f"nothing was said for {options.idle_limit:.0f} s")
 

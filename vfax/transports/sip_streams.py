@@ -18,6 +18,7 @@ import trio
 
 from vfax.errors import AddressTaken, LinkError
 from vfax.transports.certificates import Certificates, explain
+from vfax.transports.listening import open_listener
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.sieve import Nuisance
 from vfax.transports.sip.values import Address, Destination, Flow, Hop, Transport
@@ -25,6 +26,7 @@ from vfax.transports.sip_connection import GOODBYE, Connection, Owner, Say, Stre
 from vfax.transports.udp import format_address
 
 WAITING: Final = 64  # connections that may wait to be accepted
+SETTLED: Final = 64.0  # seconds after which nothing is expected of a connection any more: twice SIP's patience (64*T1)
 BREATH: Final = 0.1  # seconds to the next accept after one that failed for want of descriptors
 
 HopKey = tuple[Transport, Address, str]
@@ -49,21 +51,9 @@ class StreamListener:
         refused at once.
         """
         where = f"{transport} {format_address((host, port))}"
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-        except OSError as why:
-            raise LinkError(f"cannot listen on {where}: {why.strerror}") from why
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind((host, port))
-            if listens:
-                sock.listen(WAITING)
+            sock = open_listener(host, port, WAITING if listens else 0)
         except (OSError, OverflowError) as why:
-            sock.close()
             what = f"cannot listen on {where}: {getattr(why, 'strerror', why)}"
             if getattr(why, "errno", None) == errno.EADDRINUSE:
                 raise AddressTaken(what, port, stream=True) from why
@@ -177,15 +167,27 @@ class Streams:
         """Write to the connection there is; to a hop without one, make it."""
         connection = self._find(to)
         if connection is None and isinstance(to, Hop):
+            if len(self._connections) >= self._options.max_connections:
+                self._make_room()
             connection = self._begin(to)
         if connection is None:
             crowd = len(self._connections) >= self._options.max_connections
             why = f"{len(self._connections)} connections are open, no more are allowed" if crowd else "it has gone"
             self._hooks.unreachable(to, f"no connection with {format_address(to.address)}: {why}")
-        elif not connection.write(octets):
+        elif not connection.send(octets):
             self._hooks.unreachable(to, connection.why or f"the connection with {connection.who} has ended")
         elif isinstance(to, Hop) and to not in connection.hops:
             connection.hops.append(to)
+
+    def _make_room(self) -> None:
+        """End the connection of ours that was used longest ago: peers who answer keep-alives keep theirs for ever."""
+        before = trio.current_time() - SETTLED
+        idle = (one for one in self._connections.values() if one.ours and one.used_at < before)
+        free = (one for one in idle if not self._hooks.owner.is_needed(one.flow))
+        oldest = min(free, key=lambda one: one.used_at, default=None)
+        if oldest is not None:
+            oldest.end_now("another connection needed its place, and nothing had been said for long")
+            self._remove(oldest)
 
     def close(self, flow: Flow) -> None:
         """Let what is written leave, then close."""

@@ -15,6 +15,7 @@ from typing import Final
 import trio
 
 from vfax.errors import LinkError, MisuseError
+from vfax.transports.listening import open_listener
 from vfax.transports.sip.values import Address
 from vfax.transports.udp import UdpSocket, format_address
 
@@ -39,23 +40,11 @@ class MediaSocket(UdpSocket):
         """Take connections on this port from now on. Raises LinkError when the port is taken."""
         if self._listener is not None:
             return
-        family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
         try:
-            listener = socket.socket(family, socket.SOCK_STREAM)
+            self._listener = open_listener(*self.address, WAITING)
         except OSError as why:
-            raise LinkError(f"cannot listen for T.38 over TCP: {why.strerror}") from why
-        try:
-            listener.setblocking(False)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind(self.address)
-            listener.listen(WAITING)
-        except OSError as why:
-            listener.close()
             where = format_address(self.address)
             raise LinkError(f"cannot listen for T.38 over TCP on {where}: {why.strerror}") from why
-        self._listener = listener
 
     def expect_stream(self, remote: Address, *, connect: bool, within: float, anyone: bool = False) -> None:
         """From here on `send` writes to the stream, which `run_stream` is to make `within` seconds.

@@ -11,8 +11,8 @@ import pytest
 from vfax.codecs.dis import Resolution
 from vfax.leg import CallerOffer, LegOptions
 from vfax.outcome import Cause
-from vfax.simulate import LineFaults, Plane, Road, Side, SimulatedFax, SimulatedPage, Simulation
-from vfax.transports.simnet import Dice
+from vfax.simulate import Plane, Side, SimulatedFax, SimulatedPage, Simulation
+from vfax.transports.simnet import Dice, LineFaults, Road
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.policy import DialogPolicy, RefreshBy, Refreshes, Reliable, SessionTimers
 

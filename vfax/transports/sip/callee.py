@@ -312,7 +312,6 @@ def incoming_call(key: CallKey, request: Request, flow: Flow, user: str = "") ->
         digest_user=user,
         request_uri=printable(legible(request.uri)),
         dialled=printable(request.target.user_text),
-        caller_uri=printable(legible(caller.uri.text)),
         caller=printable(caller.uri.user_text),
         caller_name=printable(legible(caller.name)),
         call_id=legible(request.call_id),

@@ -19,7 +19,6 @@ from vfax.transports.sip.syntax import legible, printable, unquote
 
 MAX_REALMS: Final = 8  # Limit: realms one keyring remembers
 MAX_STALE: Final = 2  # Limit: fresh nonces one request is repeated with in one realm
-CHALLENGES: Final = (401, 407)
 FIELD: Final = {False: "Authorization", True: "Proxy-Authorization"}
 
 Realm = tuple[bool, str]

@@ -63,11 +63,6 @@ class Keeper:
         """The call is answered."""
         self._dialog, self._exchange = dialog, exchange
 
-    @property
-    def peer_updates(self) -> bool:
-        """Whether the peer takes UPDATE, as far as its Allow says."""
-        return self._updates
-
     def note(self, message: Message) -> None:
         """Learn from Allow, as the peer said it last, whether UPDATE is taken."""
         allowed = message.allows("UPDATE")

@@ -111,7 +111,6 @@ class IncomingCall:
     source: Address
     request_uri: str
     dialled: str  # user part of the Request-URI, unescaped
-    caller_uri: str
     caller: str  # user part of From (or P-Asserted-Identity when present), unescaped
     caller_name: str
     call_id: str

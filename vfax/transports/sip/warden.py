@@ -21,7 +21,6 @@ from vfax.transports.sip.options import Dice
 from vfax.transports.sip.syntax import legible, printable, quote, unquote
 
 MAX_USER: Final = 256  # Limit: characters of a user name that is looked up
-NEVER_CHALLENGED: Final = frozenset({"ACK", "CANCEL"})  # RFC 3261 22.1: they cannot be sent again
 
 _NONCE: Final = re.compile(r"([0-9a-f]{16})([0-9a-f]{32})")
 _COUNT: Final = re.compile(r"[0-9a-f]{8}")
