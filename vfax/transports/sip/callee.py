@@ -2,7 +2,7 @@
 
 Owns      100, 180 and its repeats, reliable provisional answers, 200, refusal, CANCEL, the limit of waiting for the
           owner.
-Not here  who may call (agent.py), what follows the ACK (calls.py).
+Not here  who may call (reception.py), what follows the ACK (calls.py).
 Source    RFC 3261 (June 2002) 9.2, 13.3, 15; RFC 3262 3, 5.
 """
 

@@ -1,7 +1,7 @@
 """What agent, calls and exchanges share: queues, transactions, deadlines, tables, fresh names.
 
 Owns      the tables of one agent; Via, Contact and the fields that say who we are; the ACK to a 2xx.
-Not here  any decision about a call (calls.py, caller.py, callee.py) or a stray message (agent.py).
+Not here  any decision about a call (calls.py, caller.py, callee.py) or a stray message (reception.py).
 Source    RFC 3261 (June 2002) 8.1.1, 13.2.2.4, 18.1.1.
 """
 

@@ -2,7 +2,7 @@
 
 Owns      start line, ordered header fields kept as received (only unfolded), compact names, Content-Length rules of
           datagrams, typed views parsed on demand, the checks of a whole message, the error that a 400 is built from.
-Not here  the grammar of a value (headers.py), which answer a request gets (agent.py), stream framing.
+Not here  the grammar of a value (headers.py), which answer a request gets (reception.py), stream framing (framer.py).
 Source    RFC 3261 (June 2002) 7, 8.1.1, 18.3, 20; RFC 4475 for what to refuse.
 """
 
