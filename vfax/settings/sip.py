@@ -131,7 +131,12 @@ class SipSettings(Section):
     )
     max_message: int = Field(default=65_535, ge=1_500, le=65_535, description="Octets of one SIP message.")
     max_head: int = Field(default=32_768, ge=1_024, le=65_535, description="Octets of start line and header fields.")
-    max_header_line: int = Field(default=8_192, ge=256, le=65_535, description="Octets of one header field, unfolded.")
+    max_header_line: int = Field(
+        default=8_192,
+        ge=256,
+        le=65_535,
+        description="Octets of the first line; of one header field, unfolded; of a list (Via, Contact) in all.",
+    )
     max_headers: int = Field(default=256, ge=20, le=10_000, description="Header fields of one message.")
 
     @model_validator(mode="after")
