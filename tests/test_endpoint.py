@@ -25,6 +25,8 @@ from vfax.resolving import SystemResolver
 from vfax.transports.parameters import T38Parameters
 from vfax.transports.sip.account import NO_ACCOUNT
 from vfax.transports.sip.negotiation import MediaSession
+from vfax.transports.sip.options import SipOptions
+from vfax.transports.sip.policy import DialogPolicy, Reliable
 from vfax.transports.sip.values import Address
 from vfax.transports.udp import UdpSocket
 
@@ -176,6 +178,17 @@ async def test_invite_without_a_readable_offer_is_refused_and_nothing_else(offer
         assert await still_serves(one)
     (outcome,) = [line for line in lines(tmp_path) if line["kind"] == "outcome"]
     assert "offer" in outcome["sentence"]
+
+
+async def test_caller_without_a_required_extension_is_refused_before_it_rings(tmp_path: Path) -> None:
+    rung: list[call.InboundCall] = []
+    needs = SipOptions(dialogs=DialogPolicy(reliable=Reliable.REQUIRE))
+    async with endpoint(rung.append, sip=needs, journal=tmp_path) as one, Peer(towards=one.address).open() as peer:
+        peer.request("INVITE", peer.media.offer_audio())
+        assert field(await peer.hear("SIP/2.0 421"), "Require") == "100rel"
+    assert rung == []
+    (outcome,) = [line for line in lines(tmp_path) if line["kind"] == "outcome"]
+    assert "the caller does not know 100rel" in outcome["sentence"]
 
 
 async def test_host_that_raises_on_a_call_loses_that_call_only(tmp_path: Path) -> None:

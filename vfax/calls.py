@@ -17,7 +17,7 @@ from vfax import call, leg
 from vfax.carried import NOTHING, Carried, Carrier, seen_from
 from vfax.codecs import tiff
 from vfax.codecs.header_line import HeaderLine
-from vfax.errors import DocumentError, FaxError, LinkError
+from vfax.errors import DecodeError, DocumentError, FaxError, LinkError
 from vfax.leg import Leg, LegOptions, SipOrder
 from vfax.outcome import Cause, Outcome
 from vfax.pages import PageFolder
@@ -28,6 +28,7 @@ from vfax.switchboard import retry_after
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import Account
+from vfax.transports.sip.choosing import Wanted, objection_to
 from vfax.transports.sip.families import media_host
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.values import Address, Hop
@@ -75,6 +76,17 @@ class IncomingFax(Carried):
     def policy(self) -> LegOptions:
         """How this call is taken."""
         return self._carrier.switchboard.desk.leg_options(self._account)
+
+    def objection(self) -> tuple[int, str]:
+        """A status and why, when this call is refused before it rings; 0 when nothing is wrong with it."""
+        if missing := self._carrier.agent.missing(self._event.call):
+            return 421, f'the caller does not know {missing}, and reliable = "require" asks for it'
+        leg = self.policy
+        try:
+            why = objection_to(self._event.offer, Wanted(leg.tcp, leg.dtls, leg.audio_codecs))
+        except DecodeError as unreadable:
+            return 400, f"the offer cannot be read, {unreadable}"
+        return (488, why) if why else (0, "")
 
     def admit(self) -> bool:
         """Take a turn at the trunk; without one the call is refused with 503, and False."""

@@ -38,7 +38,6 @@ from vfax.tending import Tending
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import Account
 from vfax.transports.sip.agent import Agent
-from vfax.transports.sip.choosing import Wanted, objection_to
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.locate import Roads
 from vfax.transports.sip.message import MessageError
@@ -407,8 +406,7 @@ class Endpoint:
             if seen.call == event.call:
                 carried.on_sip(seen)
         self._unclaimed = []
-        leg = carried.policy
-        status, why = _objection(event.offer, Wanted(leg.tcp, leg.dtls, leg.audio_codecs))
+        status, why = carried.objection()
         if status:
             carried.refuse(status, why)
         elif carried.admit() and self._on_call is not None:
@@ -562,12 +560,3 @@ def _only(found: Exception) -> Exception:
     while isinstance(found, ExceptionGroup) and len(found.exceptions) == 1:
         found = found.exceptions[0]
     return found
-
-
-def _objection(offer: bytes, wanted: Wanted) -> tuple[int, str]:
-    """A status and why, when an INVITE with this SDP is refused before it rings; 0 when nothing is wrong with it."""
-    try:
-        why = objection_to(offer, wanted)
-    except DecodeError as unreadable:
-        return 400, f"the offer cannot be read, {unreadable}"
-    return (488, why) if why else (0, "")

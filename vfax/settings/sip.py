@@ -93,9 +93,9 @@ class SipSettings(Section):
     refresh_by: Literal["auto", "update", "invite"] = Field(
         default="auto", description='How we refresh. "auto": UPDATE where the other side takes it, else re-INVITE.'
     )
-    reliable: Literal["off", "accept", "require"] = Field(
+    reliable: Literal["off", "accept", "prefer", "require"] = Field(
         default="accept",
-        description="Ringing that is acknowledged (100rel, PRACK): never, where others want it, or required of them.",
+        description="Ringing that is acknowledged (100rel): never, where others want it, wherever they can, always.",
     )
     max_redirects: int = Field(
         default=0, ge=0, le=20, description="Other addresses (3xx) that a call may be sent on to; 0: it has failed."

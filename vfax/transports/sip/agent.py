@@ -271,6 +271,14 @@ class Agent:
         if (incoming := self._calls.incoming(call)) is not None:
             incoming.assign(account)
 
+    def missing(self, call: CallKey) -> str:
+        """The extension (option tag) that the policy of a call's account requires and its caller does not know.
+
+        "" for none. Such a call is to be refused with 421, which names it.
+        """
+        incoming = self._calls.incoming(call)
+        return incoming.missing if incoming is not None else ""
+
     def progress(self, call: CallKey, sdp: bytes, now: float) -> None:
         """Answer (or offer, where the INVITE did not) before the call is taken, in a 183 with `sdp`.
 

@@ -101,7 +101,7 @@ class CallingSide(Call):
         headers.add(*ALLOW)
         for name, value in (*supported(self.keeper.policy), *self.keeper.timer.request_fields()):
             headers.add(name, value)
-        if self.keeper.policy.reliable is Reliable.REQUIRE:
+        if self.keeper.policy.reliable in (Reliable.PREFER, Reliable.REQUIRE):
             headers.add("Require", OPTION)
         headers.add("User-Agent", core.options.user_agent)
         for name, value in (*account.headers, *invitation.extra_headers):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from vfax.transports.sip.errand import Again, Errand, Failed, Failure
 from vfax.transports.sip.message import Response
+from vfax.transports.sip.policy import Reliable
 from vfax.transports.sip.session_timer import longer
 from vfax.transports.sip.transaction import Purpose
 from vfax.transports.sip.values import Redirected
@@ -72,8 +73,11 @@ def longer_interval(errand: Errand, failure: Failure, core: "Core", now: float) 
 
 
 def without_extensions(errand: Errand, failure: Failure, core: "Core", now: float) -> Again | None:
-    """What was required and is not understood there is left out (RFC 3261 8.1.3.5)."""
+    """What was asked for and is not understood there is left out (RFC 3261 8.1.3.5), unless our policy needs it."""
     if failure.response is None or "require" not in errand.transaction.request.headers:
+        return None
+    if core.policy(errand.account).reliable is Reliable.REQUIRE:
+        errand.why = 'reliable ringing (100rel) is not known there, and reliable = "require" asks for it'
         return None
     return Again(fields=(("Require", ""),))
 
