@@ -105,6 +105,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "resolving": BASE | {"transports"},
     "abuse": BASE | {"transports", "trunks"},
     "sockets": BASE | {"transports"},
+    "lookups": BASE | {"transports", "resolving"},
     "tending": BASE | {"transports"},
     "nat": BASE | {"transports", "resolving", "sockets"},
     "endpoint_options": BASE
@@ -119,6 +120,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "switchboard",
         "learned",
         "leg",
+        "lookups",
         "call",
         "calls",
         "carried",

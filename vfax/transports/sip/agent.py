@@ -350,6 +350,11 @@ class Agent:
         live.follow(places, now)
         self._calls.sweep()
 
+    def found(self, call: CallKey, uri: str, hops: Sequence[Hop]) -> None:
+        """Where the requests of a call may go whose WayWanted named `uri`, best first."""
+        if (live := self._calls.live(call)) is not None:
+            live.learn_way(uri, hops)
+
     def hang_up(self, call: CallKey, now: float, reason: str = "") -> None:
         """End the call as its state wants it: CANCEL, 603, BYE, or BYE after the ACK. Released will follow.
 

@@ -178,6 +178,7 @@ class CalledSide(Call):
         self._stop_waiting()
         self.state = State.ANSWERED
         self.keeper.attach(dialog, exchange)
+        self.core.seek(self.key, dialog)
         keeping = self.keeper.answer(self._invite.request, now)
         fields = [*self._dialog_fields(), *supported(self.keeper.policy), *keeping]
         body = b"" if self._settled else sdp

@@ -184,6 +184,12 @@ class CallingSide(Call):
             return mine or self._forks.sent(errand.transaction) is not None
         return super().awaits(errand)
 
+    def learn_way(self, uri: str, hops: Sequence[Hop]) -> None:
+        """As of Call; also for the ACK, should our peer ask for it again."""
+        super().learn_way(uri, hops)
+        if self.dialog is not None:
+            self.core.acks.lead(self._invite.serial, self.dialog.remote_tag, self.dialog.next_hop())
+
     def on_flow_lost(self, flow: Flow) -> None:
         """As of Call."""
         self._forks.lose(flow)
@@ -300,6 +306,7 @@ class CallingSide(Call):
         self.state = State.UP
         core.dialling.pop(self._dialling, None)
         core.enter(self.dialog.id, self.key)
+        core.seek(self.key, self.dialog)
         self.keeper.attach(self.dialog, self.exchange)
         self.keeper.on_success(self._invite.request, response, now)
         return fork

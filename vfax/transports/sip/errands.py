@@ -112,7 +112,10 @@ class Errands:
         """The errand has a new transaction."""
         self._by_transaction[errand.transaction.serial] = errand
         if errand.targets:
-            self._timers.start(errand, now + self._core.options.failover_after)
+            options = self._core.options
+            # A goodbye is short, and one that is said twice does no harm.
+            patience = options.t1 if errand.purpose is Purpose.BYE else options.failover_after
+            self._timers.start(errand, now + patience)
 
     # --- answers ------------------------------------------------------------------------------------
 

@@ -49,12 +49,19 @@ def next_target(errand: Errand, failure: Failure, core: "Core", now: float) -> A
     """The next target of the list, where this one cannot be reached or is overloaded (RFC 3263 4.3)."""
     if not errand.targets or (failure.response is None and errand.heard):
         return None
+    if errand.dialog is not None:
+        errand.dialog.found = None  # not there: later requests need not go by it
     return Again(to=errand.targets.pop(0))
 
 
 def next_if_silent(errand: Errand, failure: Failure, core: "Core", now: float) -> Again | None:
     """A 408 that somebody said comes from behind the target; the next one leads there, too."""
     return next_target(errand, failure, core, now) if failure.response is None else None
+
+
+def next_way(errand: Errand, failure: Failure, core: "Core", now: float) -> Again | None:
+    """A dialog is not known where a name led: it is where its messages come from."""
+    return next_target(errand, failure, core, now) if errand.dialog is not None else None
 
 
 def answer_challenge(errand: Errand, failure: Failure, core: "Core", now: float) -> Again | None:
@@ -136,10 +143,13 @@ TABLE: Final[dict[int, tuple[Handler, ...]]] = {
     301: (elsewhere,),
     302: (elsewhere,),
     401: (answer_challenge,),
+    403: (next_way,),
+    404: (next_way,),
     407: (answer_challenge,),
     408: (over_udp, next_if_silent),
     420: (without_extensions,),
     422: (longer_interval,),
+    481: (next_way,),
     503: (over_udp, next_target),
 }
 
