@@ -75,6 +75,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "journal",
         "pages",
         "verdict",
+        "resolving",
         "runner",
         "record",
         "capture",

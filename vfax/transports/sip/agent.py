@@ -218,11 +218,13 @@ class Agent:
         from_name: str = "",
         targets: Sequence[Hop],
         now: float,
+        uris: Sequence[str] = (),
         account: Account = NO_ACCOUNT,
         extra_headers: Sequence[tuple[str, str]] = (),
     ) -> CallKey:
         """Dial `target_uri` by the first of `targets` that can be reached. `sdp` is our offer; empty asks for theirs.
 
+        `uris` has the Request-URI for each target, where they differ: `target_uri` is that of the first then.
         `from_user` may bring its domain (`user@domain`). `extra_headers` may hold anything but what makes the dialog,
         Route included. Raises MisuseError for what cannot be sent.
         """
@@ -232,6 +234,7 @@ class Agent:
             from_user=from_user,
             from_name=from_name,
             targets=targets,
+            uris=uris,
             account=account,
             extra_headers=extra_headers,
         )

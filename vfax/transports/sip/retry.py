@@ -51,7 +51,8 @@ def next_target(errand: Errand, failure: Failure, core: "Core", now: float) -> A
         return None
     if errand.dialog is not None:
         errand.dialog.found = None  # not there: later requests need not go by it
-    return Again(to=errand.targets.pop(0))
+    to, uri = errand.next_target()
+    return Again(to=to, uri=uri)
 
 
 def next_if_silent(errand: Errand, failure: Failure, core: "Core", now: float) -> Again | None:
@@ -134,7 +135,7 @@ def next_place(errand: Errand, failure: Failure, core: "Core", now: float) -> Ag
     if not errand.places or failure.status >= 600:
         return None
     uri, hops = errand.places.pop(0)
-    errand.targets = list(hops[1:])
+    errand.go_elsewhere(hops[1:])
     return Again(to=hops[0], uri=uri)
 
 
