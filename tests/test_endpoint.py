@@ -25,6 +25,8 @@ from vfax.resolving import SystemResolver
 from vfax.transports.parameters import T38Parameters
 from vfax.transports.sip.account import NO_ACCOUNT
 from vfax.transports.sip.negotiation import MediaSession
+from vfax.transports.sip.options import SipOptions
+from vfax.transports.sip.policy import DialogPolicy, Reliable
 from vfax.transports.sip.values import Address
 from vfax.transports.udp import UdpSocket
 
@@ -45,6 +47,7 @@ class Peer:
         self.towards = towards
         self.heard: list[str] = []
         self.call_id, self.cseq, self.to = "call-1", 1, "<sip:1@127.0.0.1>"
+        self.contact = ""  # the usual one
         self.media = MediaSession(host="127.0.0.1", port=40000, parameters=T38Parameters(), session_id=1)
 
     @asynccontextmanager
@@ -69,7 +72,7 @@ class Peer:
             f"{method} sip:1@127.0.0.1 SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{branch or f'{method}{number}'}\r\n"
             f"From: <sip:2@127.0.0.1>;tag=them\r\nTo: {self.to}\r\nCall-ID: {self.call_id}\r\n"
-            f"CSeq: {number} {method}\r\nContact: <sip:2@{host}:{port}>\r\nMax-Forwards: 70\r\n",
+            f"CSeq: {number} {method}\r\nContact: {self.contact or f'<sip:2@{host}:{port}>'}\r\nMax-Forwards: 70\r\n",
             body,
         )
 
@@ -176,6 +179,17 @@ async def test_invite_without_a_readable_offer_is_refused_and_nothing_else(offer
         assert await still_serves(one)
     (outcome,) = [line for line in lines(tmp_path) if line["kind"] == "outcome"]
     assert "offer" in outcome["sentence"]
+
+
+async def test_caller_without_a_required_extension_is_refused_before_it_rings(tmp_path: Path) -> None:
+    rung: list[call.InboundCall] = []
+    needs = SipOptions(dialogs=DialogPolicy(reliable=Reliable.REQUIRE))
+    async with endpoint(rung.append, sip=needs, journal=tmp_path) as one, Peer(towards=one.address).open() as peer:
+        peer.request("INVITE", peer.media.offer_audio())
+        assert field(await peer.hear("SIP/2.0 421"), "Require") == "100rel"
+    assert rung == []
+    (outcome,) = [line for line in lines(tmp_path) if line["kind"] == "outcome"]
+    assert "the caller does not know 100rel" in outcome["sentence"]
 
 
 async def test_host_that_raises_on_a_call_loses_that_call_only(tmp_path: Path) -> None:
@@ -544,6 +558,34 @@ async def test_name_is_resolved_to_an_address_that_our_socket_reaches(tmp_path: 
         with trio.fail_after(5):
             await peer.hear("INVITE")
         nursery.cancel_scope.cancel()
+
+
+class Here(Nowhere):
+    """A resolver that finds every name on this machine."""
+
+    async def getaddrinfo(self, host: Any, port: Any, family: int = 0, *rest: Any) -> Any:
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", port))]
+
+
+@pytest.mark.parametrize("resolver", [Here(), Slow(), Nowhere()], ids=["found", "silent", "unknown"])
+async def test_goodbye_goes_where_the_name_of_a_contact_leads_and_is_never_lost(
+    resolver: Nowhere, tmp_path: Path
+) -> None:
+    trio.socket.set_custom_hostname_resolver(resolver)
+    async with trio.open_nursery() as nursery:
+        host = Host(tmp_path, nursery)
+        async with (
+            endpoint(host.on_call, journal=tmp_path, goodbye=0.05) as one,
+            Peer(towards=one.address).open() as peer,
+            Peer().open() as elsewhere,
+        ):
+            peer.contact = f"<sip:2@pbx.example:{elsewhere.address[1]}>"
+            await peer.ring_and_answer(peer.media.offer_audio())
+            await still_serves(one)
+            await trio.sleep(0.1)
+            host.calls[0].abort()
+            await (elsewhere if isinstance(resolver, Here) else peer).hear("BYE")
+            nursery.cancel_scope.cancel()
 
 
 async def test_document_that_cannot_be_sent_leaves_no_open_journal(tmp_path: Path) -> None:

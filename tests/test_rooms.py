@@ -76,6 +76,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "journal",
         "pages",
         "verdict",
+        "resolving",
         "runner",
         "record",
         "capture",
@@ -106,6 +107,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "resolving": BASE | {"transports"},
     "abuse": BASE | {"transports", "trunks"},
     "sockets": BASE | {"transports"},
+    "lookups": BASE | {"transports", "resolving"},
     "tending": BASE | {"transports"},
     "nat": BASE | {"transports", "resolving", "sockets"},
     "endpoint_options": BASE
@@ -120,6 +122,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "switchboard",
         "learned",
         "leg",
+        "lookups",
         "call",
         "calls",
         "carried",

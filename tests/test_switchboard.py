@@ -267,6 +267,20 @@ async def test_a_call_by_a_trunk_says_who_calls_and_dials_as_the_trunk_wants_it(
     assert field(invite, "Diversion") == "<sip:+49302@pbx.example.com>;reason=unconditional;privacy=off"
 
 
+@pytest.mark.parametrize("domain", ["", "pbx.example.com"])
+async def test_the_second_gateway_is_dialled_by_its_own_name(domain: str, tmp_path: Path, fax_clock: MockClock) -> None:
+    async with Peer().open() as silent, Peer().open() as peer:
+        places = [f"{one.address[0]}:{one.address[1]}" for one in (silent, peer)]
+        gateways = tuple(Uri.parse(f"sip:{place}") for place in places)
+        one = trunk(gateways=gateways, inbound=InboundOptions(), domain=domain)
+        async with endpoint(trunks=(one,)) as us:
+            first = await Answering(us, peer, tmp_path).send("sip:1@office", "486 Busy")
+            await silent.hear("INVITE")
+            again = await Answering(us, peer, tmp_path).send("sip:1@office", "486 Busy")  # the first is passed over
+    uri = f"sip:1@{domain or places[1]}"
+    assert [invite.split()[1] for invite in (first, again)] == [uri, uri]
+
+
 async def test_calls_to_no_trunk_go_as_they_went(tmp_path: Path, fax_clock: MockClock) -> None:
     async with Peer().open() as peer:
         one = replace(trunk(identity=IdentityOptions(p_asserted_identity="{caller}")), gateways=(Uri.parse("sip:x"),))

@@ -17,17 +17,19 @@ from vfax import call, leg
 from vfax.carried import NOTHING, Carried, Carrier, seen_from
 from vfax.codecs import tiff
 from vfax.codecs.header_line import HeaderLine
-from vfax.errors import DocumentError, FaxError, LinkError
+from vfax.errors import DecodeError, DocumentError, FaxError, LinkError
 from vfax.leg import Leg, LegOptions, SipOrder
 from vfax.outcome import Cause, Outcome
 from vfax.pages import PageFolder
 from vfax.record import Terms
+from vfax.resolving import Way
 from vfax.runner import Runner
 from vfax.sheets import header_line, header_of, page_infos
 from vfax.switchboard import retry_after
 from vfax.t30 import values as t30
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import Account
+from vfax.transports.sip.choosing import Wanted, objection_to
 from vfax.transports.sip.families import media_host
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.values import Address, Hop
@@ -75,6 +77,17 @@ class IncomingFax(Carried):
     def policy(self) -> LegOptions:
         """How this call is taken."""
         return self._carrier.switchboard.desk.leg_options(self._account)
+
+    def objection(self) -> tuple[int, str]:
+        """A status and why, when this call is refused before it rings; 0 when nothing is wrong with it."""
+        if missing := self._carrier.agent.missing(self._event.call):
+            return 421, f'the caller does not know {missing}, and reliable = "require" asks for it'
+        leg = self.policy
+        try:
+            why = objection_to(self._event.offer, Wanted(leg.tcp, leg.dtls, leg.audio_codecs))
+        except DecodeError as unreadable:
+            return 400, f"the offer cannot be read, {unreadable}"
+        return (488, why) if why else (0, "")
 
     def admit(self) -> bool:
         """Take a turn at the trunk; without one the call is refused with 503, and False."""
@@ -244,6 +257,7 @@ class OutgoingFax(Carried):
     def __init__(self, carrier: Carrier) -> None:
         super().__init__(carrier)
         self._targets: Sequence[Hop] = ()
+        self._uris: Sequence[str] = ()  # what is dialled at each
         self._looking_up = trio.CancelScope()
         self._beside: trio.Nursery | None = None  # of look-ups while the call goes on
         self._hosts: set[str] = set()  # that are heard because of this call
@@ -341,7 +355,7 @@ class OutgoingFax(Carried):
         places: list[tuple[str, Sequence[Hop]]] = []
         for uri in event.uris:
             try:
-                places.append((uri, await self._find([uri])))
+                places.append((uri, (await self._find([uri])).targets))
             except LinkError as why:
                 self.note("found", destination=uri, why=str(why))
         if self._key == event.call:
@@ -354,7 +368,8 @@ class OutgoingFax(Carried):
         if trunk is not None and (trouble := await self._set_out(way, trunk)):
             return self._failed(Cause.LINE_UNAVAILABLE, trouble)
         try:
-            self._targets = await self._find(way.goals)
+            found = await self._find(way.goals)
+            self._targets, self._uris = found.targets, [way.uris[number] for number in found.goals]
         except LinkError as why:
             return self._failed(Cause.BAD_ADDRESS if trunk is None else Cause.NETWORK, str(why))
         try:
@@ -371,7 +386,7 @@ class OutgoingFax(Carried):
         self._has_turn = turn.goes
         return turn.why
 
-    async def _find(self, goals: Sequence[str]) -> Sequence[Hop]:
+    async def _find(self, goals: Sequence[str]) -> Way:
         """The targets, and in the journal what they are and what they are not."""
         way = await self._carrier.find(goals, self._account)
         now = trio.current_time()
@@ -381,7 +396,7 @@ class OutgoingFax(Carried):
             "notes": list(way.notes),
         }
         self._journal.note("found", **{name: said for name, said in facts.items() if said})
-        return way.targets
+        return way
 
     def abort(self) -> None:
         """As of Carried; asking a resolver, and waiting for a turn, may take longer than an abort."""
@@ -413,7 +428,8 @@ class OutgoingFax(Carried):
             self._obey_in_dialog(order)
             return
         self._key = self._carrier.agent.invite(
-            way.uri,
+            self._uris[0],
+            uris=self._uris,
             sdp=order.sdp,
             from_user=way.from_user,
             from_name=way.from_name,

@@ -23,9 +23,10 @@ from vfax.capture import CaptureOptions
 from vfax.carried import Carried
 from vfax.disk import Disk
 from vfax.endpoint_options import EndpointOptions
-from vfax.errors import DecodeError, LinkError
+from vfax.errors import LinkError
 from vfax.learned import Learned
 from vfax.leg import LegOptions
+from vfax.lookups import Lookups, goal, said
 from vfax.media_desk import MediaDesk, MediaWay
 from vfax.nat import Nat, NatOptions
 from vfax.plain import plain_of
@@ -36,10 +37,8 @@ from vfax.sockets import Listen, Sockets
 from vfax.switchboard import Switchboard, certificates_of
 from vfax.tending import Tending
 from vfax.transports.sip import values as sip
-from vfax.transports.sip.account import Account
+from vfax.transports.sip.account import NO_ACCOUNT, Account
 from vfax.transports.sip.agent import Agent
-from vfax.transports.sip.choosing import Wanted, objection_to
-from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.locate import Roads
 from vfax.transports.sip.message import MessageError
 from vfax.transports.sip.negotiation import MediaSession
@@ -120,6 +119,7 @@ class Endpoint:
         self._closing = False  # only goodbyes are said
         self._quieter = trio.Event()  # something was heard or sent
         self._asked: dict[sip.RequestKey, _Asked] = {}
+        self._lookups = Lookups(self.finder, lambda: self._roads(NO_ACCOUNT), self._found_way)
 
     @property
     def address(self) -> Address:
@@ -181,6 +181,7 @@ class Endpoint:
                 await sockets.streams.started.wait()
                 hearing = await house.start(self._hear, sockets)
                 house.start_soon(self.learned.run)
+                house.start_soon(self._lookups.run)
                 task_status.started()
                 await tending.run()
             finally:
@@ -378,6 +379,8 @@ class Endpoint:
                 self._tending.on_done(event)
         elif isinstance(event, sip.CredentialsRefused):
             self.counters.not_proved += 1
+        elif isinstance(event, sip.WayWanted):
+            self._lookups.ask(event)
         elif event.call is not None and (carried := self._calls.get(event.call)) is not None:
             if isinstance(event, sip.Released):
                 del self._calls[event.call]
@@ -407,8 +410,7 @@ class Endpoint:
             if seen.call == event.call:
                 carried.on_sip(seen)
         self._unclaimed = []
-        leg = carried.policy
-        status, why = _objection(event.offer, Wanted(leg.tcp, leg.dtls, leg.audio_codecs))
+        status, why = carried.objection()
         if status:
             carried.refuse(status, why)
         elif carried.admit() and self._on_call is not None:
@@ -474,9 +476,16 @@ class Endpoint:
         """
         if not goals:
             raise LinkError(f"the trunk {account.name} has no gateways: calls can come in by it, but not go out")
-        way = await self.finder.find([_goal(text) for text in goals], self._roads(account))
+        way = await self.finder.find([goal(text) for text in goals], self._roads(account))
         self._know_hosts(account, way)
         return way
+
+    def _found_way(self, wanted: sip.WayWanted, hops: Sequence[Hop]) -> None:
+        """A name in a dialog leads there, or nowhere."""
+        if self._agent is not None:
+            self._agent.found(wanted.call, wanted.uri, hops)
+            if (carried := self._calls.get(wanted.call)) is not None:
+                carried.note("found", destination=wanted.uri, **said(hops))
 
     def _know_hosts(self, account: Account, way: Way) -> None:
         """Remember the hosts of a trunk's gateways, and what they are told of our address."""
@@ -546,28 +555,8 @@ class Endpoint:
         self.counters.bugs += 1
 
 
-def _goal(text: str) -> Uri:
-    """Raises LinkError for what cannot be called."""
-    try:
-        uri = Uri.parse(text)
-    except DecodeError as why:
-        raise LinkError(f"{text!r} is not a SIP address: {why.what}") from why
-    if uri.headers:
-        raise LinkError(f"{text!r} cannot be called: only SIP addresses without headers can")
-    return uri
-
-
 def _only(found: Exception) -> Exception:
     """The one exception that nurseries have wrapped up, or the group when there are several."""
     while isinstance(found, ExceptionGroup) and len(found.exceptions) == 1:
         found = found.exceptions[0]
     return found
-
-
-def _objection(offer: bytes, wanted: Wanted) -> tuple[int, str]:
-    """A status and why, when an INVITE with this SDP is refused before it rings; 0 when nothing is wrong with it."""
-    try:
-        why = objection_to(offer, wanted)
-    except DecodeError as unreadable:
-        return 400, f"the offer cannot be read, {unreadable}"
-    return (488, why) if why else (0, "")

@@ -236,6 +236,7 @@ class Leg(LegSwitch):
             self._finish(outcome, now, f"its offer cannot be answered: {why}")
             return
         self._sip.append(Answer(answer.sdp))
+        # At once: who answers may send (RFC 3264 6), and no media ran before that this could lose.
         self._begin(answer.media, S.AWAIT_ACK, now)
 
     def _progress(self, event: sip.Progress, now: float) -> None:

@@ -327,11 +327,15 @@ def _from_hosts(question: Question, listed: tuple[str, ...]) -> Reply:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Where to try, in order, at least one; what was passed over and why; what did not work on the way."""
+    """Where to try, in order, at least one; what was passed over and why; what did not work on the way.
+
+    `goals` has for each target the number of the goal that leads there.
+    """
 
     targets: tuple[Hop, ...]
     passed_over: tuple[PassedOver, ...] = ()
     notes: tuple[str, ...] = ()
+    goals: tuple[int, ...] = ()
 
 
 class Finder:
@@ -357,7 +361,7 @@ class Finder:
         if not search.found.targets:
             raise LinkError(search.found.why)
         targets, passed_over = self.blacklist.sift(search.found.targets, now)
-        return Way(targets, passed_over, search.found.notes)
+        return Way(targets, passed_over, search.found.notes, tuple(search.found.goals[hop] for hop in targets))
 
     async def host(self, name: str, port: int, ours: Address) -> Address:
         """A numeric address of a host that is no SIP server, in the family of `ours`. Raises LinkError for none."""

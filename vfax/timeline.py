@@ -348,7 +348,7 @@ LOUD: Final = frozenset({"refused", "storage", "fault", "lost", "unrecorded"})
 
 CALL_WORDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "call": ("the call begins", ("caller", "dialled", "destination", "peer", "pages", "user_agent")),
-    "found": ("where to call", ("targets", "passed_over", "notes")),
+    "found": ("where to call", ("destination", "targets", "passed_over", "notes", "why")),
     "media": ("the media socket is open", ("host", "port")),
     "answered": ("the call is up", ("media",)),
     "refused": ("the switch to T.38 was refused", ("status", "reason")),

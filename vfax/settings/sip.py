@@ -93,9 +93,9 @@ class SipSettings(Section):
     refresh_by: Literal["auto", "update", "invite"] = Field(
         default="auto", description='How we refresh. "auto": UPDATE where the other side takes it, else re-INVITE.'
     )
-    reliable: Literal["off", "accept", "require"] = Field(
+    reliable: Literal["off", "accept", "prefer", "require"] = Field(
         default="accept",
-        description="Ringing that is acknowledged (100rel, PRACK): never, where others want it, or required of them.",
+        description="Ringing that is acknowledged (100rel): never, where others want it, wherever they can, always.",
     )
     max_redirects: int = Field(
         default=0, ge=0, le=20, description="Other addresses (3xx) that a call may be sent on to; 0: it has failed."
@@ -131,7 +131,12 @@ class SipSettings(Section):
     )
     max_message: int = Field(default=65_535, ge=1_500, le=65_535, description="Octets of one SIP message.")
     max_head: int = Field(default=32_768, ge=1_024, le=65_535, description="Octets of start line and header fields.")
-    max_header_line: int = Field(default=8_192, ge=256, le=65_535, description="Octets of one header field, unfolded.")
+    max_header_line: int = Field(
+        default=8_192,
+        ge=256,
+        le=65_535,
+        description="Octets of the first line; of one header field, unfolded; of a list (Via, Contact) in all.",
+    )
     max_headers: int = Field(default=256, ge=20, le=10_000, description="Header fields of one message.")
 
     @model_validator(mode="after")

@@ -24,16 +24,22 @@ from vfax.trunks.options import Accept, TrunkOptions
 class Departure:
     """How a call of ours sets out: what it dials, where that is sent, on whose behalf, as whom.
 
+    `uris` has what is dialled at each of the goals: a gateway is asked for a number of its own (RFC 3261 8.1.1.1).
     `peer` and `number` are under what the other side is remembered: the trunk or the host, and what is dialled there.
     """
 
-    uri: str
+    uris: tuple[str, ...]
     goals: tuple[str, ...]
     account: Account
     from_user: str
     from_name: str
     peer: str
     number: str
+
+    @property
+    def uri(self) -> str:
+        """What is dialled at the first of them."""
+        return self.uris[0]
 
 
 class TrunkDesk:
@@ -84,7 +90,7 @@ class TrunkDesk:
         passage = self.book.of_destination(destination)
         if passage is None:
             return Departure(
-                uri=destination,
+                uris=(destination,),
                 goals=(destination,),
                 account=NO_ACCOUNT,
                 from_user=number.replace(" ", "") or NOBODY,
@@ -94,15 +100,15 @@ class TrunkDesk:
             )
         trunk = passage.trunk
         who = of_call(trunk, number=number, name=name)
-        uri = passage.uri_for(trunk.goals[0]) if trunk.goals else destination
+        uris = tuple(passage.uri_for(goal) for goal in trunk.goals) or (destination,)
         return Departure(
-            uri=uri,
+            uris=uris,
             goals=tuple(goal.text for goal in trunk.goals),
             account=replace(self.account(trunk), headers=who.headers),
             from_user=who.from_user,
             from_name=who.from_name,
             peer=trunk.name,
-            number=_user(uri),
+            number=_user(uris[0]),
         )
 
     # --- calls that come in ------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import pytest
 
 from vfax.errors import MisuseError
 from vfax.transports.sip import values as sip
+from vfax.transports.sip.account import Account
 from vfax.transports.sip.message import Request
 from vfax.transports.sip.policy import DialogPolicy, Reliable, SessionTimers
 
@@ -40,6 +41,7 @@ def test_our_invite_can_and_may_require_reliable_answers(make_desk: Any) -> None
     for policy, supported, require in (
         (DialogPolicy(reliable=Reliable.OFF), "timer", None),
         (DialogPolicy(), "100rel, timer", None),
+        (DialogPolicy(reliable=Reliable.PREFER), "100rel, timer", "100rel"),
         (DialogPolicy(reliable=Reliable.REQUIRE), "100rel, timer", "100rel"),
     ):
         desk = make_desk(dialogs=policy)
@@ -109,13 +111,22 @@ def test_reliable_answers_are_ordinary_ones_where_that_is_switched_off(make_desk
     assert len(desk.told(sip.Progress)) == 1
 
 
-def test_what_is_required_and_not_understood_is_left_out(make_desk: Any, peer: Any) -> None:
-    desk = make_desk(dialogs=DialogPolicy(reliable=Reliable.REQUIRE))
+def test_what_is_preferred_and_not_understood_is_left_out(make_desk: Any, peer: Any) -> None:
+    desk = make_desk(dialogs=DialogPolicy(reliable=Reliable.PREFER))
     desk.dial()
     sent = desk.receive(peer.response(invite_of(desk, peer), 420, fields=["Unsupported: 100rel"]))
     assert words(sent) == ["ACK", "INVITE"]
     assert "require" not in sent[-1].message.headers
     assert sent[-1].message.headers.first("supported") == "100rel, timer"
+
+
+def test_what_is_required_and_not_understood_ends_the_call(make_desk: Any, peer: Any) -> None:
+    desk = make_desk(dialogs=DialogPolicy(reliable=Reliable.REQUIRE))
+    call = desk.dial()
+    assert words(desk.receive(peer.response(invite_of(desk, peer), 420, fields=["Unsupported: 100rel"]))) == ["ACK"]
+    (refused,) = desk.told(sip.Refused)
+    assert (refused.call, refused.status) == (call, 420)
+    assert refused.reason == 'reliable ringing (100rel) is not known there, and reliable = "require" asks for it'
 
 
 # --- the calling side: offers before the answer -------------------------------------------------------
@@ -337,8 +348,9 @@ def prack(peer: Any, response: Any, cseq: int, **more: Any) -> bytes:
         ([], Reliable.ACCEPT, False),
         (CAN, Reliable.ACCEPT, False),
         (NEEDS, Reliable.ACCEPT, True),
+        (CAN, Reliable.PREFER, True),
+        ([], Reliable.PREFER, False),
         (CAN, Reliable.REQUIRE, True),
-        ([], Reliable.REQUIRE, False),
         (CAN, Reliable.OFF, False),
     ],
 )
@@ -350,6 +362,29 @@ def test_ringing_is_reliable_where_that_is_wanted(
     headers = ring(desk, peer, 1).headers
     assert (headers.first("require") == "100rel") is is_reliable
     assert ("rseq" in headers) is is_reliable
+
+
+@pytest.mark.parametrize(
+    ("fields", "mode", "missing"),
+    [
+        ([], Reliable.REQUIRE, "100rel"),
+        (["Supported: timer"], Reliable.REQUIRE, "100rel"),
+        (CAN, Reliable.REQUIRE, ""),
+        (NEEDS, Reliable.REQUIRE, ""),
+        ([], Reliable.PREFER, ""),
+        ([], Reliable.ACCEPT, ""),
+    ],
+)
+def test_caller_without_an_extension_that_its_trunk_requires_hears_421(
+    fields: list[str], mode: Reliable, missing: str, desk: Any, peer: Any, sdp: bytes
+) -> None:
+    """The policy is that of the account: which one it is, only the owner knows."""
+    desk.receive(peer.request("INVITE", body=sdp, fields=fields))
+    call = desk.told(sip.IncomingCall)[-1].call
+    desk.agent.assign(call, Account(dialogs=DialogPolicy(reliable=mode)))
+    assert desk.agent.missing(call) == missing
+    desk.order("refuse", call, 421)
+    assert desk.last("421 INVITE").message.headers.first("require") == (missing or None)
 
 
 def test_reliable_ringing_is_repeated_until_its_prack(desk: Any, peer: Any, incoming: Any) -> None:

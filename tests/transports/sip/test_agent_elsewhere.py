@@ -220,3 +220,26 @@ def test_reasons_of_a_bye_that_overtook_its_200_are_told(desk: Any, peer: Any, s
     desk.receive(peer.response(invite, 200, body=sdp))
     ended = desk.told(sip.HungUp)
     assert ended == [sip.HungUp(call, "Q.850 cause 31, normal, unspecified", (Reason("Q.850", 31),))]
+
+
+# --- several gateways ---------------------------------------------------------------------------------
+
+
+def test_each_gateway_is_asked_for_a_uri_of_its_own(free: Any, peer: Any) -> None:
+    free.dial(A, targets=[FIRST, SECOND, THIRD], uris=[A, B, C])
+    free.receive(peer.response(free.last("INVITE").message, 503), FIRST.address)
+    free.wait_until(10.0)  # the second is silent
+    tried = {(sent.message.uri, sent.to) for sent in free.sent if sent.word == "INVITE"}
+    assert tried == {(A, FIRST.address), (B, SECOND.address), (C, THIRD.address)}
+    call = redirect(free, peer, "<sip:7@192.0.2.74>").call
+    free.order("follow", call, [("sip:7@192.0.2.74", [Hop(Transport.UDP, "192.0.2.74", 5060)])])
+    assert free.last("INVITE").message.uri == "sip:7@192.0.2.74"
+
+
+@pytest.mark.parametrize(
+    "uris", [[A], [B, A], [A, "tel:1"], [A, "sips:9@192.0.2.72"]], ids=["too few", "order", "no SIP", "not over TLS"]
+)
+def test_uris_that_do_not_fit_their_targets_are_a_misuse(uris: list[str], free: Any) -> None:
+    with pytest.raises(MisuseError):
+        free.dial(A, targets=[FIRST, SECOND], uris=uris)
+    assert free.agent.is_empty

@@ -1,9 +1,6 @@
 """Messages: nothing is lost, nothing is injected, nothing is read beyond its limit, nothing undeclared is raised."""
 
 import random
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -271,51 +268,3 @@ def test_mutated_torture_messages_never_raise_out_of_the_agent(seed: int, make_d
         desk.wait_until(desk.now)
     desk.drain()
     assert desk.agent.is_empty
-
-
-LONGEST: Final = 64 * 1024
-SLOW: Final = {
-    "open quotes": b'INVITE a SIP/2.0\r\nVia: "' + b'\\"' * 32000,
-    "empty quotes": HEAD.encode() + b"".join(b"Contact: %s\r\n" % (b'""' * 4000) for _ in range(4)) + b"\r\n",
-    "backslashes": HEAD.replace("<sip:a@b>", '"' + "\\a" * 4000 + '" <sip:a@b>').encode() + b"\r\n",
-    "commas": HEAD.encode() + b"Contact: " + b"," * 8000 + b"\r\n\r\n",
-    "semicolons": HEAD.replace("<sip:9@example.org>", "<sip:9@e" + ";" * 8000 + ">").encode() + b"\r\n",
-    "parameters": HEAD.encode() + (b"Record-Route: <sip:a@b>" + b";a=b" * 120 + b"\r\n") * 50 + b"\r\n",
-    "vias": HEAD.encode() + (b"Via: " + b"SIP/2.0/UDP a," * 500 + b"SIP/2.0/UDP a\r\n") * 4 + b"\r\n",
-    "folds": b"INVITE a SIP/2.0\r\nX: y" + b"\r\n " * 20000,
-    "empty lines": b"\r\n" * 32000,
-    "short lines": b"INVITE a SIP/2.0\r\n" + b"a:\r\n" * 16000,
-    "blanks": b" " * LONGEST,
-    "high octets": b"\xff" * LONGEST,
-    "percent": HEAD.replace("9@", "%41" * 2500 + "@").encode() + b"\r\n",
-    "digits": HEAD.replace("CSeq: 1 ", "CSeq: " + "9" * 8000 + " ").encode() + b"\r\n",
-    "big body": HEAD.encode() + b"\r\n" + b"m=" * 30000,
-}
-
-
-@pytest.mark.parametrize("name", SLOW)
-def test_64_kib_cost_no_more_than_25_times_a_plain_loop(name: str) -> None:
-    """The dearest takes 4 ms where the loop takes 0.8; one that scans back at every octet costs hundreds of loops."""
-    data = SLOW[name][:LONGEST]
-
-    def read() -> None:
-        with suppress(DecodeError):
-            everything(data)
-
-    assert best_of(7, read) < 25 * best_of(7, plain_loop)
-
-
-def plain_loop() -> None:
-    counts: dict[int, int] = {}
-    for number in range(5000):
-        counts[number % 97] = counts.get(number % 97, 0) + len(str(number))
-
-
-def best_of(runs: int, work: Callable[[], None]) -> float:
-    """Seconds of this thread's own time."""
-    times = []
-    for _ in range(runs):
-        begin = time.thread_time()
-        work()
-        times.append(time.thread_time() - begin)
-    return min(times)

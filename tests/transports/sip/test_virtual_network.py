@@ -19,7 +19,7 @@ from vfax.transports.sip.policy import DialogPolicy, RefreshBy, Refreshes, Relia
 PAGE = SimulatedPage(1728, 8, Resolution.STANDARD, bytes(216 * 8))
 POLICIES = (
     DialogPolicy(),
-    DialogPolicy(reliable=Reliable.REQUIRE, session_timer=SessionTimers.ASK, session_expires=90),
+    DialogPolicy(reliable=Reliable.PREFER, session_timer=SessionTimers.ASK, session_expires=90),
     DialogPolicy(reliable=Reliable.OFF, session_timer=SessionTimers.OFF),
     DialogPolicy(session_timer=SessionTimers.ASK, refresher=Refreshes.US, refresh_by=RefreshBy.INVITE, min_se=120),
 )

@@ -2,7 +2,7 @@
 
 Owns      100, 180 and its repeats, reliable provisional answers, 200, refusal, CANCEL, the limit of waiting for the
           owner.
-Not here  who may call (agent.py), what follows the ACK (calls.py).
+Not here  who may call (reception.py), what follows the ACK (calls.py).
 Source    RFC 3261 (June 2002) 9.2, 13.3, 15; RFC 3262 3, 5.
 """
 
@@ -39,6 +39,7 @@ IDENTITIES: Final = (
 )
 """Fields by which an INVITE names who calls and who is called."""
 MAX_IDENTITIES: Final = 8  # Limit: values of each of them that the owner is told
+EXTENSION_REQUIRED: Final = 421
 RING_AGAIN: Final = 60.0  # RFC 3261 13.3.1.1: every minute
 
 
@@ -70,6 +71,12 @@ class CalledSide(Call):
             self.exchange.account = account
         if self.state is State.INCOMING:
             self.keeper.assign(account)
+
+    @property
+    def missing(self) -> str:
+        """The extension that our policy requires and the caller does not know; "" for none (RFC 3261 21.4.15)."""
+        required = self.keeper.policy.reliable is Reliable.REQUIRE
+        return OPTION if required and OPTION not in self._invite.request.options else ""
 
     # --- provisional answers ------------------------------------------------------------------------
 
@@ -110,7 +117,7 @@ class CalledSide(Call):
         if policy.reliable is Reliable.OFF or OPTION not in invite.options:
             return False
         required = OPTION in (tag.lower() for tag in invite.require)
-        return required or bool(sdp) or policy.reliable is Reliable.REQUIRE
+        return required or bool(sdp) or policy.reliable in (Reliable.PREFER, Reliable.REQUIRE)
 
     def _await_prack(self, response: Response, now: float) -> None:
         core, invite = self.core, self._invite.request
@@ -171,6 +178,7 @@ class CalledSide(Call):
         self._stop_waiting()
         self.state = State.ANSWERED
         self.keeper.attach(dialog, exchange)
+        self.core.seek(self.key, dialog)
         keeping = self.keeper.answer(self._invite.request, now)
         fields = [*self._dialog_fields(), *supported(self.keeper.policy), *keeping]
         body = b"" if self._settled else sdp
@@ -185,7 +193,9 @@ class CalledSide(Call):
         self._stop_waiting()
         self.close(now)
         self.state = State.REFUSING
-        fields = () if retry_after is None else (("Retry-After", str(retry_after)),)
+        fields = [] if retry_after is None else [("Retry-After", str(retry_after))]
+        if status == EXTENSION_REQUIRED and self.missing:
+            fields.append(("Require", self.missing))
         self.core.reply(self._invite, status, now, to_tag=dialog.local_tag, reason=sayable(reason), fields=fields)
 
     def give_up(self, now: float, reason: str) -> None:

@@ -53,6 +53,7 @@ class Invitation:
     from_user: str
     from_name: str
     targets: Sequence[Hop]  # tried in this order, at least one
+    uris: Sequence[str] = ()  # the Request-URI for each of them; none: the same for all
     account: Account
     extra_headers: Sequence[tuple[str, str]]
 
@@ -76,9 +77,14 @@ class CallingSide(Call):
         self._hung_up: dict[str, HungUp] = {}  # To tags whose BYE overtook their 2xx
         self._dialling = (request.call_id, request.from_.tag)
         core.dialling[self._dialling] = key
-        targets = list(invitation.targets)
         self._errand = core.errands.begin(
-            request, targets, now, call=key, purpose=Purpose.INVITE, account=invitation.account
+            request,
+            invitation.targets,
+            now,
+            call=key,
+            purpose=Purpose.INVITE,
+            account=invitation.account,
+            uris=invitation.uris,
         )
         core.start(key, CallTimer.RING_LIMIT, now + core.options.ring_limit)
 
@@ -101,7 +107,7 @@ class CallingSide(Call):
         headers.add(*ALLOW)
         for name, value in (*supported(self.keeper.policy), *self.keeper.timer.request_fields()):
             headers.add(name, value)
-        if self.keeper.policy.reliable is Reliable.REQUIRE:
+        if self.keeper.policy.reliable in (Reliable.PREFER, Reliable.REQUIRE):
             headers.add("Require", OPTION)
         headers.add("User-Agent", core.options.user_agent)
         for name, value in (*account.headers, *invitation.extra_headers):
@@ -183,6 +189,12 @@ class CallingSide(Call):
             mine = errand is self._errand or errand.purpose is Purpose.PRACK
             return mine or self._forks.sent(errand.transaction) is not None
         return super().awaits(errand)
+
+    def learn_way(self, uri: str, hops: Sequence[Hop]) -> None:
+        """As of Call; also for the ACK, should our peer ask for it again."""
+        super().learn_way(uri, hops)
+        if self.dialog is not None:
+            self.core.acks.lead(self._invite.serial, self.dialog.remote_tag, self.dialog.next_hop())
 
     def on_flow_lost(self, flow: Flow) -> None:
         """As of Call."""
@@ -300,6 +312,7 @@ class CallingSide(Call):
         self.state = State.UP
         core.dialling.pop(self._dialling, None)
         core.enter(self.dialog.id, self.key)
+        core.seek(self.key, self.dialog)
         self.keeper.attach(self.dialog, self.exchange)
         self.keeper.on_success(self._invite.request, response, now)
         return fork
@@ -374,15 +387,22 @@ class CallingSide(Call):
 
 
 def _dialled(invitation: Invitation) -> Uri:
-    """The URI to dial. Raises MisuseError for one that cannot be, sips over anything but TLS among them."""
-    text = invitation.target_uri
+    """The URI to dial first. Raises MisuseError where one cannot be dialled, sips over anything but TLS among them."""
+    texts = invitation.uris or [invitation.target_uri] * len(invitation.targets)
+    if len(texts) != len(invitation.targets) or texts[0] != invitation.target_uri:
+        raise MisuseError(f"{invitation.target_uri!r} is to be the first of as many URIs as there are targets")
+    uris = [_dialable(text, hop) for text, hop in zip(texts, invitation.targets, strict=True)]
+    return uris[0]
+
+
+def _dialable(text: str, hop: Hop) -> Uri:
     try:
         uri = Uri.parse(text)
     except DecodeError as why:
         raise MisuseError(f"{text!r} is no SIP URI: {why.what}") from why
     if uri.scheme not in ("sip", "sips") or uri.headers:
         raise MisuseError(f"{text!r} is no SIP URI that can be dialled")
-    if uri.scheme == "sips" and any(hop.transport is not Transport.TLS for hop in invitation.targets):
+    if uri.scheme == "sips" and hop.transport is not Transport.TLS:
         raise MisuseError(f"{text!r} asks for TLS, which is not what it would be dialled over")
     return uri
 

@@ -6,6 +6,7 @@ Not here  how a call begins (caller.py, callee.py), offers after the first (exch
 Source    RFC 3261 (June 2002) 12.2, 15; RFC 3326 (Reason).
 """
 
+from collections.abc import Sequence
 from enum import Enum, auto
 
 from vfax.errors import DecodeError, MisuseError
@@ -26,6 +27,7 @@ from vfax.transports.sip.values import (
     Destination,
     DialogLost,
     Flow,
+    Hop,
     HungUp,
     OfferSettled,
     RefreshEnded,
@@ -147,6 +149,7 @@ class Call:
             self.core.reply(transaction, objection[0], now, fields=objection[1])
         elif request.method == "UPDATE" and not sdp_in(request):
             dialog.refresh(request)
+            self.core.seek(self.key, dialog)
             fields = (("Contact", self.contact), ALLOW, *supported(self.keeper.policy))
             self.core.reply(transaction, 200, now, fields=(*fields, *self.keeper.answer(request, now)))
         else:
@@ -253,6 +256,11 @@ class Call:
         if self.state is not State.UP or self.exchange is None:
             return False
         return self.exchange.awaits(errand) or self.keeper.awaits(errand)
+
+    def learn_way(self, uri: str, hops: Sequence[Hop]) -> None:
+        """Agent.found."""
+        if self.dialog is not None:
+            self.dialog.learn(uri, hops)
 
     def on_flow_lost(self, flow: Flow) -> None:
         """A connection is gone."""

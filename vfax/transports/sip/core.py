@@ -1,7 +1,7 @@
 """What agent, calls and exchanges share: queues, transactions, deadlines, tables, fresh names.
 
 Owns      the tables of one agent; Via, Contact and the fields that say who we are; the ACK to a 2xx.
-Not here  any decision about a call (calls.py, caller.py, callee.py) or a stray message (agent.py).
+Not here  any decision about a call (calls.py, caller.py, callee.py) or a stray message (reception.py).
 Source    RFC 3261 (June 2002) 8.1.1, 13.2.2.4, 18.1.1.
 """
 
@@ -27,7 +27,7 @@ from vfax.transports.sip.sieve import Sieve
 from vfax.transports.sip.syntax import escape_user, quote
 from vfax.transports.sip.timers import Timers
 from vfax.transports.sip.transaction import COOKIE, Purpose, Transaction, TransactionLayer
-from vfax.transports.sip.values import Address, CallKey, Destination, Transport
+from vfax.transports.sip.values import Address, CallKey, Destination, Transport, WayWanted
 
 ALLOW: Final = ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK")
 TCP_SHUNNED: Final = 600.0  # seconds that an address which refused TCP gets its long requests over UDP at once
@@ -93,6 +93,11 @@ class Core:
             self._call_ids[dialog[0]] -= 1
             if not self._call_ids[dialog[0]]:
                 del self._call_ids[dialog[0]]
+
+    def seek(self, key: CallKey, dialog: Dialog) -> None:
+        """The way of a dialog may be a new one: have the name looked up that it goes to."""
+        if uri := dialog.seek():
+            self.outbox.tell(WayWanted(key, uri))
 
     def knows(self, call_id: str) -> bool:
         """Whether a Call-ID is that of a dialog or of a transaction."""
@@ -200,14 +205,14 @@ class Core:
         body: bytes = b"",
     ) -> Errand:
         """Send a request inside a dialog."""
-        hop = dialog.next_hop()
-        request = dialog.request(method, self.via(hop), body=body)
+        ways = dialog.next_ways()
+        request = dialog.request(method, self.via(ways[0]), body=body)
         for name, value in fields:
             request.headers.add(name, value)
         request.headers.add("User-Agent", self.options.user_agent)
         errand = self.errands.begin(
             request,
-            [hop],
+            ways,
             now,
             call=call,
             purpose=purpose,

@@ -6,12 +6,13 @@ Not here  offers and glare (exchange.py), when a call begins and ends (calls.py)
 Source    RFC 3261 (June 2002) 12, 13.2.2.4, 13.3.1.4.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from vfax.errors import DecodeError
 from vfax.transports.sip.headers import NameAddr, Uri
-from vfax.transports.sip.hops import hop_of, joined
+from vfax.transports.sip.hops import hop_of, joined, transport_of
 from vfax.transports.sip.keyring import Keyring
 from vfax.transports.sip.message import Headers, Message, Request, Response
 from vfax.transports.sip.outbox import Wire
@@ -40,6 +41,8 @@ class Dialog:
     peer: Destination
     symmetric: bool = False
     keyring: Keyring | None = None  # the challenges met on its behalf, and the nonces in use
+    sought: str = ""  # the URI with a name that our owner was asked about
+    found: Hop | None = None  # where that leads
 
     @property
     def id(self) -> DialogId:
@@ -127,18 +130,48 @@ class Dialog:
             return self.target, self.routes
         return NameAddr.parse(self.routes[0]).uri.text, (*self.routes[1:], f"<{self.target}>")
 
-    def next_hop(self) -> Destination:
-        """Where the next request goes: first route, else remote target; `peer` when that is no number.
+    @property
+    def _next_uri(self) -> Uri:
+        """First route, else remote target."""
+        return NameAddr.parse(self.routes[0]).uri if self.routes else Uri.parse(self.target)
 
-        Names are left to the peer's own address: this release does not ask the DNS inside a dialog.
+    def next_ways(self) -> list[Destination]:
+        """Where the next request goes, and where else it may. A name that is not found (yet) leads to `peer`.
+
+        What a name led to may be another machine than the one we talk to: then `peer` stands behind it.
         Quirk: a URI without a transport means UDP (RFC 3263 4.1), but peers on a stream leave theirs out of Contact;
         the dialog stays on the transport it came by.
         """
         if self.symmetric:
-            return self.peer
-        uri = NameAddr.parse(self.routes[0]).uri if self.routes else Uri.parse(self.target)
+            return [self.peer]
+        uri = self._next_uri
         hop = hop_of(uri, self.peer.transport)
-        return self.peer if hop is None else joined(hop, self.peer)
+        if hop is not None:
+            return [joined(hop, self.peer)]
+        if self.found is None or self.sought != uri.text:
+            return [self.peer]
+        way = joined(self.found, self.peer)
+        return [way] if _same(way, self.peer) else [way, self.peer]
+
+    def next_hop(self) -> Destination:
+        """Where the next request goes."""
+        return self.next_ways()[0]
+
+    def seek(self) -> str:
+        """The URI that our owner is to look up, for its host is a name; "" when there is none, or it was asked."""
+        uri = self._next_uri
+        named = not self.symmetric and uri.scheme in ("sip", "sips") and hop_of(uri, self.peer.transport) is None
+        if not named or uri.text == self.sought:
+            return ""
+        self.sought, self.found = uri.text, None
+        return uri.text
+
+    def learn(self, uri: str, hops: Sequence[Hop]) -> None:
+        """Where `uri` leads, best first: of those the one we talk to already, and by the transport we talk by."""
+        way = transport_of(self._next_uri)
+        if uri == self.sought and way is not None:
+            fit = [hop for hop in hops if way[1] or hop.transport is self.peer.transport]
+            self.found = min(fit, key=lambda hop: hop.host != self.peer.address[0], default=None)
 
     def comes_from(self, host: str) -> bool:
         """Whether the peer's requests may come from `host`: where its messages came from, or where ours to it go.
@@ -154,6 +187,10 @@ class Dialog:
         """The connection is gone: the next request needs another one."""
         if self.peer == flow:
             self.peer = Hop(flow.transport, flow.remote[0], flow.transport.port)
+
+
+def _same(one: Destination, other: Destination) -> bool:
+    return (one.transport, one.address) == (other.transport, other.address)
 
 
 def _contact_of(message: Message, otherwise: str) -> str:
@@ -201,6 +238,12 @@ class AckStore:
     def keep(self, serial: int, tag: str, sent: Wire, peer: Destination) -> None:
         """Remember the ACK sent for the 2xx with this To tag."""
         self._kept.setdefault(serial, {})[tag] = (sent, peer)
+
+    def lead(self, serial: int, tag: str, way: Destination) -> None:
+        """The next repeat of this 2xx is answered by `way`: the ACK of the last one may have gone astray."""
+        kept = self._kept.get(serial, {}).get(tag)
+        if kept is not None and way.transport is kept[1].transport:  # its Via names the transport
+            self._kept[serial][tag] = (kept[0], way)
 
     def find(self, serial: int, tag: str) -> tuple[Wire, Destination] | None:
         """The ACK to send once more, None when this 2xx is new."""

@@ -1,7 +1,7 @@
 """The sieve as an agent uses it: what proves a source, and whose word counts inside a call.
 
 Owns      `Doorkeeper`. Without a sieve only the hosts of a call speak in it, and nothing is noted.
-Not here  rates, proof and credit (sieve.py), what those hear who are not taken (agent.py); what is parsed at all
+Not here  rates, proof and credit (sieve.py), what those hear who are not taken (reception.py); what is parsed at all
           (endpoint.py asks the sieve).
 Source    RFC 3261 (June 2002) 9.1 (CANCEL goes from hop to hop), 12.2.2, 26.1.3.
 """

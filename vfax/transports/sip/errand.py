@@ -32,6 +32,7 @@ class Errand:
     attempt: Attempt = field(default_factory=Attempt)  # what has been answered on its behalf
     dialog: Dialog | None = None  # inside which it is sent
     targets: list[Destination] = field(default_factory=list)  # still to be tried, best first
+    uris: list[str] = field(default_factory=list)  # the Request-URI for each of them; none: the same for all
     fallback: Destination | None = None  # over UDP, where only the size of the request chose TCP
     tries: int = 1
     heard: bool = False  # the present transaction has had a provisional answer
@@ -43,6 +44,14 @@ class Errand:
     held: Response | None = None  # the 3xx that waits for its owner to look up where it leads
     over: bool = False  # a final answer has been passed on, or nobody waits any more
     transaction: Transaction
+
+    def next_target(self) -> tuple[Destination, str]:
+        """The next one to try, which is there, and its Request-URI; "" for the same."""
+        return self.targets.pop(0), self.uris.pop(0) if self.uris else ""
+
+    def go_elsewhere(self, targets: Sequence[Destination]) -> None:
+        """These are to be tried instead of those before, all with the same Request-URI."""
+        self.targets, self.uris = list(targets), []
 
     @property
     def cseq(self) -> int:

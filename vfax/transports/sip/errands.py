@@ -69,6 +69,7 @@ class Errands:
         account: Account = NO_ACCOUNT,
         dialog: Dialog | None = None,
         keyring: Keyring | None = None,
+        uris: Sequence[str] = (),
     ) -> Errand:
         """Send `request`, which is written for the first of `targets`; the rest are fields of its Errand.
 
@@ -87,6 +88,7 @@ class Errands:
             keyring=ring,
             dialog=dialog,
             targets=others,
+            uris=list(uris[1:]),
             fallback=fallback,
             transaction=self._core.transactions.start_client(request, to, now, call=call, purpose=purpose),
         )
@@ -112,7 +114,10 @@ class Errands:
         """The errand has a new transaction."""
         self._by_transaction[errand.transaction.serial] = errand
         if errand.targets:
-            self._timers.start(errand, now + self._core.options.failover_after)
+            options = self._core.options
+            # A goodbye is short, and one that is said twice does no harm.
+            patience = options.t1 if errand.purpose is Purpose.BYE else options.failover_after
+            self._timers.start(errand, now + patience)
 
     # --- answers ------------------------------------------------------------------------------------
 
@@ -174,7 +179,7 @@ class Errands:
             self.close(errand)
             return False
         uri, hops = errand.places.pop(0)
-        errand.targets = list(hops[1:])
+        errand.go_elsewhere(hops[1:])
         self._repeat(errand, Again(to=hops[0], uri=uri), now)
         return True
 

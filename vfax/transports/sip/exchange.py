@@ -205,6 +205,7 @@ class Exchange:
         if response.status >= 300:
             return self._on_refused(Failure(response.status, ours.why or response.reason, response), now)
         self._dialog.refresh(response)
+        self._core.seek(self._call, self._dialog)
         self._keeper.on_success(ours.transaction.request, response, now)
         kind = RefreshEnded if self._refreshing else OfferAccepted
         self._core.outbox.tell(kind(self._call, sdp))
@@ -295,6 +296,7 @@ class Exchange:
             return
         self.settle()
         self._dialog.refresh(theirs.request)
+        self._core.seek(self._call, self._dialog)
         keeping = self._keeper.answer(theirs.request, now)
         fields = [("Contact", self.contact), ALLOW, *supported(self._keeper.policy), *keeping]
         if sdp:

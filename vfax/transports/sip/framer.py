@@ -7,17 +7,20 @@ Source    RFC 3261 (June 2002) 7.5, 18.3, 20.14; RFC 5626 3.5.1, 4.4.1 (CRLF kee
 A stream that cannot be framed is over: where its next message begins is anybody's guess.
 """
 
+import re
 from enum import Enum, auto
 from typing import Final
 
 from vfax.errors import DecodeError
-from vfax.transports.sip.message import MessageError, Request, canonical, parse_datagram
+from vfax.transports.sip.message import MessageError, Request, parse_datagram
 from vfax.transports.sip.options import SipOptions
-from vfax.transports.sip.syntax import LWS, is_token, parse_number
+from vfax.transports.sip.syntax import is_token, parse_number
 
 _BREAK: Final = b"\r\n"
 _END: Final = b"\r\n\r\n"
 _SOURCE: Final = "RFC 3261 18.3"
+_BREAKS: Final = re.compile(rb"(?:\r\n)++")
+_LENGTH: Final = re.compile(rb"\n(?:content-length|l)[ \t]*:([^\r\n]*)", re.IGNORECASE)
 
 
 class KeepAlive(Enum):
@@ -77,12 +80,11 @@ class Framer:
 
     def _skip_breaks(self) -> KeepAlive:
         """All line breaks that are there: as many pings as they may be, one pong answers them."""
-        held = self._held
-        count = 0
-        while held.startswith(_BREAK, 2 * count):
-            count += 1
-        del held[: 2 * count]
-        self._breaks += count
+        found = _BREAKS.match(self._held)
+        end = found.end() if found is not None else 0
+        del found  # a bytearray that is looked at cannot shrink
+        del self._held[:end]
+        self._breaks += end // len(_BREAK)
         if self._breaks < 2:
             return KeepAlive.PONG
         self._breaks = 0
@@ -122,12 +124,9 @@ def content_length(head: bytes, largest: int) -> int:
 
     Deviation: two that agree are taken here, for the end of the message is plain; check() refuses the message.
     """
-    text = head.decode("utf-8", "surrogateescape").replace("\r\n ", " ").replace("\r\n\t", " ")
-    values = set()
-    for line in text.split("\r\n")[1:]:
-        name, colon, value = line.partition(":")
-        if colon and canonical(name.rstrip(LWS)) == "content-length":
-            values.add(parse_number(value, max(largest, 2**31), "Content-Length", _SOURCE))
+    unfolded = head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")
+    found = {value.strip() for value in _LENGTH.findall(unfolded)}
+    values = {parse_number(one.decode("latin-1"), max(largest, 2**31), "Content-Length", _SOURCE) for one in found}
     if len(values) != 1:
         what = "no Content-Length on a stream" if not values else "several Content-Length fields that differ"
         raise DecodeError(what, source=_SOURCE)

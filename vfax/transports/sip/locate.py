@@ -12,7 +12,7 @@ In: `receive`, `give_up`. Out: `take_questions`, `done`, `found`.
 """
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Final
@@ -83,12 +83,14 @@ class Roads:
 class Found:
     """What a search came to: targets, best first; without any, `why` is the sentence that says so.
 
-    `notes` say what did not work on the way, also where there are targets.
+    `notes` say what did not work on the way, also where there are targets. `goals`: to which of the goals (by number)
+    a target belongs, the first where it is to be found by several.
     """
 
     targets: tuple[Hop, ...]
     why: str = ""
     notes: tuple[str, ...] = ()
+    goals: Mapping[Hop, int] = field(default_factory=dict)
 
 
 class _Missing(Exception):
@@ -157,14 +159,15 @@ class Search:
     # --- the plan -----------------------------------------------------------------------------------
 
     def _plan(self, now: float) -> None:
-        targets: dict[Hop, None] = {}
+        targets: dict[Hop, int] = {}
         notes: dict[str, None] = {}
-        for goal in self._goals:
+        for number, goal in enumerate(self._goals):
             plan = _Plan(self, goal, now)
-            targets.update(dict.fromkeys(plan.targets))
+            for target in plan.targets:
+                targets.setdefault(target, number)
             notes.update(dict.fromkeys(plan.notes))
         self._over = not self._open
-        self._found = Found(tuple(targets), "" if targets else self._sentence(notes), tuple(notes))
+        self._found = Found(tuple(targets), "" if targets else self._sentence(notes), tuple(notes), targets)
 
     def _sentence(self, notes: Iterable[str]) -> str:
         names = " or ".join(dict.fromkeys(target_of(goal) or goal.text for goal in self._goals))

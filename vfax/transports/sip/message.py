@@ -2,7 +2,7 @@
 
 Owns      start line, ordered header fields kept as received (only unfolded), compact names, Content-Length rules of
           datagrams, typed views parsed on demand, the checks of a whole message, the error that a 400 is built from.
-Not here  the grammar of a value (headers.py), which answer a request gets (agent.py), stream framing.
+Not here  the grammar of a value (headers.py), which answer a request gets (reception.py), stream framing (framer.py).
 Source    RFC 3261 (June 2002) 7, 8.1.1, 18.3, 20; RFC 4475 for what to refuse.
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 from vfax.errors import DecodeError, MisuseError
 from vfax.transports.sip.headers import CSeq, MediaType, NameAddr, Uri, Via
 from vfax.transports.sip.options import SipOptions
-from vfax.transports.sip.syntax import LWS, is_token, parse_number, split_outside
+from vfax.transports.sip.syntax import LWS, MAX_PARTS, is_token, parse_number, split_outside
 
 COMPACT: Final = {
     "i": "call-id",
@@ -42,6 +42,7 @@ KNOWN_METHODS: Final = frozenset(
 """Methods that a published RFC defines: those we do not serve get 405, all others 501 (RFC 3261 8.2.1, 21.5.2)."""
 
 _ONCE: Final = ("to", "from", "call-id", "cseq", "max-forwards", "content-length", "content-type")
+_LISTS: Final = ("via", "contact", "record-route", "accept")  # whose values are all read
 _NEEDED: Final = ("via", "to", "from", "call-id", "cseq")
 # Line breaks, and surrogates that do not stand for an octet that came (those are U+DC80 to U+DCFF).
 _UNSENDABLE: Final = re.compile("[\r\n\ud800-\udc7f\udd00-\udfff]")
@@ -105,10 +106,18 @@ class Headers:
         """The values of all fields `name`, as received: one may hold a list."""
         return list(self._named.get(name, ()))
 
+    def parts(self, name: str) -> list[str]:
+        """The values of all fields `name` with lists taken apart. Raises DecodeError for more than MAX_PARTS."""
+        parts: list[str] = []
+        for field in self._named.get(name, ()):
+            parts += split_outside(field, ",")
+            if len(parts) > MAX_PARTS:  # Limit: in one field or in many
+                raise DecodeError(f"more than {MAX_PARTS} values of {name}", source="our limit")
+        return parts
+
     def values(self, name: str) -> list[str]:
-        """The values of all fields `name` with lists taken apart and empty places dropped."""
-        parts = [part for field in self._named.get(name, ()) for part in split_outside(field, ",")]
-        return [part for part in parts if part]
+        """The same with empty places dropped."""
+        return [part for part in self.parts(name) if part]
 
     def __contains__(self, name: str) -> bool:
         return name in self._named
@@ -171,15 +180,14 @@ class Message:
     @cached_property
     def vias(self) -> list[Via]:
         """All Via values, topmost first."""
-        return [Via.parse(value) for field in self.headers.all("via") for value in split_outside(field, ",")]
+        return [Via.parse(value) for value in self.headers.parts("via")]
 
     @cached_property
     def contacts(self) -> list[NameAddr]:
         """Contact values; empty for none and for `*` (see `contact_is_star`)."""
         if self.contact_is_star:
             return []
-        fields = self.headers.all("contact")
-        return [NameAddr.parse(value) for field in fields for value in split_outside(field, ",")]
+        return [NameAddr.parse(value) for value in self.headers.parts("contact")]
 
     @property
     def contact_is_star(self) -> bool:
@@ -294,6 +302,9 @@ def parse_datagram(data: bytes, options: SipOptions) -> Request | Response:
         fault = fault or MessageError(why.what, source=why.source)
     if fault is None and not whole:
         fault = MessageError("no blank line after the header fields", source="RFC 3261 7")
+    if fault is None and len(lines[0]) > options.max_header_line:  # Limit: 8 KiB
+        status = 414 if request is not None else 400
+        fault = MessageError("the first line is too long", status, source="RFC 3261 21.4.12")
     if fault is None and len(data) > options.max_message:  # Limit: 64 KiB
         fault = MessageError("message too large", 513, source="RFC 3261 21.5.7")
     if fault is not None:
@@ -354,6 +365,9 @@ def _read_fields(headers: Headers, lines: list[str], options: SipOptions) -> Non
         headers.keep(name, value.strip(LWS))
     if len(lines) > options.max_headers:  # Limit: 256 fields
         raise DecodeError(f"more than {options.max_headers} header fields", source="our limit")
+    for name in _LISTS:  # Limit: many fields are one long one (RFC 3261 7.3.1)
+        if sum(map(len, headers.all(name))) > options.max_header_line:
+            raise DecodeError(f"header fields {name} above {options.max_header_line} octets", source="our limit")
 
 
 def _cut_body(message: Request | Response, rest: bytes) -> bytes:

@@ -33,7 +33,7 @@ class SipOptions:
 
     max_message: int = 65535  # Limit: longer datagrams are answered 513
     max_head: int = 32768  # Limit: start line and header fields together
-    max_header_line: int = 8192  # Limit: one header field, unfolded
+    max_header_line: int = 8192  # Limit: the first line; one header field, unfolded; all fields of one list
     max_headers: int = 256  # Limit: header fields of one message
 
     max_calls: int = 400  # Limit: calls at once, then 503

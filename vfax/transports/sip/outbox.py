@@ -10,7 +10,18 @@ from typing import Final
 from vfax.transports.sip.message import Message, Request, Response
 from vfax.transports.sip.sieve import Sieve
 from vfax.transports.sip.syntax import legible, printable
-from vfax.transports.sip.values import CallKey, Close, Destination, Flow, MessageSeen, Output, Report, Send, SipEvent
+from vfax.transports.sip.values import (
+    CallKey,
+    Close,
+    DatagramDropped,
+    Destination,
+    Flow,
+    MessageSeen,
+    Output,
+    Report,
+    Send,
+    SipEvent,
+)
 
 MAX_REPORTS: Final = 1000
 
@@ -46,6 +57,14 @@ class Outbox:
     def tell(self, event: SipEvent) -> None:
         """Queue an event."""
         self._events.append(event)
+
+    def saw(self, message: Message, octets: bytes, flow: Flow, call: CallKey | None) -> None:
+        """Say that a message came, as `octets` by `flow`."""
+        self._events.append(MessageSeen(call, False, flow.remote, summarise(message), octets, flow.transport))
+
+    def drop(self, flow: Flow, why: str) -> None:
+        """Say that octets came that nothing here can use."""
+        self._events.append(DatagramDropped(flow.remote, printable(legible(why))[:300]))
 
     def report(self, report: Report) -> None:
         """Queue a report. Limit: an owner who does not ask gets the first ones alone."""

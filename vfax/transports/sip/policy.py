@@ -42,7 +42,8 @@ class Reliable(StrEnum):
 
     OFF = "off"  # not spoken: Require: 100rel is refused
     ACCEPT = "accept"  # where the peer wants it
-    REQUIRE = "require"  # of those we call; towards callers wherever they can
+    PREFER = "prefer"  # asked of those we call, until they refuse it; towards callers wherever they can
+    REQUIRE = "require"  # no call without: callers who cannot hear 421, those we call may not refuse it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from vfax.transports.sip.errand import Again, Errand, Failed, Failure
 from vfax.transports.sip.message import Response
+from vfax.transports.sip.policy import Reliable
 from vfax.transports.sip.session_timer import longer
 from vfax.transports.sip.transaction import Purpose
 from vfax.transports.sip.values import Redirected
@@ -48,12 +49,20 @@ def next_target(errand: Errand, failure: Failure, core: "Core", now: float) -> A
     """The next target of the list, where this one cannot be reached or is overloaded (RFC 3263 4.3)."""
     if not errand.targets or (failure.response is None and errand.heard):
         return None
-    return Again(to=errand.targets.pop(0))
+    if errand.dialog is not None:
+        errand.dialog.found = None  # not there: later requests need not go by it
+    to, uri = errand.next_target()
+    return Again(to=to, uri=uri)
 
 
 def next_if_silent(errand: Errand, failure: Failure, core: "Core", now: float) -> Again | None:
     """A 408 that somebody said comes from behind the target; the next one leads there, too."""
     return next_target(errand, failure, core, now) if failure.response is None else None
+
+
+def next_way(errand: Errand, failure: Failure, core: "Core", now: float) -> Again | None:
+    """A dialog is not known where a name led: it is where its messages come from."""
+    return next_target(errand, failure, core, now) if errand.dialog is not None else None
 
 
 def answer_challenge(errand: Errand, failure: Failure, core: "Core", now: float) -> Again | None:
@@ -72,8 +81,11 @@ def longer_interval(errand: Errand, failure: Failure, core: "Core", now: float) 
 
 
 def without_extensions(errand: Errand, failure: Failure, core: "Core", now: float) -> Again | None:
-    """What was required and is not understood there is left out (RFC 3261 8.1.3.5)."""
+    """What was asked for and is not understood there is left out (RFC 3261 8.1.3.5), unless our policy needs it."""
     if failure.response is None or "require" not in errand.transaction.request.headers:
+        return None
+    if core.policy(errand.account).reliable is Reliable.REQUIRE:
+        errand.why = 'reliable ringing (100rel) is not known there, and reliable = "require" asks for it'
         return None
     return Again(fields=(("Require", ""),))
 
@@ -123,7 +135,7 @@ def next_place(errand: Errand, failure: Failure, core: "Core", now: float) -> Ag
     if not errand.places or failure.status >= 600:
         return None
     uri, hops = errand.places.pop(0)
-    errand.targets = list(hops[1:])
+    errand.go_elsewhere(hops[1:])
     return Again(to=hops[0], uri=uri)
 
 
@@ -132,10 +144,13 @@ TABLE: Final[dict[int, tuple[Handler, ...]]] = {
     301: (elsewhere,),
     302: (elsewhere,),
     401: (answer_challenge,),
+    403: (next_way,),
+    404: (next_way,),
     407: (answer_challenge,),
     408: (over_udp, next_if_silent),
     420: (without_extensions,),
     422: (longer_interval,),
+    481: (next_way,),
     503: (over_udp, next_target),
 }
 

@@ -1,7 +1,7 @@
 """What a request is answered with before any call sees it.
 
 Owns      the checks of RFC 3261 8.2, the answer to OPTIONS, challenges, answers without a transaction.
-Not here  which call a request belongs to, admission of calls (agent.py).
+Not here  which call a request belongs to, admission of calls (reception.py).
 Source    RFC 3261 (June 2002) 8.2, 8.2.7 (stateless UAS), 11.2; RFC 4028 9 (422); RFC 6086 (INFO).
 """
 

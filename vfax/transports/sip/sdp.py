@@ -24,6 +24,8 @@ BIT_RATES: Final = (2400, 4800, 7200, 9600, 12000, 14400, 33600)
 MAX_NUMBER_DIGITS: Final = 5
 LARGEST_NUMBER: Final = 65535
 LARGEST_DATAGRAM: Final = 1400
+EMPTY_LINES: Final = 4
+"""Limit: line breaks for each line that may be there; some peers end each line twice."""
 MAX_FORMATS: Final = 32
 """Limit: formats of one m= line that are looked at; the line itself is kept whole."""
 
@@ -189,6 +191,8 @@ def _blocks(octets: bytes, limits: SdpLimits) -> list[_Block]:
     """Split into the session's lines and those of each media; bounds are checked before anything is kept."""
     if len(octets) > limits.octets:
         raise DecodeError(f"SDP of {len(octets)} octets, at most {limits.octets}", offset=limits.octets)
+    if octets.count(b"\n") > EMPTY_LINES * limits.lines:  # before each of them is looked at
+        raise DecodeError(f"more than {limits.lines} SDP lines")
     blocks = [_Block(0, [])]
     count = 0
     for offset, raw in _raw_lines(octets):

@@ -3,7 +3,7 @@
 Owns      which message of whom is parsed at all; who has proven that they read what we send; how many octets leave
           towards those who have not; what of this an operator should hear.
 Not here  whose datagrams are read (endpoint.py), which requests of those that are parsed may come in (admission.py),
-          caps of calls and transactions (agent.py).
+          caps of calls and transactions (reception.py).
 Source    RFC 3261 (June 2002) 26.1.5, 26.3.2.4 (floods, reflection); RFC 9000 8.1 for the idea of a credit in octets.
 
 A UDP source may be forged. It has proven itself when it sends back what only our messages told it: a tag or a branch

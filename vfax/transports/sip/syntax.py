@@ -14,13 +14,15 @@ from vfax.errors import DecodeError
 
 LWS: Final = " \t"
 MAX_PARTS: Final = 128  # Limit: values of one list, parameters of one value
+MAX_ESCAPES: Final = 1024  # Limit: escapes of one text that are resolved; those behind them stay
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 # Possessive: a failing match never backtracks.
-_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_QUOTED: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _STOP: Final = {",": re.compile(r'[",<]'), ";": re.compile(r'[";<]')}
 _UNSAFE_IN_USER: Final = re.compile(r"[^A-Za-z0-9_.!~*'()&=+$,;?/-]")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_CONTROLS: Final = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)))
 
 
 def is_token(text: str) -> bool:
@@ -82,13 +84,19 @@ def unquote(text: str) -> str:
     """The content of a quoted string; other text as it is."""
     if len(text) < 2 or text[0] != '"' or text[-1] != '"':
         return text
-    inner = text[1:-1]
-    return re.sub(r"\\(.)", r"\1", inner, flags=re.DOTALL) if "\\" in inner else inner
+    # Pairs of backslashes first: what is left of one stands before the character that it escapes.
+    *parts, last = text[1:-1].split("\\\\")
+    end = "\\" if last.endswith("\\") else ""
+    return "\\".join(part.replace("\\", "") for part in (*parts, last)) + end
 
 
 def printable(text: str) -> str:
     """`text` on one line: runs of control characters become one space."""
-    return _CONTROL.sub(" ", text)
+    for control in _CONTROLS.intersection(text):
+        text = text.replace(control, "\0")
+    while "\0\0" in text:
+        text = text.replace("\0\0", "\0")
+    return text.replace("\0", " ")
 
 
 def sayable(text: str) -> str:
@@ -105,20 +113,9 @@ def unescape(text: str) -> str:
     """Resolve %XX once; a % that starts no escape stays. The octets are read as UTF-8."""
     if "%" not in text:
         return legible(text)
-    first, *rest = text.encode("utf-8", "surrogateescape").split(b"%")
-    octets = [first]
-    for part in rest:
-        try:
-            octets.append(bytes((_hex_octet(part[:2]),)) + part[2:])
-        except ValueError:
-            octets.append(b"%" + part)
-    return b"".join(octets).decode("utf-8", "replace")
-
-
-def _hex_octet(two: bytes) -> int:
-    if len(two) != 2 or not two.isalnum():  # int() would take signs and blanks
-        raise ValueError("not two hexadecimal digits")
-    return int(two, 16)
+    octets = text.encode("utf-8", "surrogateescape")
+    resolved = _ESCAPE.sub(lambda found: bytes((int(found[1], 16),)), octets, MAX_ESCAPES)
+    return resolved.decode("utf-8", "replace")
 
 
 def escape_user(text: str) -> str:

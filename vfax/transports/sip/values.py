@@ -256,6 +256,17 @@ class RefreshEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class WayWanted:
+    """The requests of a dialog go to a name: Agent.found is due with where `uri` leads (RFC 3263).
+
+    Until then, and where nothing is found, they go where its messages came from: nothing waits for an answer.
+    """
+
+    call: CallKey
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
 class HungUp:
     """The peer's BYE came (200 has been sent); `reason` is its Reason header in words, `reasons` its values."""
 
@@ -369,6 +380,7 @@ SipEvent = (
     | OfferRefused
     | RefreshDue
     | RefreshEnded
+    | WayWanted
     | HungUp
     | DialogLost
     | Released

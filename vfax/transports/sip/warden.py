@@ -2,7 +2,7 @@
 
 Owns      nonces that prove themselves (time and HMAC), the judgement of Authorization, nonce counts of callers that
           have proved who they are.
-Not here  which callers need a password (agent.py), hashes and header fields (digest.py).
+Not here  which callers need a password (reception.py), hashes and header fields (digest.py).
 Source    RFC 3261 (June 2002) 22.1, 22.2, 22.4; RFC 7616 3.3 to 3.5, 5.5 (nonces); RFC 8760 2.3.
 """
 
