@@ -106,10 +106,11 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "abuse": BASE | {"transports", "trunks"},
     "sockets": BASE | {"transports"},
     "tending": BASE | {"transports"},
-    "nat": BASE | {"transports", "resolving", "sockets"},
+    "stun_desk": BASE | {"transports", "resolving", "sockets"},
+    "nat": BASE | {"transports", "resolving", "sockets", "stun_desk", "trunks"},
     "endpoint_options": BASE
     | {"capture", "disk", "learning", "leg", "nat", "record", "resolving", "sockets", "transports", "trunks"},
-    "media_desk": BASE | {"endpoint_options", "transports", "leg", "nat", "securing", "sockets"},
+    "media_desk": BASE | {"endpoint_options", "transports", "leg", "nat", "securing", "sockets", "trunks"},
     "endpoint": BASE
     | {
         "abuse",
