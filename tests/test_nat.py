@@ -5,7 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import trio
@@ -19,12 +19,14 @@ from vfax.leg import CallerOffer, LegOptions
 from vfax.nat import NatOptions
 from vfax.outcome import Cause, Outcome
 from vfax.resolving import DnsOptions, SystemResolver
+from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.keepalive import PING, KeepAliveMode, KeepAliveOptions
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.values import Address, Hop, Transport
 from vfax.transports.stun import Attribute, MessageClass, StunMessage, is_stun, xor_address
 from vfax.transports.stun_client import StunOptions
 from vfax.transports.udp import UdpSocket
+from vfax.trunks.options import OWN_ADDRESS, TrunkOptions
 
 
 @asynccontextmanager
@@ -263,6 +265,100 @@ async def test_a_registration_keeps_its_way_open(fax_clock: MockClock) -> None:
         assert await pings(peer, 3) == 3
         one.keep_open("trunk", [])
         assert await pings(peer, 1) == 0
+
+
+# --- trunks ----------------------------------------------------------------------------------------
+
+
+def a_trunk(name: str, port: int, **more: Any) -> TrunkOptions:
+    """A trunk at a port of this machine; what tells it from others of one host is that port."""
+    return TrunkOptions(name=name, gateways=(Uri.parse(f"sip:127.0.0.1:{port}"),), **more)
+
+
+async def told_of(one: Endpoint, peer: Peer, document: Path, nursery: trio.Nursery) -> tuple[str, str]:
+    """The hosts that stand in Contact and SDP of a call to a trunk."""
+    nursery.start_soon(send, one, document, peer.address)
+    with trio.fail_after(20):
+        invite = await peer.hear("INVITE")
+    contact = field(invite, "Contact").partition("@")[2].partition(":")[0]
+    return contact, next(line.split()[-1] for line in invite.splitlines() if line.startswith("c="))
+
+
+OUTER: Final = "203.0.113.5"
+PUBLIC: Final = "198.51.100.7"
+HOME: Final = "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("everybody", "lan", "carrier"),
+    [
+        ("", {}, {"stun_server": "here"}),
+        ("stun", {"stun_server": None}, {"stun_server": "here"}),
+        ("stun", {"public_address": OWN_ADDRESS}, {"stun_server": "here"}),
+        ("address", {"public_address": OWN_ADDRESS}, {"stun_server": "here"}),
+        ("stun", {"stun_server": None, "learn_address": False}, {"stun_server": "here", "learn_address": False}),
+    ],
+)
+async def test_a_pbx_of_the_lan_is_told_the_inner_address_and_a_carrier_the_outer_one(
+    everybody: str, lan: dict[str, Any], carrier: dict[str, Any], document: Path
+) -> None:
+    async with stun_server() as (server, _), Peer().open() as pbx, Peer().open() as far:
+        carrier = carrier | {"stun_server": server}
+        options: dict[str, Any] = {
+            "trunks": (a_trunk("pbx", pbx.address[1], **lan), a_trunk("carrier", far.address[1], **carrier)),
+            "nat": NatOptions(stun_server=server if everybody == "stun" else None),
+            "public_address": PUBLIC if everybody == "address" else None,
+            "resident": False,
+        }
+        async with endpoint(**options) as (one, nursery):
+            with trio.fail_after(10):
+                while not one.notices:  # noqa: ASYNC110 - a list has no event
+                    await trio.sleep(0.01)
+            assert await told_of(one, pbx, document, nursery) == (HOME, HOME)
+            assert await told_of(one, far, document, nursery) == (OUTER, OUTER)
+            shown = [str(row["public_address"]).partition(":")[0] for row in one.trunk_rows()]
+            assert shown == [HOME if everybody else "", OUTER]
+
+
+async def test_trunks_have_public_addresses_of_their_own(document: Path) -> None:
+    async with Peer().open() as pbx, Peer().open() as far:
+        carrier = a_trunk("carrier", far.address[1], public_address=(OUTER, 0))
+        options = {"trunks": (a_trunk("pbx", pbx.address[1]), carrier), "public_address": PUBLIC, "resident": False}
+        async with endpoint(**options) as (one, nursery):
+            assert await told_of(one, pbx, document, nursery) == (PUBLIC, PUBLIC)
+            assert await told_of(one, far, document, nursery) == (OUTER, OUTER)
+
+
+async def test_what_trunk_is_kept_open_is_up_to_the_trunk(fax_clock: MockClock) -> None:
+    """One every ten seconds, one as everybody, one never, though others' ways are not kept open at all."""
+    async with Peer().open() as often, Peer().open() as usual, Peer().open() as never:
+        peers = {"often": often, "usual": usual, "never": never}
+        options = {
+            "often": KeepAliveOptions(mode=KeepAliveMode.CRLF, interval=10.0),
+            "usual": KeepAliveOptions(),
+            "never": KeepAliveOptions(mode=KeepAliveMode.OFF),
+        }
+        trunks = tuple(a_trunk(name, peer.address[1], keep_alive=options[name]) for name, peer in peers.items())
+        off = NatOptions(keep_alive=KeepAliveOptions(mode=KeepAliveMode.OFF))
+        async with endpoint(trunks=trunks, nat=off, resident=False) as (one, _):
+            for name, peer in peers.items():
+                one.keep_open(name, [Hop(Transport.UDP, *peer.address)])
+            await trio.sleep(100.0)
+        assert [await pings_so_far(peer) for peer in (often, usual, never)] == [
+            pytest.approx(11, abs=1),
+            pytest.approx(4, abs=1),
+            0,
+        ]
+
+
+async def pings_so_far(peer: Peer) -> int:
+    """How many keep-alives have come."""
+    count = 0
+    with trio.move_on_after(0.5):
+        while True:
+            octets, _ = await peer.sock.recvfrom(2000)
+            count += octets == PING
+    return count
 
 
 def test_dice_of_the_rim_are_those_of_the_endpoint() -> None:

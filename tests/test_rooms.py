@@ -109,10 +109,11 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "sockets": BASE | {"transports"},
     "lookups": BASE | {"transports", "resolving"},
     "tending": BASE | {"transports"},
-    "nat": BASE | {"transports", "resolving", "sockets"},
+    "stun_desk": BASE | {"transports", "resolving", "sockets"},
+    "nat": BASE | {"transports", "resolving", "sockets", "stun_desk", "trunks"},
     "endpoint_options": BASE
     | {"capture", "disk", "learning", "leg", "nat", "record", "resolving", "sockets", "transports", "trunks"},
-    "media_desk": BASE | {"endpoint_options", "transports", "leg", "nat", "securing", "sockets"},
+    "media_desk": BASE | {"endpoint_options", "transports", "leg", "nat", "securing", "sockets", "trunks"},
     "endpoint": BASE
     | {
         "abuse",

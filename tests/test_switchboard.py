@@ -17,6 +17,7 @@ from vfax.leg import CallerOffer, LegOptions
 from vfax.outcome import Cause, Outcome
 from vfax.switchboard import LONGEST_RETRY_AFTER, Switchboard, retry_after
 from vfax.transports.sip.headers import Uri
+from vfax.transports.sip.values import Hop, Transport
 from vfax.trunks.board import Direction, FaxSeen, TrunkRow
 from vfax.trunks.limits import Turn
 from vfax.trunks.options import (
@@ -28,6 +29,7 @@ from vfax.trunks.options import (
     TrunkOptions,
 )
 
+PBX: Final = Hop(Transport.UDP, "192.0.2.7", 5060)
 LOOPBACK: Final = InboundOptions(networks=(ipaddress.ip_network("127.0.0.0/8"),))
 
 
@@ -60,11 +62,12 @@ async def test_a_call_waits_until_another_one_leaves(autojump_clock: MockClock) 
 
 
 async def test_what_a_trunk_sees_of_us_is_in_its_row() -> None:
-    switchboard, _ = limited()
-    switchboard.seen_as("192.0.2.7", 5060, "203.0.113.5:6060")
-    assert switchboard.rows()[0].public_address == ""
-    switchboard.seen_as("127.0.0.1", 5060, "203.0.113.9:6060")
-    assert switchboard.rows()[0].public_address == "203.0.113.9:6060"
+    switchboard, one = limited()
+    told = {PBX: ("203.0.113.9", 6060)}
+    assert switchboard.rows(told.get)[0].public_address == ""
+    switchboard.know_ways(one, [PBX, Hop(Transport.UDP, "192.0.2.8", 5060)])
+    assert switchboard.rows(told.get)[0].public_address == "203.0.113.9:6060"
+    assert switchboard.rows(lambda to: None)[0].public_address == ""
 
 
 async def test_a_call_that_waited_in_vain_hears_why(autojump_clock: MockClock) -> None:

@@ -19,7 +19,7 @@ from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.outside import Asking
 from vfax.transports.sip.probing import Health, Probed, ProbeOptions
 from vfax.transports.sip.registration import Changed, RegistrationOptions, Standing
-from vfax.transports.sip.values import Flow, Hop, Send, Transport
+from vfax.transports.sip.values import Address, Flow, Hop, Send, Transport
 
 HERE: Final = ("192.0.2.1", 5060)
 THERE: Final = Hop(Transport.UDP, "192.0.2.9", 5060)
@@ -35,12 +35,19 @@ class Office:
     def __init__(self, *wards: Ward) -> None:
         self.agent = Agent(SipOptions(), contact=HERE, dice=random.Random(1))
         self.tending = Tending(
-            wards, random.Random(2), find=self.find, request=self.request, pump=self.pump, tell=self.tell
+            wards,
+            random.Random(2),
+            find=self.find,
+            place=self.agent.place_shown,
+            request=self.request,
+            pump=self.pump,
+            tell=self.tell,
         )
         self.told: list[Changed | Probed] = []
         self.requests: list[tuple[float, Request]] = []
         self.answers: Any = lambda request: 200
         self.missing = ""
+        self.seen: Address | None = None  # where the other side sees us
         self._armed = trio.Event()
 
     def tell(self, event: Changed | Probed) -> None:
@@ -67,6 +74,9 @@ class Office:
         for event in self.agent.take_events():
             if isinstance(event, sip.RequestDone):
                 self.tending.on_done(event)
+        for report in self.agent.take_reports():
+            if isinstance(report, sip.Reflected):
+                self.tending.look_again()
         self._armed.set()
 
     def _say(self, request: Request, answer: int) -> None:
@@ -75,6 +85,8 @@ class Office:
             for name, value in request.headers
             if name in ("Via", "From", "To", "Call-ID", "CSeq", "Contact")
         ]
+        if self.seen is not None:
+            copied[0] = copied[0].replace(";rport", f";rport={self.seen[1]};received={self.seen[0]}")
         lines = [f"SIP/2.0 {answer} Whatever", *copied, "Content-Length: 0", "", ""]
         flow = Flow(Transport.UDP, THERE.address, HERE)
         self.agent.receive("\r\n".join(lines).encode(), flow, trio.current_time())
@@ -194,6 +206,54 @@ async def test_a_new_address_is_registered_at_once(autojump_clock: MockClock) ->
         office.tending.renew("pbx")
         office.tending.renew("unknown")
         await trio.sleep(1)
+        assert len(office.times("REGISTER")) == 2
+        nursery.cancel_scope.cancel()
+
+
+SEEN: Final = ("203.0.113.5", 40_000)
+
+
+def contacts(request: Request) -> list[str]:
+    return [value.partition(";transport")[0] for value in request.headers.all("contact")]
+
+
+async def test_an_address_that_others_see_elsewhere_is_registered_anew_and_the_former_taken_back(
+    autojump_clock: MockClock,
+) -> None:
+    """At first the registrar itself tells us of the NAT; later the NAT is started again."""
+    office = Office(PBX)
+    office.seen = SEEN
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(office.keep_time)
+        nursery.start_soon(office.tending.run)
+        await trio.sleep(60)
+        first, second = (request for _, request in office.requests)
+        assert contacts(first) == ["<sip:alice@192.0.2.1:5060>;expires=600"]
+        public = "<sip:alice@203.0.113.5:40000>"
+        assert contacts(second) == [f"{public};expires=600", "<sip:alice@192.0.2.1:5060>;expires=0"]
+        office.tending.look_again()
+        await trio.sleep(60)
+        assert len(office.requests) == 2  # nothing is new
+        office.seen = ("203.0.113.5", 50_000)
+        await trio.sleep(600)  # by the next refresh at the latest
+        refresh, third = (request for _, request in office.requests[2:4])
+        assert contacts(refresh) == [f"{public};expires=600"]
+        assert contacts(third) == ["<sip:alice@203.0.113.5:50000>;expires=600", f"{public};expires=0"]
+        assert len({request.headers.first("call-id") for _, request in office.requests}) == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_connection_that_ended_is_made_anew_by_registering(autojump_clock: MockClock) -> None:
+    office = Office(PBX)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(office.keep_time)
+        nursery.start_soon(office.tending.run)
+        await trio.sleep(100)
+        office.tending.lost(Flow(Transport.UDP, ("192.0.2.77", 5060), HERE))
+        await trio.sleep(10)
+        assert len(office.times("REGISTER")) == 1
+        office.tending.lost(Flow(Transport.UDP, THERE.address, HERE))
+        await trio.sleep(10)
         assert len(office.times("REGISTER")) == 2
         nursery.cancel_scope.cancel()
 

@@ -293,14 +293,15 @@ async def test_faxes_of_others_are_not_lost_meanwhile(tmp_path: Path, fax_clock:
 
 async def test_a_private_address_told_to_a_public_trunk_is_a_failure(tmp_path: Path, fax_clock: MockClock) -> None:
     async with checking(tmp_path, lambda port: trunk(f"sip:127.0.0.1:{port}")) as check:
+        from vfax.transports.sip.shown import Told
         from vfax.transports.sip.values import Hop, Transport
 
         check.answered = [Hop(Transport.UDP, "8.8.8.8", 5060)]
-        check.endpoint.agent.shown.fix("8.8.8.8", ("192.168.1.5", 0))
+        check.endpoint.agent.shown.guide = lambda to: Told(("192.168.1.5", 0), firm=True)
         (found,) = await trunk_check.nat(check)
         assert found.verdict is Verdict.FAIL
         assert found.sentence.endswith("What to do: set public_address of the trunk, or [stun] server.")
-        check.endpoint.agent.shown.fix("8.8.8.8", ("9.9.9.9", 0))
+        check.endpoint.agent.shown.guide = lambda to: Told(("9.9.9.9", 0), firm=True)
         (found,) = await trunk_check.nat(check)
         assert found.verdict is Verdict.OK
         assert "We are behind a NAT: the trunk is told 9.9.9.9" in found.sentence

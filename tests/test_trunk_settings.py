@@ -14,7 +14,8 @@ from vfax.settings import Settings, load, wiring
 from vfax.settings.trunking import trunk_options
 from vfax.settings.trunks import OVERRIDES, TrunkSettings
 from vfax.transports.parameters import AudioCodec, ErrorCorrection
-from vfax.trunks.options import TrunkOptions
+from vfax.transports.sip.keepalive import KeepAliveMode
+from vfax.trunks.options import OWN_ADDRESS, TrunkOptions
 
 EXAMPLE: Final = Path(__file__).parent.parent / "config" / "vfax.example.toml"
 PLAIN: Final = '[[trunk]]\nname = "office"\ngateways = ["192.0.2.1"]\n'
@@ -40,6 +41,7 @@ OTHERS: Final[dict[str, object]] = {
     "domain": "example.com",
     "public_address": "203.0.113.5:5062",
     "sip_keep_alive": "crlf",
+    "stun_server": "stun.example.com",
     "tls_certificate": "other.pem",
     "tls_key": "other.key",
     "tls_authorities": "ca.pem",
@@ -169,7 +171,8 @@ def test_what_a_trunk_has_of_its_own_changes_its_calls_and_no_others(key: str) -
     settings = settings_of(**PLAIN_KEYS, **{key: another(key)})
     (trunk,) = wiring.endpoint_options(settings).trunks
     plain = options_of(**PLAIN_KEYS)
-    changed = [trunk.leg != plain.leg, trunk.tls != plain.tls, trunk.dialogs != plain.dialogs]
+    parts = ("leg", "tls", "dialogs", "keep_alive", "stun_server")
+    changed = [getattr(trunk, part) != getattr(plain, part) for part in parts]
     assert changed.count(True) == 1
     assert wiring.endpoint_options(settings).leg == wiring.leg_options(Settings())
 
@@ -181,6 +184,40 @@ def test_a_trunk_that_says_nothing_has_the_policy_of_all_calls() -> None:
     settings = Settings.model_validate({"trunk": [PLAIN_KEYS], "fax": {"ecm": False}, "t38": {"max_datagram": 0}})
     (trunk,) = wiring.endpoint_options(settings).trunks
     assert trunk.leg == wiring.leg_options(settings)
+
+
+@pytest.mark.parametrize(
+    ("section", "keys", "server"),
+    [
+        ({}, {}, None),
+        ({"stun": {"server": "stun.example"}}, {}, ("stun.example", 3478)),
+        ({"stun": {"server": "stun.example"}}, {"stun_server": ""}, None),
+        ({"stun": {"server": "stun.example"}}, {"stun_server": "other.example:99"}, ("other.example", 99)),
+        ({"stun": {"server": "stun.example"}}, {"public_address": "own"}, None),
+        ({"stun": {"server": "stun.example"}, "sip": {"public_address": "192.0.2.1"}}, {}, None),
+        ({"sip": {"public_address": "192.0.2.1"}}, {"stun_server": "other.example"}, ("other.example", 3478)),
+    ],
+)
+def test_who_is_asked_how_a_trunk_sees_us(section: dict[str, Any], keys: dict[str, object], server: Any) -> None:
+    settings = Settings.model_validate({"trunk": [PLAIN_KEYS | keys]} | section)
+    (trunk,) = wiring.endpoint_options(settings).trunks
+    assert trunk.stun_server == server
+
+
+def test_a_trunk_keeps_its_way_open_as_everybody_unless_it_says_otherwise() -> None:
+    sip = {"keep_alive": "crlf", "keep_alive_interval": 9.0}
+    for keys, mode, interval in (
+        ({}, KeepAliveMode.CRLF, 9.0),
+        ({"sip_keep_alive": "off"}, KeepAliveMode.OFF, 9.0),
+        ({"sip_keep_alive_interval": 50.0}, KeepAliveMode.CRLF, 50.0),
+    ):
+        settings = Settings.model_validate({"trunk": [PLAIN_KEYS | keys], "sip": sip})
+        (trunk,) = wiring.endpoint_options(settings).trunks
+        assert (trunk.keep_alive.mode, trunk.keep_alive.interval) == (mode, interval)
+
+
+def test_our_own_address_is_a_word() -> None:
+    assert options_of(**PLAIN_KEYS, public_address="own").public_address == OWN_ADDRESS
 
 
 def test_policy_in_words_becomes_values() -> None:
@@ -334,6 +371,9 @@ def test_a_password_is_not_shown_where_it_is_wrong(toml: Path) -> None:
         (PLAIN.replace("192.0.2.1", "user@192.0.2.1"), '[[trunk]] 1 (office) gateways = "user@192.0.2.1": expected a'),
         (PLAIN.replace("192.0.2.1", "a b"), '[[trunk]] 1 (office) gateways = "a b": expected a host such as'),
         (PLAIN.replace("192.0.2.1", "sip:x;transport=ws"), "transport is"),
+        (PLAIN + "public_address = 'none'", '"203.0.113.5:5060" or "[2001:db8::1]:5060", or "own"'),
+        (PLAIN + "sip_keep_alive = 'on'", "[[trunk]] 1 (office) sip_keep_alive = \"on\": expected 'auto', 'crlf' or"),
+        (PLAIN + "stun_server = 'a@b'", '[[trunk]] 1 (office) stun_server = "a@b": expected a host with or without'),
         (PLAIN + "public_address = 'pbx'", '[[trunk]] 1 (office) public_address = "pbx": expected a numeric address'),
         (PLAIN + "domain = 'a@b'", '[[trunk]] 1 (office) domain = "a@b": expected the name of a domain alone'),
         (PLAIN + "dial_format = '{number}'", 'dial_format = "{number}": expected "" (as it is) or a text with {e164}'),
@@ -404,7 +444,8 @@ def test_an_example_loads_and_its_rule_for_numbers_names_its_trunk(path: Path, m
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     settings = load(path, environ={})
-    (trunk,) = wiring.endpoint_options(settings).trunks
+    trunk, *others = wiring.endpoint_options(settings).trunks
+    assert bool(others) is (path.stem == "behind-nat")
     assert settings.queue.dial.endswith(f"@{trunk.name}")
     assert trunk.goals
     assert (trunk.register is not None) is (path.stem in ("cloud-pbx", "behind-nat"))

@@ -167,7 +167,16 @@ class Endpoint:
             sieve=self.gate.sieve,
         )
         self._tending = tending = self.switchboard.tending(self, self._dice, everybody=self.options.resident)
-        self._nat = Nat(self._nat_options(), self._agent, sockets, self.finder, self._dice, self.notice)
+        self._nat = Nat(
+            self._nat_options(),
+            self._agent,
+            sockets,
+            self.finder,
+            self._dice,
+            self.notice,
+            book=self.switchboard.desk.book,
+            moved=tending.look_again,
+        )
         return tending
 
     async def _serve(self, sockets: Sockets, tending: Tending, task_status: trio.TaskStatus[None]) -> None:
@@ -263,6 +272,10 @@ class Endpoint:
             raise LinkError("the endpoint has been shut down")
         return asked.done
 
+    def place_shown(self, hop: Hop) -> str:
+        """Our host and port as `hop` is told (`switchboard.Rim`)."""
+        return self.agent.place_shown(hop)
+
     def request(self, asking: Asking) -> sip.RequestKey:
         """Send an OPTIONS or REGISTER (`switchboard.Rim`)."""
         return self.agent.request(asking, trio.current_time())
@@ -280,7 +293,8 @@ class Endpoint:
 
     def trunk_rows(self) -> call.Rows:
         """As of `call.TrunkNetwork`."""
-        return [cast("Mapping[str, object]", plain_of(row)) for row in self.switchboard.rows()]
+        told = self._nat.in_use if self._nat is not None else None
+        return [cast("Mapping[str, object]", plain_of(row)) for row in self.switchboard.rows(told)]
 
     def peer_rows(self) -> call.Rows:
         """As of `call.TrunkNetwork`."""
@@ -325,6 +339,8 @@ class Endpoint:
     def _flow_lost(self, flow: Flow, why: str) -> None:
         if self._agent is not None:
             self._agent.flow_lost(flow, why, trio.current_time())
+            if self._tending is not None:
+                self._tending.lost(flow)
             self.pump()
 
     def _unreachable(self, to: Destination, why: str) -> None:
@@ -396,8 +412,9 @@ class Endpoint:
                 self.finder.blacklist.clear(hop)
             case sip.Reflected(by, shown):
                 seen, here = format_address(shown), format_address(by.local)
-                self.switchboard.seen_as(*by.remote[:2], seen)
                 self.notice(f"{format_address(by.remote)} sees our address {here} as {seen}")
+                if self._tending is not None:
+                    self._tending.look_again()
         self.watch_ways(report)
 
     def _offer_call(self, event: sip.IncomingCall) -> None:
@@ -488,18 +505,12 @@ class Endpoint:
                 carried.note("found", destination=wanted.uri, **said(hops))
 
     def _know_hosts(self, account: Account, way: Way) -> None:
-        """Remember the hosts of a trunk's gateways, and what they are told of our address."""
+        """Remember the hosts of a trunk's gateways."""
         trunk = self.switchboard.desk.trunk_of(account)
         if trunk is None:
             return
         passed_over = (Hop(one.transport, *one.address) for one in way.passed_over)
-        hops = [*way.targets, *passed_over]
-        self.switchboard.desk.book.learn_hosts(trunk.name, (hop.host for hop in hops))
-        for hop in hops:
-            if trunk.public_address is not None:
-                self.agent.shown.fix(hop.host, trunk.public_address)
-            elif not trunk.learn_address:
-                self.agent.shown.fix(hop.host, self.agent.local.towards(hop))
+        self.switchboard.know_ways(trunk, [*way.targets, *passed_over])
 
     def _roads(self, account: Account) -> Roads:
         """Our sockets, or those of the one transport that the account is reached by."""
@@ -518,8 +529,7 @@ class Endpoint:
     ) -> tuple[MediaSocket, MediaSession]:
         """A media socket and our side of the offer/answer that names it. With STUN it may wait for the answer."""
         trunk = self.switchboard.desk.trunk_of(account)
-        public = trunk.public_address[0] if trunk is not None and trunk.public_address is not None else None
-        way = MediaWay(peer, self.sockets.host_towards(peer[0]), self.agent.shown, self._nat, public)
+        way = MediaWay(peer, self.sockets.host_towards(peer[0]), self._nat, trunk)
         return await self._media.open(way, options)
 
     def seeds(self) -> tuple[int, int, int]:

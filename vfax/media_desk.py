@@ -1,10 +1,9 @@
 """Media sockets for the calls of an endpoint, and the address that SDP names for each.
 
-Owns      which port comes next, what of our addresses a peer is told, our side of a call's offer/answer.
-Not here  what is in the SDP (transports/sip/negotiation.py), DTLS (securing.py), asking STUN (nat.py).
+Owns      which port comes next, our side of a call's offer/answer.
+Not here  what is in the SDP (transports/sip/negotiation.py), DTLS (securing.py), which address a peer is told (nat.py).
 """
 
-import ipaddress
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,24 +16,19 @@ from vfax.securing import Securing
 from vfax.sockets import shown_as
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.secure import DtlsSide
-from vfax.transports.sip.shown import Shown
-from vfax.transports.sip.values import Address, Hop, Transport
+from vfax.transports.sip.values import Address
 from vfax.transports.tcp import MediaSocket
-from vfax.transports.udp import address_towards
+from vfax.trunks.options import TrunkOptions
 
 
 @dataclass(frozen=True, slots=True)
 class MediaWay:
-    """The way to one peer: where our socket is bound, what is known of how others see us.
-
-    `public` is what the peer's trunk has us say, None where it says nothing.
-    """
+    """The way to one peer: where our socket is bound, what knows how others see us, the peer's trunk."""
 
     peer: Address
     bound: str
-    shown: Shown
     nat: Nat | None
-    public: str | None
+    trunk: TrunkOptions | None
 
 
 class MediaDesk:
@@ -48,29 +42,17 @@ class MediaDesk:
 
     async def open(self, way: MediaWay, options: LegOptions) -> tuple[MediaSocket, MediaSession]:
         """A socket and our side of the offer/answer that names it. Raises FaxError when there is none."""
-        host = self._shown_to(way) if way.public is None else shown_as(way.bound, way.public)
+        nat = way.nat
+        host = nat.media_host(way.trunk, way.peer, way.bound) if nat is not None else shown_as(way.bound, None)
         secure = self._securing.side(options)
         socket = self._securing.open(way.bound, self._ports(), secure)
         try:
-            asks = way.nat is not None and way.public is None
-            mapped = await way.nat.media_address(socket) if way.nat is not None and asks else None
+            mapped = await nat.media_address(way.trunk, socket) if nat is not None else None
             host, port = mapped or (host, socket.address[1])
             return socket, self._session(host, port, options, secure)
         except BaseException:
             socket.close()
             raise
-
-    def _shown_to(self, way: MediaWay) -> str:
-        """The address of ours that stands in SDP for the peer."""
-        public, bound = self._options.public_address, way.bound
-        if public is not None and shown_as(bound, public) != bound:
-            return public
-        if (shown := way.shown.find(Hop(Transport.UDP, *way.peer))) is not None:
-            return shown[0]
-        mapped = way.nat.mapped if way.nat is not None else None
-        if mapped is not None and (":" in mapped[0]) is (":" in bound):
-            return mapped[0]
-        return address_towards(way.peer) if ipaddress.ip_address(bound).is_unspecified else bound
 
     def _session(self, host: str, port: int, options: LegOptions, secure: DtlsSide | None) -> MediaSession:
         return MediaSession(

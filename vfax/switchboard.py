@@ -6,8 +6,8 @@ Not here  the decisions (vfax/trunks), the calls (calls.py), registering and pro
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,18 +19,20 @@ from vfax.tending import Peer, Tending, Ward
 from vfax.transports.certificates import Certificates, Checks, TlsOptions
 from vfax.transports.sip.account import Account
 from vfax.transports.sip.admission import Admission, Rule
+from vfax.transports.sip.keepalive import KeepAliveMode
 from vfax.transports.sip.options import Dice
 from vfax.transports.sip.outside import Asking
 from vfax.transports.sip.probing import Health, Probed
 from vfax.transports.sip.registration import Changed, RegistrationOptions, Standing
-from vfax.transports.sip.values import Destination, Hop, RequestKey
+from vfax.transports.sip.values import Address, Destination, Hop, RequestKey
 from vfax.transports.sip_streams import Towards
+from vfax.transports.udp import format_address
 from vfax.trunks.board import Direction, FaxSeen, TrunkBoard, TrunkRow, sentence_of
 from vfax.trunks.book import places
 from vfax.trunks.desk import TrunkDesk
 from vfax.trunks.identity import NOBODY, identity_uri
 from vfax.trunks.limits import Gate, Turn
-from vfax.trunks.options import IpNetwork, KeepAlive, TrunkOptions
+from vfax.trunks.options import IpNetwork, TrunkOptions
 
 FREE = Turn(goes=True)
 """What calls hear that belong to no trunk, or to one without limits."""
@@ -74,6 +76,7 @@ class Switchboard:
         self.changed = trio.Event()
         """Set, and another one, with each news of a registration or a gateway."""
         self._ways: dict[str, Sequence[Hop]] = {}  # where a registration went last
+        self._found: dict[str, Hop] = {}  # where a trunk was found last
         self._turnstiles = {trunk.name: _Turnstile(Gate(trunk.name, trunk.limits)) for trunk in trunks}
 
     # --- looking after trunks -----------------------------------------------------------------------
@@ -106,7 +109,7 @@ class Switchboard:
 
         tended = [trunk for trunk in self.desk.book.trunks if trunk.enabled and everybody]
         wards = [_ward(trunk, self.desk.bare_account(trunk)) for trunk in tended]
-        return Tending(wards, dice, find=find, request=rim.request, pump=rim.pump, tell=tell)
+        return Tending(wards, dice, find=find, place=rim.place_shown, request=rim.request, pump=rim.pump, tell=tell)
 
     def _registered(self, news: Changed, rim: "Rim") -> None:
         trunk, now = self.desk.book.find(news.key), news.now
@@ -124,7 +127,8 @@ class Switchboard:
 
     def _keep_open(self, trunk: TrunkOptions, rim: "Rim", registered: bool) -> None:
         """Keep the way to a registrar, or to the gateway that was written to last, open through NAT."""
-        kept = trunk.keep_alive is KeepAlive.CRLF or (trunk.keep_alive is KeepAlive.AUTO and registered)
+        mode = trunk.keep_alive.mode
+        kept = mode is KeepAliveMode.CRLF or (mode is KeepAliveMode.AUTO and registered)
         rim.keep_open(trunk.name, self._ways.get(trunk.name, ())[:1] if kept else ())
 
     def _probed(self, news: Probed, rim: "Rim") -> None:
@@ -169,15 +173,21 @@ class Switchboard:
             self._turnstiles[trunk.name].leave()
             self.board.ended(trunk.name, direction, seen, trio.current_time())
 
-    def seen_as(self, host: str, port: int, shown: str) -> None:
-        """What somebody out there says our address is."""
-        trunk = self.desk.book.of_incoming(host, port=port)
-        if trunk is not None:
-            self.board.address(trunk.name, shown)
+    def know_ways(self, trunk: TrunkOptions, ways: Sequence[Hop]) -> None:
+        """Where the names of a trunk lead now, the best first."""
+        self.desk.book.learn_hosts(trunk.name, (hop.host for hop in ways))
+        self._found[trunk.name] = ways[0]
 
-    def rows(self) -> tuple[TrunkRow, ...]:
-        """How all trunks fare."""
-        return self.board.rows(trio.current_time())
+    def rows(self, told: Callable[[Hop], Address | None] | None = None) -> tuple[TrunkRow, ...]:
+        """How all trunks fare; `told` says what a target is told of our address, None where there is nothing to say."""
+        rows = self.board.rows(trio.current_time())
+        if told is None:
+            return rows
+        return tuple(replace(row, public_address=self._told(row.name, told)) for row in rows)
+
+    def _told(self, name: str, told: Callable[[Hop], Address | None]) -> str:
+        found = told(self._found[name]) if name in self._found else None
+        return "" if found is None else format_address(found)
 
     def _note(self, trunk: TrunkOptions, direction: Direction, turn: Turn) -> None:
         if turn.goes:
@@ -195,6 +205,10 @@ class Rim(Protocol):
 
     def request(self, asking: Asking) -> RequestKey:
         """Send an OPTIONS or REGISTER."""
+        ...
+
+    def place_shown(self, hop: Hop) -> str:
+        """Our host and port as `hop` is told."""
         ...
 
     def pump(self) -> None:

@@ -14,12 +14,12 @@ import trio
 
 from vfax.errors import LinkError, MisuseError
 from vfax.transports.sip.account import NO_ACCOUNT, Account
-from vfax.transports.sip.clerk import Clerk, result_of
+from vfax.transports.sip.clerk import Clerk, contact_of, result_of
 from vfax.transports.sip.options import Dice
 from vfax.transports.sip.outside import Asking
 from vfax.transports.sip.probing import Probed, ProbeOptions, Probes
 from vfax.transports.sip.registration import Changed, Register, RegistrationOptions, Registrations, Result
-from vfax.transports.sip.values import Hop, RequestDone, RequestKey
+from vfax.transports.sip.values import Flow, Hop, RequestDone, RequestKey
 
 NOT_SENT: Final = 503  # RFC 3261 8.1.3.1: what could not be sent is as good as that
 
@@ -53,6 +53,7 @@ class Ward:
 class Tending:
     """Looks after all trunks of one endpoint.
 
+    `place` is our host and port as a target is told them.
     `request` gives the agent a request, `pump` sends what that leads to; its end comes by `on_done`, may be at once.
     `tell` hears how registrations stand (key: the name of the ward) and what probes found (key: see `probe_key`).
     """
@@ -63,6 +64,7 @@ class Tending:
         dice: Dice,
         *,
         find: Find,
+        place: Callable[[Hop], str],
         request: Callable[[Asking], RequestKey],
         pump: Callable[[], None],
         tell: Callable[[Changed | Probed], None],
@@ -72,6 +74,8 @@ class Tending:
         self._registrations, self._probes = Registrations(dice), Probes(dice)
         self._clerk = Clerk(dice)
         self._find, self._request, self._pump, self._tell = find, request, pump, tell
+        self._place = place
+        self._registered_as: dict[str, tuple[Hop, Flow, str]] = {}  # where, by what, and our place as told
         self._wake = trio.Event()
         self._begun = False
 
@@ -97,6 +101,18 @@ class Tending:
             self._registrations.renew(name, trio.current_time())
             self._wake.set()
 
+    def look_again(self) -> None:
+        """We may be seen elsewhere: register anew where another address of ours is registered."""
+        for name, (hop, _, place) in list(self._registered_as.items()):
+            if self._place(hop) != place:
+                self.renew(name)
+
+    def lost(self, flow: Flow) -> None:
+        """A connection has ended: a registrar that calls us by it cannot any more."""
+        for name, (_, by, _) in list(self._registered_as.items()):
+            if by == flow:
+                self.renew(name)
+
     def on_done(self, event: RequestDone) -> None:
         """A request has ended; those of others are passed over."""
         found = self._clerk.ended(event)
@@ -104,11 +120,19 @@ class Tending:
             return
         method, key = found
         if method == "REGISTER":
+            self._note(key, event)
             self._registrations.on_result(key, result_of(event), trio.current_time())
         else:
             heard = event.response is not None
             self._probes.on_result(key, event.status, event.reason, trio.current_time(), heard=heard)
         self._wake.set()
+
+    def _note(self, name: str, event: RequestDone) -> None:
+        """Remember what a registrar knows of us since its answer."""
+        if event.by is None or not 200 <= event.status < 300 or not (contact := contact_of(event)):
+            return
+        hop = Hop(event.by.transport, *event.by.remote)
+        self._registered_as[name] = (hop, event.by, contact.rpartition("@")[2].partition(";")[0])
 
     # --- the rounds ---------------------------------------------------------------------------------
 

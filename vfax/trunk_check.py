@@ -31,7 +31,7 @@ from vfax.transports.sip.registration import Standing
 from vfax.transports.sip.values import Hop, RequestDone, Transport
 from vfax.transports.udp import format_address
 from vfax.trunks.board import RegistrationRow, sentence_of
-from vfax.trunks.options import Accept, TrunkOptions
+from vfax.trunks.options import OWN_ADDRESS, Accept, TrunkOptions
 
 PATIENCE: Final = 40.0
 """Seconds for one answer; SIP itself gives up after 32."""
@@ -364,7 +364,9 @@ async def nat(check: Check) -> list[Finding]:
         return [Finding("NAT", Verdict.FAIL, f"{why} What to do: set public_address of the trunk, or [stun] server.")]
     if seen is not None and seen[0] != ours[0]:
         fixed = check.trunk.public_address is not None
-        how = "as public_address says" if fixed else "as the trunk's answers say"
+        if check.trunk.public_address == OWN_ADDRESS:
+            return [Finding("NAT", Verdict.OK, f"The trunk is told the address of our socket, {told}: it is our own.")]
+        how = "as public_address says" if fixed else "as its answers or the STUN server say"
         keep = "" if fixed else " Set public_address to the outer address if it never changes."
         return [Finding("NAT", Verdict.OK, f"We are behind a NAT: the trunk is told {told}, {how}.{keep}")]
     return [Finding("NAT", Verdict.OK, f"There is no NAT on the way: the trunk sees us as {told}.")]

@@ -28,6 +28,7 @@ GOOD = TrunkRow(
     registration=RegistrationRow(standing="registered", left=3_000.0),
     calls_in=1,
     t38_in=ResultRow(ok=True, age=7_300.0, sentence="Received."),
+    public_address="203.0.113.5:5060",
 )
 BAD = TrunkRow(
     name="cloud",
@@ -49,13 +50,25 @@ def printed(*rows: TrunkRow) -> list[str]:
 
 def test_trunks_are_a_table_and_what_is_wrong_a_sentence_each() -> None:
     heads, good, bad, *said = printed(GOOD, BAD)
-    assert heads.split() == ["trunk", "state", "registered", "OPTIONS", "calls", "T.38", "in", "T.38", "out"]
+    assert heads.split() == [
+        "trunk",
+        "state",
+        "registered",
+        "OPTIONS",
+        "calls",
+        "T.38",
+        "in",
+        "T.38",
+        "out",
+        "told",
+        "address",
+    ]
     assert good.split("  ")[0] == "office"
     assert [word.strip() for word in good.split("  ") if word.strip()] == [
-        "office", "ready", "for 50 min", "12 ms", "1 in, 0 out", "good 2 h ago", "-",
+        "office", "ready", "for 50 min", "12 ms", "1 in, 0 out", "good 2 h ago", "-", "203.0.113.5:5060",
     ]  # fmt: skip
     assert [word.strip() for word in bad.split("  ") if word.strip()] == [
-        "cloud", "down", "failed", "1 of 2 down", "0 in, 0 out", "-", "failed just now",
+        "cloud", "down", "failed", "1 of 2 down", "0 in, 0 out", "-", "failed just now", "-",
     ]  # fmt: skip
     assert said == [
         "cloud: The password is wrong. The next try is in 20 s.",

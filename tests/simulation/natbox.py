@@ -11,6 +11,7 @@ from vfax.simulate import CALLED, CALLER, MEDIA_PORT, Node, Plane, Side, Simulat
 from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.keepalive import KeepAlive, KeepAliveOptions
 from vfax.transports.sip.options import SipOptions
+from vfax.transports.sip.shown import Told
 from vfax.transports.sip.values import Address
 
 PUBLIC: Final = "203.0.113.5"
@@ -86,16 +87,16 @@ class Natted(Simulation):
         self.box = box
         self._seen: dict[tuple[Address, Address], Address] = {}
         self.called.agent = Agent(called_sip, contact=CALLED, dice=random.Random(11), now=0.0)
-        self._keeper = KeepAlive(KeepAliveOptions(), random.Random(12), 0.0)
+        self._keeper = KeepAlive(KeepAliveOptions().interval, random.Random(12), 0.0)
         if taught:
             shown = box.outward(CALLER, CALLED, 0.0)
-            self.caller.agent.shown.fix(CALLED[0], shown)
+            self.caller.agent.shown.guide = lambda to: Told(shown, firm=True)
         if kept:
             self.at(0.0, self._keep_open)
 
     def _keep_open(self) -> None:
         peers = self.caller.agent.peers
-        self._keeper.handle_timeout(self.now, peers)
+        self._keeper.handle_timeout(self.now, dict.fromkeys(peers, KeepAliveOptions().interval))
         for out in self._keeper.take_output():
             self._send(CALLER, out.to.address, out.octets)
         due = self._keeper.next_timeout()

@@ -125,13 +125,11 @@ def test_strangers_are_not_listened_to() -> None:
     one.registration("nobody", Registration(standing=Standing.FAILED, why=""))
     one.reachable("nobody", False, "", 0.0)
     one.refused("nobody", "", 0.0)
-    one.address("nobody", "")
     assert one.rows(0.0) == before
 
 
 def test_rows_travel_as_json() -> None:
     one = board()
-    one.address("plain", "203.0.113.5:5060")
     one.probe("plain", A, probed(Health.UP, rtt=0.5), 5.0)
     one.registration("cloud", Registration(standing=Standing.REGISTERED, why="w", until=160.0))
     for shown in one.rows(7.0):

@@ -44,7 +44,7 @@ def show(console: Console, rows: Sequence[TrunkRow]) -> None:
     if not rows:
         say(console, NO_TRUNKS)
         return
-    table = plain_table("trunk", "state", "registered", "OPTIONS", "calls", "T.38 in", "T.38 out")
+    table = plain_table("trunk", "state", "registered", "OPTIONS", "calls", "T.38 in", "T.38 out", "told address")
     for row in rows:
         table.add_row(
             *(
@@ -57,6 +57,7 @@ def show(console: Console, rows: Sequence[TrunkRow]) -> None:
                     calls(row),
                     result(row.t38_in),
                     result(row.t38_out),
+                    row.public_address or NEVER,
                 )
             )
         )

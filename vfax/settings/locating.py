@@ -19,6 +19,7 @@ from vfax.transports.sip.blacklist import BlacklistOptions
 from vfax.transports.sip.keepalive import KeepAliveMode, KeepAliveOptions
 from vfax.transports.sip.locate import LocateOptions
 from vfax.transports.sip.records import CacheOptions
+from vfax.transports.sip.values import Address
 from vfax.transports.stun_client import StunOptions
 
 DNS_PORT: Final = 53
@@ -88,11 +89,21 @@ def dns_options(dns: DnsSettings) -> DnsOptions:
     return DnsOptions(**given)
 
 
+def stun_server(stun: StunSettings) -> Address | None:
+    """The STUN server's name or address, and port; None for none."""
+    return parse_server(stun.server, STUN_PORT) if stun.server else None
+
+
+def keep_alive_options(sip: SipSettings) -> KeepAliveOptions:
+    """How ways of SIP are kept open."""
+    return KeepAliveOptions(mode=KeepAliveMode(sip.keep_alive), interval=sip.keep_alive_interval)
+
+
 def nat_options(stun: StunSettings, sip: SipSettings) -> NatOptions:
     """What is done about a NAT."""
     return NatOptions(
-        keep_alive=KeepAliveOptions(mode=KeepAliveMode(sip.keep_alive), interval=sip.keep_alive_interval),
-        stun_server=parse_server(stun.server, STUN_PORT) if stun.server else None,
+        keep_alive=keep_alive_options(sip),
+        stun_server=stun_server(stun),
         stun=StunOptions(**same_names(StunOptions, stun), software=sip.user_agent),
         stun_media_limit=stun.media_limit,
     )

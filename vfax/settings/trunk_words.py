@@ -19,6 +19,8 @@ from vfax.trunks.identity import identity_uri
 from vfax.trunks.options import CALLER
 
 TRANSPORTS: Final = ("udp", "tcp", "tls")
+OWN: Final = "own"
+"""As the public address of a trunk: that of our socket."""
 PLACE: Final = 'expected a host such as "pbx.example.com", "192.0.2.1:5070" or "sip:sbc.example.com;transport=tls"'
 FORMAT: Final = 'expected "" (as it is) or a text with {e164}, {digits} or {national} in it, such as "00{digits}"'
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -93,6 +95,13 @@ def _public_or_empty(text: str) -> str:
     if text:
         parse_public(text)
     return text
+
+
+def _trunk_public(text: str) -> str:
+    try:
+        return text if text == OWN else _public_or_empty(text)
+    except ValueError as why:
+        raise ValueError(f'{why}, or "{OWN}"') from None
 
 
 def parse_server(text: str, port: int) -> tuple[str, int]:
@@ -185,6 +194,7 @@ Place = Annotated[str, Field(max_length=255), AfterValidator(_place)]
 PlaceOrEmpty = Annotated[str, Field(max_length=255), AfterValidator(_place_or_empty)]
 Places = Annotated[tuple[Place, ...], BeforeValidator(_listed), Field(strict=False, max_length=16)]
 PublicAddress = Annotated[str, AfterValidator(_public_or_empty)]
+TrunkAddress = Annotated[str, AfterValidator(_trunk_public)]
 ServerOrEmpty = Annotated[str, Field(max_length=255), AfterValidator(_server_or_empty)]
 Domain = Annotated[str, Field(max_length=253), AfterValidator(_domain)]
 Domains = Annotated[tuple[Domain, ...], BeforeValidator(_listed), Field(strict=False, max_length=100)]

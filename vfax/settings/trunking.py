@@ -12,22 +12,24 @@ from typing import Final
 
 from vfax.errors import SettingsError
 from vfax.leg import LegOptions
+from vfax.settings.locating import keep_alive_options, stun_server
 from vfax.settings.model import Settings
 from vfax.settings.section import same_names
 from vfax.settings.sip import SipSettings, dialog_policy
-from vfax.settings.trunk_words import parse_place, parse_public
+from vfax.settings.trunk_words import OWN, parse_place, parse_public
 from vfax.settings.trunks import SECTIONS, TrunkSettings, label, overridden
 from vfax.settings.words import toml_value
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.keyring import Credentials
 from vfax.transports.sip.probing import ProbeOptions
+from vfax.transports.sip.values import Address
 from vfax.trunks.options import (
+    OWN_ADDRESS,
     Accept,
     CallerPlace,
     DidPlace,
     IdentityOptions,
     InboundOptions,
-    KeepAlive,
     LimitOptions,
     NumberOptions,
     RegisterOptions,
@@ -68,6 +70,7 @@ def _trunk(
     route = tuple(parse_place(text, trunk.transport) for text in trunk.route)
     domain = trunk.domain or next((uri.host for uri in (*gateways, *filter(None, [proxy]), *route)), "")
     password = _secret(trunk, at, "password", environ)
+    own = settings_of(settings, trunk)
     return TrunkOptions(
         name=trunk.name,
         enabled=trunk.enabled,
@@ -77,9 +80,10 @@ def _trunk(
         domain=trunk.domain,
         transport=trunk.transport,
         tls=_tls(settings, trunk),
-        public_address=parse_public(trunk.public_address) if trunk.public_address else None,
+        public_address=_public(trunk.public_address),
         learn_address=trunk.learn_address,
-        keep_alive=KeepAlive(trunk.sip_keep_alive),
+        stun_server=_stun(settings, trunk),
+        keep_alive=keep_alive_options(own.sip),
         credentials=Credentials(trunk.auth_user or trunk.user, password, trunk.realm) if password else None,
         md5=trunk.md5,
         register=_register(trunk, domain, (proxy,) if proxy else route[:1], gateways),
@@ -89,11 +93,24 @@ def _trunk(
         identity=_identity(trunk, domain),
         numbers=_numbers(settings, trunk),
         inbound=_inbound(trunk, at, environ),
-        dialogs=dialog_policy(settings_of(settings, trunk).sip),
+        dialogs=dialog_policy(own.sip),
         learn=trunk.learn,
         limits=LimitOptions(**same_names(LimitOptions, trunk)),
-        leg=leg_options(settings_of(settings, trunk)),
+        leg=leg_options(own),
     )
+
+
+def _public(text: str) -> Address | None:
+    if text == OWN:
+        return OWN_ADDRESS
+    return parse_public(text) if text else None
+
+
+def _stun(settings: Settings, trunk: TrunkSettings) -> Address | None:
+    """Whom to ask how the trunk sees us. A public address of everybody's goes before a STUN server of everybody's."""
+    if trunk.public_address or (settings.sip.public_address and trunk.stun_server is None):
+        return None
+    return stun_server(settings_of(settings, trunk).stun)
 
 
 def _register(

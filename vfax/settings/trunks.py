@@ -17,9 +17,9 @@ from vfax.settings.trunk_words import (
     NumberFormat,
     PlaceOrEmpty,
     Places,
-    PublicAddress,
     Region,
     Secret,
+    TrunkAddress,
     TrunkName,
     UserName,
     VariableName,
@@ -68,6 +68,9 @@ OVERRIDES: Final[dict[str, tuple[str, str]]] = {
     "send_fec": ("t38", "send_fec"),
     "max_datagram_sent": ("t38", "max_datagram_sent"),
     "udptl_keep_alive": ("t38", "keep_alive"),
+    "sip_keep_alive": ("sip", "keep_alive"),
+    "sip_keep_alive_interval": ("sip", "keep_alive_interval"),
+    "stun_server": ("stun", "server"),
     "ecm": ("fax", "ecm"),
     "max_rate": ("fax", "max_rate"),
     "min_rate": ("fax", "min_rate"),
@@ -75,7 +78,7 @@ OVERRIDES: Final[dict[str, tuple[str, str]]] = {
     "receive_codings": ("fax", "receive_codings"),
 }
 """Keys of a trunk that stand in the place of one of another section; left out, that one holds."""
-SECTIONS: Final = ("sip", "media", "t38", "fax")
+SECTIONS: Final = ("sip", "media", "t38", "fax", "stun")
 
 
 def _instead(description: str) -> Any:  # noqa: ANN401  # as pydantic's Field
@@ -104,15 +107,13 @@ class TrunkSettings(Section):
     domain: Domain = Field(
         default="", description='Host part of what we dial and of From. "": the host of the first gateway.'
     )
-    public_address: PublicAddress = Field(
-        default="", description='Address, or address:port, where this trunk sees us. "": [sip] public_address.'
+    public_address: TrunkAddress = Field(
+        default="",
+        description='Address, or address:port, where this trunk sees us; "own": that of our socket, as within a LAN. '
+        '"": [sip] public_address.',
     )
     learn_address: bool = Field(
         default=True, description="Believe the trunk's answers about where it sees us (received, rport)."
-    )
-    sip_keep_alive: Literal["auto", "off", "crlf"] = Field(
-        default="auto",
-        description="Keep the way to it open through NAT (UDP): while we are registered (auto), never, or always.",
     )
     tls_name: Line = Field(default="", description='Name its certificate must have. "": that of the gateway.')
 
@@ -201,6 +202,11 @@ class TrunkSettings(Section):
     learn_source: bool | None = _instead("Take media from a host the SDP does not name, learned once.")
     tcp: str | None = _instead("T.38 over TCP.")
     dtls: str | None = _instead("T.38 over DTLS: never, where the other side can, or no fax without.")
+    sip_keep_alive: str | None = _instead(
+        "Line ends over UDP: while registered, and in calls through NAT (auto), always (crlf), never (off)."
+    )
+    sip_keep_alive_interval: float | None = _instead("The longest time between two of them.")
+    stun_server: str | None = _instead('STUN server that shows how this trunk sees us; "": none.')
     session_timer: str | None = _instead("Session timers.")
     session_expires: int | None = _instead("The interval that we ask for.")
     min_se: int | None = _instead("The shortest interval that we take.")

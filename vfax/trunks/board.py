@@ -85,6 +85,7 @@ class TrunkRow:
     """One trunk as it is shown; `reason` says in a sentence what is wrong, empty where nothing is.
 
     `t38_in` and `t38_out` are the last calls that came to T.38 or should have. `max_calls` 0 means any number.
+    `public_address` is what the trunk is told of our address, where that is not simply our socket's.
     """
 
     name: str
@@ -126,7 +127,6 @@ class _Known:
     t38: dict[Direction, _Last] = field(default_factory=dict)
     refused: int = 0
     refusal: _Last | None = None
-    public: str = ""
 
 
 class TrunkBoard:
@@ -172,11 +172,6 @@ class TrunkBoard:
             known.refused += 1
             known.refusal = _Last(False, sentence_of(why), now)
 
-    def address(self, name: str, public: str) -> None:
-        """Where the other side sees us."""
-        if (known := self._known.get(name)) is not None:
-            known.public = public[:MAX_SENTENCE]
-
     # --- what is shown -----------------------------------------------------------------------------
 
     def rows(self, now: float) -> tuple[TrunkRow, ...]:
@@ -206,7 +201,6 @@ def _row(known: _Known, now: float) -> TrunkRow:
         t38_out=out.row(now) if out is not None else None,
         refused=known.refused,
         last_refused=known.refusal.row(now) if known.refusal is not None else None,
-        public_address=known.public,
     )
 
 

@@ -10,9 +10,11 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from vfax.leg_values import LegOptions
 from vfax.transports.sip.headers import Uri
+from vfax.transports.sip.keepalive import KeepAliveOptions
 from vfax.transports.sip.keyring import Credentials
 from vfax.transports.sip.policy import DialogPolicy
 from vfax.transports.sip.probing import ProbeOptions
@@ -24,12 +26,8 @@ CALLER = "{caller}"
 """In an identity: the sender's number of the job, written as `NumberOptions.caller_format` has it."""
 
 
-class KeepAlive(StrEnum):
-    """What keeps a way through NAT and firewalls open towards a trunk."""
-
-    AUTO = "auto"  # while we are registered there
-    OFF = "off"
-    CRLF = "crlf"  # always
+OWN_ADDRESS: Final[Address] = ("", 0)
+"""As `public_address`: the trunk is told the address of our socket, whatever everybody else is told."""
 
 
 class Accept(StrEnum):
@@ -164,9 +162,10 @@ class TrunkOptions:
     domain: str = ""
     transport: str = ""
     tls: TrunkTls | None = None  # as towards everybody
-    public_address: Address | None = None  # port 0: that of the socket
+    public_address: Address | None = None  # port 0: that of the socket; OWN_ADDRESS
     learn_address: bool = True
-    keep_alive: KeepAlive = KeepAlive.AUTO
+    stun_server: Address | None = None  # its name or address, and port; None: what STUN says is nothing to this trunk
+    keep_alive: KeepAliveOptions = field(default_factory=KeepAliveOptions)
     credentials: Credentials | None = None  # what answers challenges
     md5: bool = True  # those that know MD5 alone, too
     register: RegisterOptions | None = None

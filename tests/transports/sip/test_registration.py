@@ -10,6 +10,7 @@ import pytest
 from vfax.errors import MisuseError
 from vfax.transports.sip.message import Headers, Response
 from vfax.transports.sip.registration import (
+    CALM,
     Changed,
     Register,
     Registration,
@@ -370,6 +371,31 @@ def test_renewing_asks_at_once_but_not_more_often_than_allowed(office: Office) -
     office.now += 1
     office.engine.renew("t", office.now)
     assert office.next_order() == pytest.approx(4.0)
+
+
+def test_an_address_that_goes_on_changing_is_registered_ever_more_rarely(office: Office) -> None:
+    """A registrar, or two behind one name, that sees us elsewhere each time."""
+    office.add()
+    office.granted(86_400)
+    asked = []
+    for _ in range(10):
+        office.engine.renew("t", office.now)
+        office.engine.renew("t", office.now)  # more news before it was asked are no more reason
+        asked.append(office.next_order())
+        office.granted(86_400)
+    assert asked == [5.0, 5.0, 5.0, 10.0, 20.0, 40.0, 60.0, 60.0, 60.0, 60.0]
+    office.now += CALM + 1
+    office.engine.renew("t", office.now)
+    assert office.next_order() == 0.0  # after a calm day the next move is registered at once
+
+
+def test_a_renewal_is_not_later_than_the_refresh_would_have_been(office: Office) -> None:
+    office.add()
+    office.granted(30)
+    for _ in range(10):
+        office.engine.renew("t", office.now)
+        assert office.next_order() <= 24.0
+        office.granted(30)
 
 
 def test_renewing_ends_a_back_off(office: Office) -> None:

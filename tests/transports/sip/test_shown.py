@@ -9,7 +9,7 @@ from vfax.transports.sip.headers import NameAddr
 from vfax.transports.sip.hops import Local, Place
 from vfax.transports.sip.message import Headers, Response
 from vfax.transports.sip.outside import Asking
-from vfax.transports.sip.shown import MAX_HOSTS, Shown, seen_in
+from vfax.transports.sip.shown import MAX_HOSTS, Shown, Told, seen_in
 from vfax.transports.sip.values import Address, Flow, Hop, Reflected, TargetAnswered, TargetFailed, Transport
 
 HERE: Final[Address] = ("192.0.2.1", 5060)
@@ -123,14 +123,25 @@ def test_learning_can_be_switched_off(make_desk: Any, peer: Any) -> None:
     assert contact(desk.last("INVITE")) == "192.0.2.1:5060"
 
 
-def test_a_fixed_address_wins_and_port_0_is_the_socket_s(desk: Any, peer: Any) -> None:
-    desk.agent.shown.fix("192.0.2.9", ("198.51.100.7", 0))
+def test_what_a_host_is_firmly_told_wins_and_port_0_is_the_socket_s(desk: Any, peer: Any) -> None:
+    desk.agent.shown.guide = lambda to: Told(("198.51.100.7", 0), firm=True) if to.address == PEER else None
     desk.receive(seen(peer.response(options(desk).message, 200)))
     desk.dial()
     assert contact(desk.last("INVITE")) == "198.51.100.7:5060"
-    desk.agent.shown.fix("192.0.2.9", None)
+    desk.agent.shown.guide = lambda to: None
     desk.dial()
     assert contact(desk.last("INVITE")) == "203.0.113.5:40000"
+
+
+def test_what_is_told_until_a_host_says_otherwise(desk: Any, peer: Any) -> None:
+    desk.agent.shown.guide = lambda to: Told(("198.51.100.7", 0), firm=False)
+    sent = options(desk)
+    assert contact(sent) == "198.51.100.7:5060"
+    desk.receive(seen(peer.response(sent.message, 200), host="198.51.100.7", port=5060))
+    assert not [one for one in reports(desk) if isinstance(one, Reflected)]  # as it was told
+    desk.receive(seen(peer.response(options(desk).message, 200)))
+    assert Reflected(Flow(UDP, PEER, HERE), NAT) in reports(desk)
+    assert contact(options(desk)) == "203.0.113.5:40000"
 
 
 @pytest.mark.parametrize(("host", "learned"), [("192.0.2.1", None), ("203.0.113.5", ("203.0.113.5", 33_000))])

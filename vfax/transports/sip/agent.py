@@ -147,6 +147,10 @@ class Agent:
         """What some hosts are told instead of `local`."""
         return self._core.shown
 
+    def place_shown(self, to: Destination) -> str:
+        """Our host and port as they stand in a Contact for `to`."""
+        return self._core.shown_place(to)
+
     @property
     def peers(self) -> set[Destination]:
         """Where the messages of dialogs that are up go."""

@@ -29,6 +29,7 @@ class _Thread:
     keyring: Keyring
     account: Account
     cseq: int = FIRST_CSEQ
+    registered: str = ""  # the Contact that the registrar has, a URI
 
 
 class Clerk:
@@ -40,7 +41,10 @@ class Clerk:
         self._asked: dict[RequestKey, tuple[str, str]] = {}
 
     def registering(self, order: Register, targets: Sequence[Hop], account: Account) -> Asking:
-        """The REGISTER of an order (RFC 3261 10.2): our Contact for so many seconds, 0 to take it away."""
+        """The REGISTER of an order (RFC 3261 10.2): our Contact for so many seconds, 0 to take it away.
+
+        What is registered still under another address of ours is taken back (10.2.2): a NAT gives it to others.
+        """
         thread = self._thread("REGISTER", order.key, account)
         return Asking(
             method="REGISTER",
@@ -50,6 +54,7 @@ class Clerk:
             from_user=_user_of(order.aor),
             account=account,
             contact=f";expires={order.expires}",
+            former=thread.registered,
             fields=(("Expires", str(order.expires)), ("Supported", "path")),
             call_id=thread.call_id,
             from_tag=thread.from_tag,
@@ -81,7 +86,10 @@ class Clerk:
         """Method and key of the thread whose request has ended; None when it is none of ours. Its numbers go on."""
         found = self._asked.pop(done.request, None)
         if found is not None and found in self._threads:
-            self._threads[found].cseq = done.cseq + 1
+            thread = self._threads[found]
+            thread.cseq = done.cseq + 1
+            if found[0] == "REGISTER" and 200 <= done.status < 300:
+                thread.registered = contact_of(done)
         return found
 
     def forget(self, method: str, key: str) -> None:
@@ -103,11 +111,15 @@ class Clerk:
 
 def result_of(done: RequestDone) -> Result:
     """What a registration is told of its REGISTER's end."""
+    return Result(status=done.status, reason=done.reason, response=done.response, contact=contact_of(done))
+
+
+def contact_of(done: RequestDone) -> str:
+    """The URI of our Contact in a request; "" for none."""
     try:
-        contact = NameAddr.parse(done.contact).uri.text
+        return NameAddr.parse(done.contact).uri.text
     except DecodeError:
-        contact = ""
-    return Result(status=done.status, reason=done.reason, response=done.response, contact=contact)
+        return ""
 
 
 def _user_of(aor: str) -> str:

@@ -86,8 +86,9 @@ def renewed(
                 headers.keep(name, via)
             case "cseq" if cseq is not None:
                 headers.keep(name, f"{cseq} {request.method}")
-            case "contact" if contact:
-                headers.keep(name, contact)
+            case "contact" if contact:  # one that takes a former one back stays with its first target
+                if headers.first("contact") is None:
+                    headers.keep(name, contact)
             case key if key not in instead:
                 headers.keep(name, value)
     for name, value in fields:

@@ -6,7 +6,7 @@ Source    RFC 5626 (October 2009) 4.4.1 for the time between them; two line ends
           STUN, and every SIP peer passes them over.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -22,10 +22,10 @@ MAX_KEPT: Final = 1000
 
 
 class KeepAliveMode(StrEnum):
-    """Towards whom."""
+    """Towards whom. A way of a trunk goes by what that trunk has."""
 
-    AUTO = "auto"  # where an answer has shown a NAT on the way
-    CRLF = "crlf"  # everybody we have a call with, and what is kept open besides
+    AUTO = "auto"  # in calls, where an answer has shown a NAT on the way; registrations
+    CRLF = "crlf"  # everybody we have a call with, and every trunk
     OFF = "off"
 
 
@@ -38,10 +38,13 @@ class KeepAliveOptions:
 
 
 class KeepAlive:
-    """The clock of all ways that are to be kept open; the owner names them each time."""
+    """The clock of all ways that are to be kept open; the owner names them each time, each with its interval.
 
-    def __init__(self, options: KeepAliveOptions, dice: Dice, now: float) -> None:
-        self._options = options
+    `shortest` is the shortest of the intervals: new ways are seen a fifth of it after they have come at the latest.
+    """
+
+    def __init__(self, shortest: float, dice: Dice, now: float) -> None:
+        self._look_every = shortest * (1 - EARLIEST)
         self._dice = dice
         self._due: dict[Destination, float] = {}
         self._output: list[Send] = []
@@ -59,19 +62,18 @@ class KeepAlive:
         """When `handle_timeout` wants to be called, if only to be told of ways that are new."""
         return min([self._look_at, *self._due.values()])
 
-    def handle_timeout(self, now: float, ways: Iterable[Destination]) -> None:
+    def handle_timeout(self, now: float, ways: Mapping[Destination, float]) -> None:
         """Send what is due to `ways`; those that are not among them any more are forgotten."""
-        wanted = dict.fromkeys(ways)
-        for gone in self._due.keys() - wanted.keys():
+        for gone in self._due.keys() - ways.keys():
             del self._due[gone]
-        for way in wanted:
+        for way, interval in ways.items():
             if way not in self._due:
                 if len(self._due) < MAX_KEPT:
-                    self._due[way] = now + self._pause()
+                    self._due[way] = now + self._pause(interval)
             elif now >= self._due[way]:
-                self._due[way] = now + self._pause()
+                self._due[way] = now + self._pause(interval)
                 self._output.append(Send(PING, way))
-        self._look_at = now + self._options.interval * (1 - EARLIEST)
+        self._look_at = now + self._look_every
 
-    def _pause(self) -> float:
-        return self._options.interval * (EARLIEST + (1 - EARLIEST) * self._dice.getrandbits(16) / 0xFFFF)
+    def _pause(self, interval: float) -> float:
+        return interval * (EARLIEST + (1 - EARLIEST) * self._dice.getrandbits(16) / 0xFFFF)

@@ -41,6 +41,7 @@ class Asking:
     contact: str | None = (
         ""  # parameters of our Contact, as in `;expires=600`; None for no Contact, `*` for all of ours
     )
+    former: str = ""  # a URI of ours that is registered still: taken back where our Contact is another one by now
     fields: Sequence[tuple[str, str]] = ()
     call_id: str = ""
     from_tag: str = ""
@@ -75,7 +76,10 @@ def build_request(core: Core, asking: Asking) -> Request:
         headers.add("Contact", "*")
     elif asking.contact is not None:
         user = account.contact_user or asking.from_user.partition("@")[0]
-        headers.add("Contact", core.contact_for(user, to, secure=secure) + asking.contact)
+        ours = core.contact_for(user, to, secure=secure)
+        headers.add("Contact", ours + asking.contact)
+        if asking.former and ours != f"<{asking.former}>":
+            headers.add("Contact", f"<{asking.former}>;expires=0")
     headers.add(*ALLOW)
     headers.add("User-Agent", core.options.user_agent)
     for name, value in asking.fields:

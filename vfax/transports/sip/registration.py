@@ -27,6 +27,9 @@ MAX_ROUTES: Final = 8  # Limit: values of Service-Route
 MAX_REDIRECTS: Final = 3  # Limit: registrars one try is sent on to
 MAX_MIN_EXPIRES: Final = 2  # Limit: how often one try may be told 423
 MAX_TEXT: Final = 200
+MAX_RENEW_PAUSE: Final = 60.0  # Limit: s between two REGISTERs because our address goes on changing
+FREE_RENEWALS: Final = 2  # after the first one, without a longer pause
+CALM: Final = 600.0  # s without such a change, after which the next one is registered at once again
 
 Key = str
 """Of one registration: the name its owner gives it (a trunk, or a trunk and the number of its registrar)."""
@@ -133,6 +136,9 @@ class _One:
     refusals: int = 0  # 423s of this try
     leaving: bool = False
     again: bool = False  # renewed while a REGISTER was out
+    renewing: bool = False  # and the REGISTER for that is still to come
+    renewals: int = 0  # in a row, none of which was followed by calm
+    renewed_at: float = float("-inf")
     asked_at: float = float("-inf")
     trouble: str = ""  # why the last try failed
 
@@ -200,14 +206,23 @@ class Registrations:
         self._ask(key, now)
 
     def renew(self, key: Key, now: float) -> None:
-        """Register anew at once: our address changed, or the connection to the registrar was lost."""
+        """Register anew at once: our address changed, or the connection to the registrar was lost.
+
+        Who is moved about all the time registers after `min_pause`, and at last after pauses that double.
+        """
         one = self._one(key)
-        if one.leaving or one.at is _At.GONE:
+        if one.leaving or one.at is _At.GONE or one.renewing:
             return
         if one.at is _At.ASKING:
             one.again = True
             return
-        self._timers.start((key, _Timer.DUE), max(now, one.asked_at + one.options.min_pause))
+        one.renewals = 0 if now - one.renewed_at > CALM else one.renewals + 1
+        one.renewing, one.renewed_at = True, now
+        longer = one.options.min_pause * 2.0 ** min(max(0, one.renewals - FREE_RENEWALS), 16)
+        due = max(now, one.asked_at + max(one.options.min_pause, min(longer, MAX_RENEW_PAUSE)))
+        if one.state.next_try is not None:
+            due = min(due, max(now, one.state.next_try))
+        self._timers.start((key, _Timer.DUE), due)
 
     def leave(self, key: Key, now: float) -> None:
         """Unregister, if there is anything to unregister. The state will be OFF."""
@@ -263,7 +278,7 @@ class Registrations:
         if one.state.standing is not Standing.REGISTERED:
             self._say(key, one, replace(one.state, standing=Standing.REGISTERING, next_try=None))
         self._order(key, one, one.expires)
-        one.at, one.asked_at = _At.ASKING, now
+        one.at, one.asked_at, one.renewing = _At.ASKING, now, False
 
     def _order(self, key: Key, one: _One, expires: int) -> None:
         self._orders.append(Register(key=key, registrar=one.registrar, aor=one.options.aor, expires=expires))

@@ -9,6 +9,8 @@ nobody can send our calls with others astray, and no dialog that is up changes i
 """
 
 import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from vfax.errors import DecodeError
@@ -22,31 +24,41 @@ MAX_HOSTS: Final = 256
 _Key = tuple[Transport, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a host is told whatever it says, or (not `firm`) until it says how it sees us. Port 0: the socket's."""
+
+    address: Address
+    firm: bool
+
+
+Guide = Callable[[Destination], Told | None]
+"""What its owner wants a host to be told; None where that is for the host to say."""
+
+
 class Shown:
     """What hosts are told instead of the address of our socket."""
 
     def __init__(self) -> None:
         self._learned: dict[_Key, Address] = {}
-        self._fixed: dict[str, Address] = {}
+        self.guide: Guide = lambda to: None
 
     def __len__(self) -> int:
         return len(self._learned)
 
     def find(self, to: Destination) -> Address | None:
         """What `to` is told; None: the address of the socket. A port of 0 is that of the socket."""
-        host = to.address[0]
-        return self._fixed.get(host) or self._learned.get((to.transport, host))
-
-    def fix(self, host: str, shown: Address | None) -> None:
-        """Tell `host` this, whatever it says; None: what it says, again."""
-        if shown is None:
-            self._fixed.pop(host, None)
-        elif host in self._fixed or len(self._fixed) < MAX_HOSTS:
-            self._fixed[host] = shown
+        told = self.guide(to)
+        if told is not None and told.firm:
+            return told.address
+        learned = self._learned.get((to.transport, to.address[0]))
+        return learned if learned is not None or told is None else told.address
 
     def learn(self, flow: Flow, seen: Address, ours: Address) -> bool:
-        """A host sees us at `seen`. True when that is news; `ours` is what it is told otherwise."""
+        """A host sees us at `seen`. True when that is news; `ours` is what it is told where its owner says nothing."""
         key = flow.transport, flow.remote[0]
+        if (told := self.guide(flow)) is not None:
+            ours = told.address[0], told.address[1] or ours[1]
         before = self._learned.pop(key, ours)
         if seen != ours:
             if len(self._learned) >= MAX_HOSTS:
