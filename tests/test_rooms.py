@@ -99,7 +99,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "record",
         "capture",
     },
-    "learning": BASE | {"leg"},
+    "learning": BASE | {"leg", "transports"},
     "learned": BASE | {"disk", "plain", "learning"},
     "switchboard": BASE | {"transports", "trunks", "leg", "resolving", "tending"},
     "resolving": BASE | {"transports"},
@@ -132,7 +132,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "capture",
         "tending",
     },
-    "trunk_check": BASE | {"transports", "trunks", "leg", "call", "calls", "endpoint", "resolving", "sockets"},
+    "trunk_check": BASE
+    | {"transports", "trunks", "leg", "call", "calls", "endpoint", "resolving", "sockets", "verdict_table"},
     "securing": BASE | {"transports", "leg_values"},
     "simulation": BASE | {"codecs", "transports", "t30", "leg", "simulate", "journal", "record"},
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},

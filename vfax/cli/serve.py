@@ -108,7 +108,7 @@ def greeting(settings: Settings, address: tuple[str, int] | None, service: FaxSe
     local = all(is_loopback(network) for network in settings.sip.allow)
     lines = settings.host.lines
     roads = "UDP" if settings.media.tcp == "off" else "UDP or TCP"
-    roads = {"off": roads, "opportunistic": f"DTLS, {roads}", "required": "DTLS alone"}[settings.media.dtls]
+    roads = {"off": roads, "required": "DTLS alone"}.get(settings.media.dtls, f"DTLS, {roads}")
     transport = parse_listen(settings.sip.listen)[0]
     by = "" if transport == "UDP" else f";transport={transport.lower()}"
     others = map(parse_listen, settings.sip.listen_also)
