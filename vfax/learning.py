@@ -49,7 +49,8 @@ class Kind(StrEnum):
 class LearningOptions:
     """How long and how much is remembered.
 
-    `trouble_days` is for rates, ECM, datagrams and encryption, which get better again. So many numbers of a peer have to `agree` before others are advised by them.
+    `trouble_days` is for rates, ECM, datagrams and encryption, which get better again. So many numbers of a peer
+    have to `agree` before others are advised by them.
     """
 
     enabled: bool = True
