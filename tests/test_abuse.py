@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from vfax.abuse import AbuseLog
+from vfax.abuse import AbuseLog, line_of
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import LinkError
 from vfax.transports.sip.sieve import Nuisance, Report
@@ -95,7 +95,6 @@ def test_fail2ban_takes_strangers_and_nobody_else(tmp_path: Path) -> None:
     for reason, host, known in product(Nuisance, ("192.0.2.7", "2001:db8::7"), (False, True)):
         log.write(Report(host, reason, 3, known=known))
         wanted += [host] if not known and reason is not Nuisance.STRAY else []
-    log.close()
     with path.open("a") as file:
         file.writelines(f"{line}\n" for line in HARMLESS)
     assert banned_by_fail2ban(path) == wanted

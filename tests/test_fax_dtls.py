@@ -204,6 +204,46 @@ async def test_who_must_refuses_a_plain_call_with_a_sentence(
     assert 'T.38 is offered without encryption, and dtls = "required" asks for DTLS' in refusal
 
 
+@pytest.mark.parametrize("first", list(CallerOffer))
+async def test_who_was_refused_offers_plain_at_once_next_time(
+    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock, first: CallerOffer
+) -> None:
+    document = make_document(rows=200)
+    calling = replace(MAY, caller_offer=first, caller_switch_after=0.5)
+    async with fax_pair(replace(OFF, called_switch_after=60.0), calling) as (receiver, caller):
+        for _ in range(2):
+            receiver.done = trio.Event()
+            sent = await send(caller, receiver, document)
+            assert sent.cause is Cause.COMPLETE, sent.sentence
+    ours = [
+        path for path in receiver.journals[0].parent.glob("*.jsonl") if lines(path, "call")[0]["direction"] == "out"
+    ]
+    told = {tuple(line["what"] for line in lines(path, "learned")): whats(path) for path in ours}
+    why = "It offers T.38 without encryption. T.38 over DTLS was refused with 488."
+    assert told.pop(next(said for said in told if why in said)) == []
+    assert told == {(): ["offered", "refused"]}
+
+
+async def test_who_must_is_never_advised_to_offer_plain(
+    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock
+) -> None:
+    async with fax_pair(OFF, MUST) as (receiver, caller):
+        for _ in range(2):
+            sent = await send(caller, receiver, make_document(rows=200))
+            assert (sent.ok, sent.verdict) == (False, V.DTLS_REFUSED)
+    assert all(lines(path, "t38") == [] for path in receiver.journals[0].parent.glob("*.jsonl"))
+
+
+async def test_who_accepts_offers_plain_and_takes_encrypted(
+    fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock
+) -> None:
+    """The peer needs encryption: it takes no plain T.38, answers audio, and offers its own."""
+    calling = replace(OFF, dtls=Dtls.ACCEPT, caller_switch_after=30.0)
+    async with fax_pair(MUST, calling) as (receiver, caller):
+        sent = await send(caller, receiver, make_document(rows=200))
+    assert (sent.cause, sent.encrypted) == (Cause.COMPLETE, True), sent.sentence
+
+
 async def test_tcp_comes_after_it(
     fax_pair: Callable[..., Any], make_document: Callable[..., Path], fax_clock: MockClock
 ) -> None:

@@ -37,12 +37,16 @@ from vfax.learning import (
 from vfax.leg import CallerOffer, LegOptions, Opening, SwitchedBy
 from vfax.outcome import Cause, Outcome
 from vfax.plain import plain_of, value_of
+from vfax.transports.parameters import Dtls
 
 NOW: Final = 1_800_000_000.0
+OPENING: Final = ("direct_refused", "ours_refused", "dtls_refused", "by", "after")
+OPPORTUNISTIC: Final = LegOptions(dtls=Dtls.OPPORTUNISTIC)
+ENCRYPTED: Final = Outcome(cause=Cause.COMPLETE, encrypted=True)
 
 
 def lesson(number: str = "+4930", cause: Cause = Cause.COMPLETE, **more: Any) -> Lesson:
-    opening = {name: more.pop(name) for name in ("direct_refused", "ours_refused", "by", "after") if name in more}
+    opening = {name: more.pop(name) for name in OPENING if name in more}
     plain = Lesson(
         peer="office",
         number=number,
@@ -139,6 +143,42 @@ def test_pages_that_never_arrive_in_large_datagrams_go_in_smaller_ones() -> None
     assert why.startswith("It sends datagrams of at most 400 octets. Training got through")
     assert advice_of(replace(stuck, limit=400)) == NO_ADVICE
     assert advice_of(replace(stuck, in_page=False)) == NO_ADVICE
+
+
+def test_refused_encryption_is_not_offered_next_time_and_still_taken() -> None:
+    options, why = advised(OPPORTUNISTIC, advice_of(lesson(dtls_refused=488)))
+    assert options == replace(OPPORTUNISTIC, dtls=Dtls.ACCEPT)
+    assert why == ("It offers T.38 without encryption. T.38 over DTLS was refused with 488.",)
+    later = advice_of(lesson(dtls_refused=488), now=NOW + LearningOptions().trouble_days * DAY)
+    assert advised(OPPORTUNISTIC, later) == (OPPORTUNISTIC, ())
+
+
+@pytest.mark.parametrize("dtls", [Dtls.OFF, Dtls.ACCEPT, Dtls.REQUIRED])
+def test_who_never_offers_encryption_or_needs_it_is_not_advised_of_it(dtls: Dtls) -> None:
+    """Not even by a sentence, where other advice is followed."""
+    options = LegOptions(dtls=dtls)
+    assert advised(options, advice_of(lesson(dtls_refused=488))) == (options, ())
+    changed, why = advised(options, advice_of(lesson(dtls_refused=488, direct_refused=488)))
+    assert (changed.dtls, changed.caller_offer) == (dtls, CallerOffer.AUDIO)
+    assert why == ("It begins with audio. T.38 in the INVITE was refused with 488.",)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [lesson(outcome=ENCRYPTED), lesson(cause=Cause.T38_REFUSED), lesson(cause=Cause.NOT_FAX, t38=False)],
+    ids=["encrypted by their offer", "plain was refused, too", "nobody offered T.38"],
+)
+def test_encryption_is_offered_again_after_a_call_that_denies_the_refusal(second: Lesson) -> None:
+    assert advised(OPPORTUNISTIC, advice_of(lesson(dtls_refused=488), second)) == (OPPORTUNISTIC, ())
+
+
+def test_numbers_of_a_trunk_agree_about_encryption_too() -> None:
+    alike = [lesson(f"+4930{n}", dtls_refused=488) for n in range(3)]
+    options, why = advised(OPPORTUNISTIC, advice_of(*alike, number="+49307"))
+    assert options.dtls is Dtls.ACCEPT
+    assert "as 3 other numbers of office do" in why[0]
+    other = lesson("+49305", outcome=ENCRYPTED)
+    assert advised(OPPORTUNISTIC, advice_of(*alike, other, number="+49307")) == (OPPORTUNISTIC, ())
 
 
 def test_an_owner_who_is_more_careful_stays_so() -> None:

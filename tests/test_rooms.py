@@ -101,7 +101,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "record",
         "capture",
     },
-    "learning": BASE | {"leg"},
+    "learning": BASE | {"leg", "transports"},
     "learned": BASE | {"disk", "plain", "learning"},
     "switchboard": BASE | {"transports", "trunks", "leg", "resolving", "tending"},
     "resolving": BASE | {"transports"},
@@ -137,7 +137,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "capture",
         "tending",
     },
-    "trunk_check": BASE | {"transports", "trunks", "leg", "pages", "call", "calls", "endpoint", "resolving", "sockets"},
+    "trunk_check": BASE
+    | {"transports", "trunks", "leg", "pages", "call", "calls", "endpoint", "resolving", "sockets", "verdict_table"},
     "securing": BASE | {"transports", "leg_values"},
     "simulation": BASE | {"codecs", "transports", "t30", "leg", "simulate", "journal", "record"},
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},

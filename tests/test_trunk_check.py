@@ -21,6 +21,7 @@ from vfax.host.spool import Spool
 from vfax.leg import LegOptions
 from vfax.outcome import Cause, Outcome
 from vfax.pages import PageFolder, recover
+from vfax.transports.parameters import Dtls
 from vfax.transports.sip.headers import Uri
 from vfax.trunk_check import Beside, Check, Finding, Verdict
 from vfax.trunks.board import RegistrationRow
@@ -93,6 +94,57 @@ async def test_a_trunk_that_loops_back_is_good_in_every_step(tmp_path: Path, fax
     assert found["loop"][1] == "The page came back to this machine: sending and receiving both work."
     assert found["T.38"][1] == "T.38 was taken as offered in the INVITE."
     assert check.kept == []
+
+
+@asynccontextmanager
+async def second_node(folder: Path, dtls: Dtls) -> AsyncIterator[str]:
+    """Another vfax that takes every call; its address."""
+    node = Endpoint(EndpointOptions(listen=("127.0.0.1", 0), leg=LegOptions(dtls=dtls)))
+    async with trio.open_nursery() as nursery:
+
+        async def take(arrived: call.InboundCall) -> None:
+            arrived.ring()
+            target = folder / f"{arrived.id}.tif"
+            target.touch()
+            await arrived.receive(target, local_id="", publish=lambda event: None)
+
+        await nursery.start(node.run, lambda arrived: nursery.start_soon(take, arrived))
+        yield f"sip:127.0.0.1:{node.address[1]}"
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("ours", [Dtls.OPPORTUNISTIC, Dtls.REQUIRED])
+@pytest.mark.parametrize("theirs", [Dtls.OPPORTUNISTIC, Dtls.REQUIRED])
+async def test_a_trunk_with_encryption_says_that_it_runs(
+    tmp_path: Path, fax_clock: MockClock, ours: Dtls, theirs: Dtls
+) -> None:
+    async with second_node(tmp_path, theirs) as gateway:
+        options = LegOptions(dtls=ours)
+        async with checking(tmp_path, lambda _: trunk(gateway, leg=options), number="1") as check:
+            found = await findings(check)
+    assert found["T.38"] == ("ok", "T.38 was taken as offered in the INVITE. It runs encrypted, over DTLS.")
+    assert found["page"][0] == "ok"
+
+
+async def test_a_trunk_that_may_encrypt_and_cannot_is_warned_of(tmp_path: Path, fax_clock: MockClock) -> None:
+    async with second_node(tmp_path, Dtls.OFF) as gateway:
+        options = LegOptions(dtls=Dtls.OPPORTUNISTIC)
+        async with checking(tmp_path, lambda _: trunk(gateway, leg=options), number="1") as check:
+            found = await findings(check)
+    assert found["T.38"][0] == "warn"
+    assert "T.38 over DTLS was refused with 488, so that the page went unencrypted" in found["T.38"][1]
+    assert found["page"][0] == "ok"
+
+
+async def test_a_trunk_that_must_encrypt_and_cannot_fails_and_says_so(tmp_path: Path, fax_clock: MockClock) -> None:
+    async with second_node(tmp_path, Dtls.OFF) as gateway:
+        options = LegOptions(dtls=Dtls.REQUIRED)
+        async with checking(tmp_path, lambda _: trunk(gateway, leg=options), number="1") as check:
+            found = await findings(check)
+    assert found["T.38"][0] == "fail"
+    hint = 'What to do: ask the carrier for T.38 over DTLS (RFC 7345), or set dtls = "opportunistic".'
+    assert found["T.38"][1].endswith(hint)
+    assert found["page"][0] == "skipped"
 
 
 async def test_a_trunk_that_does_not_answer_fails_with_what_to_do(tmp_path: Path, fax_clock: MockClock) -> None:

@@ -205,6 +205,13 @@ Rows = Sequence[Mapping[str, object]]
 
 
 @runtime_checkable
+class TalkingNetwork(Protocol):
+    """A network that has sentences for the operator: `watch_notices` is called with each, at once and from any task."""
+
+    watch_notices: Callable[[str], None]
+
+
+@runtime_checkable
 class TrunkNetwork(Protocol):
     """A network whose calls go through trunks, and which remembers what its peers are like."""
 

@@ -8,8 +8,8 @@ Times are seconds since 1970, for what is learned outlasts the program. A peer i
 none; texts of peers are data and bounded.
 
 Advice only ever makes a call more careful than the settings have it: it begins with audio, waits longer for the
-other side's offer, starts slower, leaves ECM out, sends smaller datagrams. When a fact ends, the settings are tried
-again as they are.
+other side's offer, starts slower, leaves ECM out, sends smaller datagrams, does not offer encryption that was refused
+where the settings would then send without. When a fact ends, the settings are tried again as they are.
 """
 
 from collections.abc import Iterable
@@ -19,6 +19,7 @@ from typing import Final
 
 from vfax.leg import CallerOffer, LegOptions, Opening, SwitchedBy
 from vfax.outcome import Cause, Outcome
+from vfax.transports.parameters import Dtls
 
 MAX_TEXT: Final = 64
 """Limit: characters of a peer's or a number's name."""
@@ -41,13 +42,15 @@ class Kind(StrEnum):
     RATE = "rate"  # fastest that trained, bit/s
     ECM = "ecm"  # "no" where pages failed with it
     DATAGRAM = "datagram"  # octets that got through, at most
+    DTLS = "dtls"  # T.38 over DTLS: "yes" or "no"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningOptions:
-    """How long and how much is remembered. `trouble_days` is for rates, ECM and datagrams, which get better again.
+    """How long and how much is remembered.
 
-    So many numbers of a peer have to `agree` before others are advised by them.
+    `trouble_days` is for rates, ECM, datagrams and encryption, which get better again. So many numbers of a peer
+    have to `agree` before others are advised by them.
     """
 
     enabled: bool = True
@@ -104,13 +107,17 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What a call is to do otherwise; `sentences` say why, for its journal."""
+    """What a call is to do otherwise; `sentences` say why, for its journal.
+
+    `plain`: offer T.38 without encryption, where the settings leave that open; the sentence that says why.
+    """
 
     audio_first: bool = False
     wait_for_offer: float = 0.0
     max_rate_bps: int = 0
     no_ecm: bool = False
     max_datagram: int = 0
+    plain: str = ""
     sentences: tuple[str, ...] = ()
 
 
@@ -222,7 +229,7 @@ class Memory:
         for key in list(self._entries):
             if key[0] == _text(peer) and key[2] is outgoing and (entry := self._live(key, now)) is not None:
                 for fact in entry.facts:
-                    if fact.kind in (Kind.DIRECT, Kind.SWITCH):
+                    if fact.kind in SHARED:
                         found.setdefault(fact.kind, []).append(fact)
         return {
             kind: max(facts, key=lambda fact: _seconds(fact.value))
@@ -271,8 +278,10 @@ class Memory:
         )
 
 
-TROUBLES: Final = frozenset({Kind.RATE, Kind.ECM, Kind.DATAGRAM})
+TROUBLES: Final = frozenset({Kind.RATE, Kind.ECM, Kind.DATAGRAM, Kind.DTLS})
 """What is remembered for a shorter time."""
+SHARED: Final = frozenset({Kind.DIRECT, Kind.SWITCH, Kind.DTLS})
+"""What is of a trunk rather than of the machines behind it, so that numbers can agree about it."""
 
 
 def _key(peer: str, number: str, outgoing: bool) -> Key:
@@ -291,6 +300,10 @@ def _facts_of(lesson: Lesson) -> Iterable[tuple[Kind, str, str]]:
     yield from _of_opening(lesson)
     yield from _of_rates(lesson)
     outcome = lesson.outcome
+    if outcome.encrypted:
+        yield Kind.DTLS, "yes", "T.38 ran over DTLS."
+    elif refused := lesson.opening.dtls_refused:
+        yield Kind.DTLS, "no", f"T.38 over DTLS was refused with {refused}."
     if outcome.cause is Cause.ECM_FAILED:
         yield Kind.ECM, "no", "A page failed with error correction mode."
     if lesson.limit > SAFE_DATAGRAM and lesson.sending and lesson.in_page and outcome.cause in STUCK:
@@ -338,9 +351,9 @@ def _of_rates(lesson: Lesson) -> Iterable[tuple[Kind, str, str]]:
 
 
 def _disproved(lesson: Lesson) -> set[Kind]:
-    """What a good call shows not to hold any more: it went well without being held back."""
+    """What a call shows not to hold any more: it went well without being held back, or plain T.38 was refused, too."""
     if not lesson.outcome.ok:
-        return set()
+        return {Kind.DTLS} if lesson.outcome.cause in (Cause.T38_REFUSED, Cause.NOT_FAX) else set()
     gone = set()
     if lesson.ecm:
         gone.add(Kind.ECM)
@@ -378,6 +391,8 @@ def _heed(advice: Advice, fact: Fact, outgoing: bool, whose: str) -> Advice:
         case Kind.DATAGRAM if (octets := _number(fact.value)) >= SAFE_DATAGRAM:
             sentence = f"It sends datagrams of at most {octets} octets. {why}"
             return replace(advice, max_datagram=octets, sentences=(*said, sentence))
+        case Kind.DTLS if fact.value == "no":
+            return replace(advice, plain=f"It offers T.38 without encryption. {why}")
         case _:
             return advice
 
@@ -403,8 +418,11 @@ def advised(options: LegOptions, advice: Advice) -> tuple[LegOptions, tuple[str,
     fax, line = options.fax, options.line
     wait = advice.wait_for_offer
     cap = min(octets for octets in (line.max_datagram_sent or MAX_CAP, advice.max_datagram or MAX_CAP))
+    plain = advice.plain if options.dtls is Dtls.OPPORTUNISTIC else ""  # REQUIRED never gives way
+    sentences = (*advice.sentences, plain) if plain else advice.sentences
     changed = replace(
         options,
+        dtls=Dtls.ACCEPT if plain else options.dtls,
         caller_offer=CallerOffer.AUDIO if advice.audio_first else options.caller_offer,
         caller_switch_after=max(options.caller_switch_after, wait),
         called_switch_after=max(options.called_switch_after, wait),
@@ -415,7 +433,7 @@ def advised(options: LegOptions, advice: Advice) -> tuple[LegOptions, tuple[str,
         ),
         line=replace(line, max_datagram_sent=0 if cap == MAX_CAP else cap),
     )
-    return (changed, advice.sentences) if changed != options else (options, ())
+    return (changed, sentences) if changed != options else (options, ())
 
 
 MAX_CAP: Final = 65_535

@@ -165,6 +165,7 @@ class LegCore:
         """Whether what was refused is DTLS, as far as we can tell: then T.38 is to be offered without it."""
         given = self._session.give_way()
         if given:
+            self.opening.dtls_refused = status
             self._note(DtlsRefused(status, reason), now)
         return given
 

@@ -55,6 +55,7 @@ class Opening:
 
     direct_refused: int = 0  # status that refused T.38 in our INVITE
     ours_refused: int = 0  # status that refused our re-INVITE
+    dtls_refused: int = 0  # status that refused T.38 over DTLS, so that it was offered plain
     by: SwitchedBy = SwitchedBy.NOBODY
     after: float = 0.0  # seconds from the answer to T.38
     datagram_limit: int = 0  # octets of the largest datagram we may send; 0: T.38 runs over TCP, or not at all

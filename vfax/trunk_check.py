@@ -32,6 +32,7 @@ from vfax.transports.sip.values import Hop, RequestDone, Transport
 from vfax.transports.udp import format_address
 from vfax.trunks.board import RegistrationRow, sentence_of
 from vfax.trunks.options import OWN_ADDRESS, Accept, TrunkOptions
+from vfax.verdict_table import V
 
 PATIENCE: Final = 40.0
 """Seconds for one answer; SIP itself gives up after 32."""
@@ -282,14 +283,33 @@ async def t38(check: Check) -> list[Finding]:
     assert opening is not None
     if opening.by is SwitchedBy.NOBODY:
         said = sentence_of(outcome.sentence) if outcome is not None else ""
-        hint = "ask the carrier to allow T.38 for this trunk; switch_by, called_switch_after and caller_offer may help"
-        return [Finding("T.38", Verdict.FAIL, f"The call never became T.38. {said} What to do: {hint}.")]
-    found = [Finding("T.38", Verdict.OK, _of_opening(opening))]
+        hint = WITHOUT_T38.get(outcome.verdict if outcome is not None else "", ALLOW_T38)
+        return [Finding("T.38", Verdict.FAIL, f"The call never became T.38. {said}{hint}")]
+    encrypted = outcome is not None and outcome.encrypted
+    found = [
+        Finding("T.38", Verdict.OK, _of_opening(opening) + (" It runs encrypted, over DTLS." if encrypted else ""))
+    ]
+    if opening.dtls_refused:
+        advice = (
+            'dtls = "accept" saves one offer in vain each time (it is learned, too), "required" sends nothing readable'
+        )
+        said = f"T.38 over DTLS was refused with {opening.dtls_refused}, so that the page went unencrypted: {advice}."
+        found.append(Finding("T.38", Verdict.WARN, said))
     if opening.direct_refused:
         advice = 'caller_offer = "audio" saves one call in vain each time (it is learned, too)'
         said = f"T.38 in the INVITE was refused with {opening.direct_refused}: {advice}."
         found.append(Finding("T.38", Verdict.WARN, said))
     return found
+
+
+SWITCHING: Final = "switch_by, called_switch_after and caller_offer may help"
+ALLOW_T38: Final = f" What to do: ask the carrier to allow T.38 for this trunk; {SWITCHING}."
+ALLOW_DTLS: Final = ' What to do: ask the carrier for T.38 over DTLS (RFC 7345), or set dtls = "opportunistic".'
+WITHOUT_T38: Final[dict[str, str]] = {
+    V.DTLS_REFUSED.value: ALLOW_DTLS,
+    **{said.value: "" for said in (V.DTLS_WRONG_CERTIFICATE, V.DTLS_SILENT, V.DTLS_FAILED)},
+}
+"""What to do without T.38 where encryption is the matter; some verdicts say it themselves."""
 
 
 def _of_opening(opening: Opening) -> str:

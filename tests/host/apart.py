@@ -162,6 +162,34 @@ def create_configured(configuration: Mapping[str, object]) -> ApartProvider:
     return create(configuration, kind=ConfiguredProvider)
 
 
+def create_talking(configuration: Mapping[str, object]) -> ApartProvider:
+    """Entry point of the one that has things to say."""
+    return create(configuration, kind=TalkingProvider)
+
+
+class TalkingProvider(ApartProvider):
+    """The same with sentences for the operator: at its start, from another thread, and what is none."""
+
+    def __init__(self, script: Script) -> None:
+        super().__init__(script)
+        self.notice: Callable[[str], None] = lambda sentence: None
+
+    def VfaxDevWatchNotices(self, notice: Callable[[str], None], /) -> None:
+        self.script.note_now("VfaxDevWatchNotices")
+        self.notice = notice
+
+    def FaxDevConfigure(self, *page: object) -> bool:
+        raise Crash("nobody calls it")
+
+    async def FaxDevInitialize(
+        self, line_app: object | None, heap: Arena, callback: FaxServiceCallback | None, /
+    ) -> FaxLineCallback:
+        self.notice("trunk office: it does not answer\x1b[2J")
+        await trio.to_thread.run_sync(self.notice, "é" * 5_000)
+        self.notice(7)  # type: ignore[arg-type]
+        return await super().FaxDevInitialize(line_app, heap, callback)
+
+
 DATA = "{b8959fc9-4e77-4ee9-8411-009acb1bbf3e}"
 
 

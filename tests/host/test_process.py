@@ -26,6 +26,7 @@ from vfax.host.events import (
     ProviderBack,
     ProviderFaulted,
     ProviderLost,
+    ProviderSaid,
     ServiceStopped,
 )
 from vfax.host.guard import CallTimeouts
@@ -485,3 +486,43 @@ async def test_the_process_is_gone_when_the_service_has_ended(apart: Opening) ->
     async with apart() as one:
         pid = one.pid
     assert not is_running(pid)
+
+
+# --- what the operator should know ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("own_process", [True, False])
+async def test_the_operator_hears_what_a_provider_has_to_say(apart: Opening, ear: Ear, own_process: bool) -> None:
+    async with apart(image="tests.host.apart:create_talking", own_process=own_process):
+        first, second = await ear.wait_for(ProviderSaid, 2)
+    assert (first.provider, first.sentence) == ("apart", "trunk office: it does not answer\x1b[2J")
+    assert second.sentence == "é" * 1_000  # bounded
+    assert not ear.of(ProviderFaulted)
+
+
+async def test_a_process_that_comes_back_has_its_say_again(apart: Opening, ear: Ear) -> None:
+    async with apart(image="tests.host.apart:create_talking") as a:
+        await ear.wait_for(ProviderSaid, 2)
+        os.kill(a.pid, signal.SIGKILL)
+        await ear.wait_for(ProviderBack)
+        await ear.wait_for(ProviderSaid, 4)
+
+
+@pytest.mark.parametrize("own_process", [True, False])
+async def test_a_provider_that_will_not_be_watched_is_used_all_the_same(
+    apart: Opening, ear: Ear, own_process: bool
+) -> None:
+    options = {"image": "tests.host.apart:create_talking", "own_process": own_process}
+    async with apart(**options, fault="VfaxDevWatchNotices raise") as a:
+        assert a.service.providers[0].usable
+    assert [fault.call for fault in ear.of(ProviderFaulted)] == ([] if own_process else ["VfaxDevWatchNotices"])
+
+
+async def test_a_provider_with_property_pages_is_loaded_without_them(apart: Opening) -> None:
+    """FaxDevConfigure hands over a structure of its own process."""
+    async with apart(image="tests.host.apart:create_talking") as a:
+        (provider,) = a.service.providers
+        assert provider.usable
+        assert provider.exports is not None
+        assert provider.exports.FaxDevConfigure is None
+    assert "FaxDevShutdown" in a.calls()

@@ -120,3 +120,15 @@ async def test_killed_in_mid_fax_its_confirmed_pages_are_delivered_and_it_comes_
     assert kept >= confirmed >= 1
     assert "are out of service: the provider's process was killed by SIGKILL" in served.text
     assert served.status == 0, served.text
+
+
+async def test_the_operator_reads_of_a_registration_that_fails(tmp_path: Path) -> None:
+    path = tmp_path / "vfax.toml"
+    path.write_text(
+        '[provider]\nprocess = "own"\n[[trunk]]\nname = "office"\ngateways = ["127.0.0.1:9"]\n'
+        'registers = true\nregistrar = "no-such-host.invalid"\nuser = "fax"\noptions_interval = 0\n'
+    )
+    with trio.fail_after(LIMIT):
+        async with serving.serve(tmp_path, "--config", str(path)) as served:
+            said = await served.wait_for(r"(?m)^Trunk office: .*")
+    assert "no-such-host.invalid" in said.group(0)

@@ -17,7 +17,7 @@ from vfax.cli.hosting import interruptible, running
 from vfax.cli.screen import Screen, choose, say
 from vfax.errors import FaxError
 from vfax.fsp.errors import FaxServiceError
-from vfax.host.events import HostEvent, IdleLongEnough, ProviderFaulted, ProviderLost
+from vfax.host.events import HostEvent, IdleLongEnough, ProviderFaulted, ProviderLost, ProviderSaid
 from vfax.host.server import FaxServer
 from vfax.host.service import FaxService
 from vfax.settings import Settings, is_loopback, parse_host_port, parse_listen, serving, wiring
@@ -44,13 +44,14 @@ async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
 
     def hear(event: HostEvent) -> None:
         screen.show(event)
+        if isinstance(event, ProviderSaid):  # a service alone lives long enough for it to matter
+            say(console, sentence_of(event.sentence))
         if isinstance(event, IdleLongEnough):  # it stops by itself
             ended.set()
         dead = bool(server.providers) and not any(one.usable or one.returning for one in server.providers)
         if isinstance(event, ProviderFaulted | ProviderLost) and dead:
             ended.set()  # nobody is left who could take a call: better to end than to seem to serve
 
-    network.watch_notices = lambda sentence: say(console, sentence_of(sentence))
     server = FaxServer(serving.server_options(settings), wiring.registrations(settings, network), observe=hear)
     await trio.to_thread.run_sync(make_journal_folder, wiring.journal_folder(settings))
     async with interruptible(ended.set), running(server):
@@ -108,7 +109,7 @@ def greeting(settings: Settings, address: tuple[str, int] | None, service: FaxSe
     local = all(is_loopback(network) for network in settings.sip.allow)
     lines = settings.host.lines
     roads = "UDP" if settings.media.tcp == "off" else "UDP or TCP"
-    roads = {"off": roads, "opportunistic": f"DTLS, {roads}", "required": "DTLS alone"}[settings.media.dtls]
+    roads = {"off": roads, "required": "DTLS alone"}.get(settings.media.dtls, f"DTLS, {roads}")
     transport = parse_listen(settings.sip.listen)[0]
     by = "" if transport == "UDP" else f";transport={transport.lower()}"
     others = map(parse_listen, settings.sip.listen_also)

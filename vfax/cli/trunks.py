@@ -150,6 +150,7 @@ KINDS: Final = {
     "rate": "rate",
     "ecm": "ECM",
     "datagram": "datagrams",
+    "dtls": "encryption",
 }
 """Kinds of facts as people are shown them."""
 

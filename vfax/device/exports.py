@@ -36,7 +36,7 @@ from vfax.errors import FaxError
 from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
 from vfax.fsp.constants import Hresult
 from vfax.fsp.errors import InitializationFailed, InvalidParameter, NotReady
-from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback, Rows
+from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback, Notice, Rows
 from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, SendHints, VirtualDevices
 
 T = TypeVar("T")
@@ -203,6 +203,10 @@ class BlockingProvider:
         provider = self._current()
         return self._wait_for("VfaxDevForgetPeers", lambda: provider.VfaxDevForgetPeers(Peer, Number))
 
+    def VfaxDevWatchNotices(self, Notice: Notice, /) -> None:
+        """Have each sentence for the operator said to `Notice` (our extension). Raises NotReady, InvalidParameter."""
+        self._current().VfaxDevWatchNotices(Notice)
+
     def FaxDevAbortOperation(self, FaxHandle: object, /) -> None:
         """Latch the abort and return at once. Raises InvalidHandle, NotReady."""
         self._of(FaxHandle).FaxDevAbortOperation(FaxHandle)
@@ -275,3 +279,4 @@ VfaxDevReportAddress = exports.VfaxDevReportAddress
 VfaxDevReportTrunks = exports.VfaxDevReportTrunks
 VfaxDevReportPeers = exports.VfaxDevReportPeers
 VfaxDevForgetPeers = exports.VfaxDevForgetPeers
+VfaxDevWatchNotices = exports.VfaxDevWatchNotices

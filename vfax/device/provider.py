@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from vfax.call import InboundCall, Network, TrunkNetwork
+from vfax.call import InboundCall, Network, TalkingNetwork, TrunkNetwork
 from vfax.device.job import UNAVAILABLE, Ask, Job, JobHandle, JobState
 from vfax.device.line import GAVE_UP, Line, LineState, Ring
 from vfax.device.network import build_network
@@ -25,7 +25,7 @@ from vfax.errors import LinkError, SettingsError
 from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
 from vfax.fsp.constants import Hresult, LineMessageId
 from vfax.fsp.errors import InitializationFailed, InvalidHandle, InvalidParameter, NotReady, PortError
-from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback, Rows
+from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback, Notice, Rows
 from vfax.fsp.structures import (
     CallFacts,
     FaxDevStatus,
@@ -310,6 +310,13 @@ class Provider:
                 raise InvalidParameter(f"{name}: text is expected, not {type(value).__name__}")
         network = await self._running_network()
         return await network.forget_peers(Peer, Number) if isinstance(network, TrunkNetwork) else 0
+
+    def VfaxDevWatchNotices(self, Notice: Notice, /) -> None:
+        """Have each sentence for the operator said to `Notice` (our extension). Any thread. Raises InvalidParameter."""
+        if not callable(Notice):
+            raise InvalidParameter(f"Notice: a function is expected, not {type(Notice).__name__}")
+        if isinstance(self.network, TalkingNetwork):
+            self.network.watch_notices = Notice
 
     async def _running_network(self) -> Network:
         await trio.lowlevel.checkpoint()

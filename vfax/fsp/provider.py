@@ -11,8 +11,9 @@ How a C function becomes a Python one:
   * A provider has one of two surfaces. Async: the exports that may take time (TAKES_TIME) are coroutine functions of
     the trio run that initialized it. Blocking: they are plain functions that block the calling thread, whichever it is.
     `probe_exports` looks at each with inspect.iscoroutinefunction; a mixture cannot be linked.
-  * `FaxDevReportStatus`, `FaxDevAbortOperation`, `VfaxDevReportFacts` and the line callback never wait, so they are
-    plain functions in both, and may be called from any task and any thread, while Send or Receive runs too.
+  * `FaxDevReportStatus`, `FaxDevAbortOperation`, `VfaxDevReportFacts`, `VfaxDevWatchNotices` and the line callback
+    never wait, so they are plain functions in both, and may be called from any task and any thread, while Send or
+    Receive runs too.
   * Presence is meaning: an optional export is offered by having it. Do not inherit stubs.
 """
 
@@ -197,6 +198,19 @@ class TrunkedProvider(FaxProvider, Protocol):
         ...
 
 
+Notice = Callable[[str], None]
+"""Takes a sentence for the operator; from any thread, returns at once."""
+
+
+class TalkingProvider(FaxProvider, Protocol):
+    """A provider with our own extension for what the operator should know while no call runs: registrations that fail,
+    trunks that go and come back.
+    """
+
+    def VfaxDevWatchNotices(self, Notice: Notice, /) -> None:
+        """From now on say each sentence to `Notice`, and to no other. May come before FaxDevInitialize."""
+
+
 REQUIRED: Final = (
     "FaxDevInitialize",
     "FaxDevStartJob",
@@ -217,6 +231,7 @@ OPTIONAL: Final = (
     "VfaxDevReportTrunks",
     "VfaxDevReportPeers",
     "VfaxDevForgetPeers",
+    "VfaxDevWatchNotices",
 )
 
 
@@ -234,7 +249,7 @@ TAKES_TIME: Final = (
     "VfaxDevForgetPeers",
 )
 """Exports that may wait: coroutine functions of an async provider, plain functions of a blocking one."""
-NEVER_WAITS: Final = ("FaxDevReportStatus", "FaxDevAbortOperation", "VfaxDevReportFacts")
+NEVER_WAITS: Final = ("FaxDevReportStatus", "FaxDevAbortOperation", "VfaxDevReportFacts", "VfaxDevWatchNotices")
 """Exports that are plain functions of every provider."""
 
 
@@ -268,6 +283,7 @@ class Exports:
     VfaxDevReportTrunks: Callable[[], Awaitable[Rows]] | None = None
     VfaxDevReportPeers: Callable[[], Awaitable[Rows]] | None = None
     VfaxDevForgetPeers: Callable[[str, str], Awaitable[int]] | None = None
+    VfaxDevWatchNotices: Callable[[Notice], None] | None = None
 
     @property
     def virtual(self) -> bool:
@@ -296,6 +312,7 @@ class BlockingExports:
     VfaxDevReportTrunks: Callable[[], Rows] | None = None
     VfaxDevReportPeers: Callable[[], Rows] | None = None
     VfaxDevForgetPeers: Callable[[str, str], int] | None = None
+    VfaxDevWatchNotices: Callable[[Notice], None] | None = None
 
     @property
     def virtual(self) -> bool:

@@ -51,6 +51,7 @@ def in_threads(exports: BlockingExports, *, operations: float = math.inf, short_
         VfaxDevReportTrunks=None if trunks is None else short(trunks),
         VfaxDevReportPeers=None if peers is None else short(peers),
         VfaxDevForgetPeers=None if forget is None else short(forget),
+        VfaxDevWatchNotices=exports.VfaxDevWatchNotices,
     )
 
 

@@ -180,6 +180,14 @@ class ProviderBack:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderSaid:
+    """A provider has a sentence for the operator: a registration failed, a trunk is back."""
+
+    provider: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class HostFaulted:
     """A fault of the host itself ended one job; the others go on. `trace` is for the people who mend it."""
 
@@ -270,6 +278,7 @@ HostEvent = (
     | ProviderFaulted
     | ProviderLost
     | ProviderBack
+    | ProviderSaid
     | HostFaulted
     | StorageFailed
     | DeliveryDone

@@ -9,11 +9,12 @@ Source    order and states: FAX_PROVIDER_STATUS_ENUM and the provider pages; Fax
 """
 
 import os
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import trio
 
@@ -40,12 +41,16 @@ from vfax.host.events import (
     ProviderBack,
     ProviderLost,
     ProviderRefused,
+    ProviderSaid,
 )
 from vfax.host.extension_book import ExtensionBook
 from vfax.host.extensions import Extension, Extensions, is_noerror, shown
 from vfax.host.guard import LOAD, CallTimeouts, Guard, ProviderFault, contained
 from vfax.host.process import ProcessProvider
 from vfax.host.process_link import ProcessLost, ProcessOptions
+
+MAX_NOTICE: Final = 1_000
+MAX_WAITING: Final = 100
 
 
 @dataclass(slots=True, eq=False)
@@ -218,6 +223,9 @@ class _Start:
             why = "it presents no virtual devices, and there are no others"
             raise ProviderLoadError(ProviderStatus.fpsCANT_LINK, why)
         provider.arena = Arena(inner, remove_file=_remove_file)
+        if exports.VfaxDevWatchNotices is not None:
+            with suppress(FaxServiceError):  # a fault of it has been reported, and costs no faxes
+                guard.ask_now(exports.VfaxDevWatchNotices, Notices(provider.record.friendly_name, self.observe))
         created = await guard.ask(exports.FaxDevVirtualDeviceCreation, self.ring_port, provider.ring_key)
         _check_devices(provider, created, taken, self.options.max_devices)
         await self._configure(exports)
@@ -291,6 +299,29 @@ class _Watch:
         self.observe(ProviderBack(self.provider.record.friendly_name, starts))
         enter_service(self.provider, self.observe)
         self.on_back(self.provider)
+
+
+class Notices:
+    """Takes what a provider says to the operator, from any thread, to the host's own task. Called in that task first.
+
+    Limit: MAX_NOTICE characters of a sentence, MAX_WAITING sentences that wait for the host; the rest is dropped.
+    """
+
+    def __init__(self, provider: str, observe: Observer) -> None:
+        self._provider, self._observe = provider, observe
+        self._token = trio.lowlevel.current_trio_token()
+        self._waiting: deque[str] = deque()
+
+    def __call__(self, sentence: str, /) -> None:
+        """Take one; what is no text is passed over."""
+        if not isinstance(sentence, str) or len(self._waiting) >= MAX_WAITING:
+            return
+        self._waiting.append(sentence[:MAX_NOTICE])
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._observe(ProviderSaid(self._provider, self._waiting.popleft()))
 
 
 def _check_devices(provider: HostedProvider, created: object, taken: Mapping[int, Device], max_devices: int) -> None:

@@ -15,7 +15,11 @@ what the provider itself said of the job when the child last wrote of it, and as
 every status that is posted, when the job has been started, and before Send or Receive returns, so an answer is never
 older than the last packet; a provider that changes its status and posts nothing is one question late. Other limits:
 hints and aborts that the provider refuses are refused in silence, as are line events; a fax that ends before FALSE of
-FaxSendCallback arrives stands; FaxDevConfigure is not carried.
+FaxSendCallback arrives stands.
+
+FaxDevConfigure is not carried: of it a type alone is published, by which it hands its caller a property-sheet page, a
+structure of the caller's own process whose code is the provider's. It means nothing in another process, and this host,
+which has no such pages, never calls it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -46,6 +50,7 @@ from vfax.fsp.provider import (
     FaxLineCallback,
     FaxSendCallback,
     FaxServiceCallback,
+    Notice,
     RegistrationRecord,
     Rows,
 )
@@ -104,6 +109,7 @@ class ProcessProvider:
         self._ring: tuple[CompletionPort, RingKey] | None = None
         self._devices: VirtualDevices | None = None
         self._address = ""
+        self._notice: Notice = lambda sentence: None
         self._extension = NearExtension()
         self._left = LeftBehind()
         self._jobs = RemoteJobs()
@@ -247,6 +253,8 @@ class ProcessProvider:
                 self._extension.take(self._link, self._nursery, word, number, message)
             case {"called": int() as number}:
                 self._jobs.called(number)
+            case {"notice": str() as sentence}:
+                self._notice(sentence)
             case {"broken": str() as words} if self._link is not None:
                 self._link.lose(f"met an error in a task of the provider's own ({words[:200]})")
             case _:
@@ -359,8 +367,10 @@ class ProcessProvider:
         return job.facts
 
     def VfaxDevSendHints(self, handle: object, hints: SendHints, /) -> None:
-        """Pass the hints on; they arrive before the order to send."""
+        """Pass the hints on; they arrive before the order to send. Raises InvalidHandle, InvalidParameter."""
         job = self._jobs.find(handle)
+        if not isinstance(hints, SendHints):
+            raise InvalidParameter(f"Hints: SendHints are expected, not {type(hints).__name__}")
         if not job.link.lost.is_set():
             job.link.tell("hints", job=job.number, hints=encode(hints))
 
@@ -377,8 +387,16 @@ class ProcessProvider:
         return cast("Rows", await self._running().ask("peers"))
 
     async def VfaxDevForgetPeers(self, peer: str, number: str, /) -> int:
-        """Have the child forget."""
+        """Have the child forget. Raises InvalidParameter for what is no text."""
+        if not isinstance(peer, str) or not isinstance(number, str):
+            raise InvalidParameter("Peer, Number: texts are expected")
         return cast("int", await self._running().ask("forget-peers", peer=peer, number=number))
+
+    def VfaxDevWatchNotices(self, notice: Notice, /) -> None:
+        """Say what every child that comes has to say; each does at its start. Raises InvalidParameter."""
+        if not callable(notice):
+            raise InvalidParameter(f"Notice: a function is expected, not {type(notice).__name__}")
+        self._notice = notice
 
     def FaxDevAbortOperation(self, handle: object, /) -> None:
         """Tell the child, and return at once. Raises InvalidHandle."""

@@ -56,6 +56,8 @@ PORT_CAPACITY: Final = 4_096
 READ_OCTETS: Final = 65_536
 SWITCH_SECONDS: Final = 0.001
 """As in the vfax command: for how long a thread that codes a page may keep the one that paces packets waiting."""
+MAX_NOTICE: Final = 1_000
+"""Limit: characters of a sentence for the operator."""
 SPEECHLESS: Final = 3
 """Exit status when the host says what is no message."""
 BROKEN: Final = 4
@@ -152,7 +154,15 @@ class Child:
         except ForeignFault as why:
             raise ProviderLoadError(ProviderStatus.fpsCANT_LOAD, f"{record.image_name}: {why}") from why
         self._arena = Arena(await self._nursery.start(self._own_tasks), remove_file=_remove_file)
+        watch = self._exports.VfaxDevWatchNotices
+        with suppress(Exception), contained(ForeignFault):  # of no weight for faxes
+            _ = watch is None or watch(self._notice)
         return [name for name in OPTIONAL if getattr(self._exports, name) is not None]
+
+    def _notice(self, sentence: str, /) -> None:
+        """A sentence for the operator, from any thread. Limit: what the host takes of one."""
+        if isinstance(sentence, str):
+            self._writer.answer({"notice": sentence[:MAX_NOTICE]})
 
     async def _own_tasks(self, *, task_status: trio.TaskStatus[trio.Nursery]) -> None:
         """Keep the nursery of the provider's own tasks; when one fails, this process is of no more use."""

@@ -16,13 +16,15 @@ Days = Annotated[float, Field(gt=0, le=3_650, allow_inf_nan=False)]
 
 
 class LearningSettings(Section):
-    """Learning from calls how to call again: whether T.38 is taken at once, who switches, rate, ECM, datagrams."""
+    """Learning from calls how to call again: T.38 at once or encrypted, who switches, rate, ECM, datagrams."""
 
     enabled: bool = Field(
         default=True, description="Remember it, in learned.json in the spool, and heed it; vfax peers shows it."
     )
     days: Days = Field(default=30.0, description="Days after which the settings are tried again as they are.")
-    trouble_days: Days = Field(default=7.0, description="The same of rates that failed, of ECM and datagrams.")
+    trouble_days: Days = Field(
+        default=7.0, description="The same of rates that failed, of ECM, datagrams and encryption."
+    )
     entries: int = Field(
         default=1_000, ge=1, le=MAX_ENTRIES, description="Numbers that are remembered; the oldest lessons go first."
     )

@@ -79,9 +79,9 @@ class MediaSettings(Section):
         default="accept", description="T.38 over TCP: taken where it is offered, offered by us too, or declined."
     )
     tcp_connect: Seconds = Field(default=10.0, description="How long the connection of T.38 over TCP may take.")
-    dtls: Literal["off", "opportunistic", "required"] = Field(
+    dtls: Literal["off", "accept", "opportunistic", "required"] = Field(
         default="off",
-        description="T.38 encrypted (DTLS): never; offered first, and plain where that is refused; or not without.",
+        description="T.38 encrypted (DTLS): never; where they offer it; offered first, then plain; or not without.",
     )
     internet_aware: Literal["auto", "always", "never"] = Field(
         default="auto",

@@ -201,7 +201,7 @@ class TrunkSettings(Section):
     audio_codecs: Words | None = _instead("Audio before T.38, the best first.")
     learn_source: bool | None = _instead("Take media from a host the SDP does not name, learned once.")
     tcp: str | None = _instead("T.38 over TCP.")
-    dtls: str | None = _instead("T.38 over DTLS: never, where the other side can, or no fax without.")
+    dtls: str | None = _instead("T.38 over DTLS: never, where they offer it, where they can, or no fax without.")
     sip_keep_alive: str | None = _instead(
         "Line ends over UDP: while registered, and in calls through NAT (auto), always (crlf), never (off)."
     )

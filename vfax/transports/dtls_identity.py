@@ -2,8 +2,8 @@
 
 Owns      making a certificate of our own, reading one from files, the context of one association.
 Not here  what fingerprints are (sip/secure.py), handshakes (dtls.py).
-Source    RFC 8122 5 and 6: whose certificate it is, SDP says by its fingerprint; so it needs no authority, and its
-          names and dates say nothing.
+Source    RFC 7345 4.1 for the cipher suites that every end has; RFC 8122 5 and 6: whose certificate it is, SDP says by
+          its fingerprint; so it needs no authority, and its names and dates say nothing.
 
 pyOpenSSL is loaded here, when the first certificate is made or read: who does not use DTLS need not have it.
 """
@@ -33,6 +33,9 @@ SINCE: Final = timedelta(days=1)  # clocks of peers are not ours
 FOR: Final = timedelta(days=3_650)  # longer than the process runs that made it
 CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:!aNULL:!eNULL:!PSK:!SRP"
 """Forward secret ones with a certificate; those without AEAD last, for peers of the age of RFC 7345."""
+KEY_BITS: Final = 2_048
+GROUP: Final = Path(__file__).with_name("ffdhe2048.pem")
+"""The group of DHE where we are the server (RFC 7919 A.1): TLS_DHE_RSA_WITH_AES_128_GCM_SHA256 is one of those two."""
 MAX_FILE: Final = 1 << 20
 """Limit: octets of a file with a certificate or a key."""
 
@@ -49,11 +52,14 @@ class DtlsIdentity:
 
     @classmethod
     def make(cls) -> Self:
-        """A new key and a certificate that it has signed itself. Raises LinkError without pyOpenSSL."""
-        _need_openssl()
-        from cryptography.hazmat.primitives.asymmetric import ec
+        """A new key and a certificate that it has signed itself. Raises LinkError without pyOpenSSL.
 
-        key = ec.generate_private_key(ec.SECP256R1())
+        Of RSA: both cipher suites that every peer must have are for that (RFC 7345 4.1).
+        """
+        _need_openssl()
+        from cryptography.hazmat.primitives.asymmetric import rsa
+
+        key = rsa.generate_private_key(65_537, KEY_BITS)
         return cls(_self_signed(key), key)
 
     @classmethod
@@ -80,6 +86,7 @@ class DtlsIdentity:
 
         context = SSL.Context(SSL.DTLS_METHOD)
         context.set_cipher_list(CIPHERS)
+        context.load_tmp_dh(str(GROUP).encode())
         # Tickets and sessions would let a peer come back without showing its certificate.
         context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
@@ -138,7 +145,7 @@ def _private_key(path: Path) -> "EllipticCurvePrivateKey | RSAPrivateKey":
     return key
 
 
-def _self_signed(key: "EllipticCurvePrivateKey") -> "Certificate":
+def _self_signed(key: "RSAPrivateKey") -> "Certificate":
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.x509.oid import NameOID

@@ -43,6 +43,7 @@ class Dtls(StrEnum):
     """What we do about UDPTL over DTLS (RFC 7345)."""
 
     OFF = "off"
+    ACCEPT = "accept"  # taken where it is offered, and never offered by us
     OPPORTUNISTIC = "opportunistic"  # offered first, plain UDPTL where that is refused; both are accepted
     REQUIRED = "required"  # T.38 runs over DTLS, or not at all
 

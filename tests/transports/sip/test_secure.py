@@ -1,7 +1,10 @@
 """UDPTL over DTLS in SDP: fingerprints, who begins, and one association a call.
 
-Source    the SDP of RFC 7345's examples, with numeric addresses where it has names; RFC 8122 5 and RFC 8842.
+Source    RFC 7345 appendix A: the SDP of its figures 4 to 7 and 9, with numeric addresses where it has names; RFC 8842,
+          which has replaced its section 4, and RFC 8122 5.
 """
+
+import re
 
 import pytest
 from hypothesis import given
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from vfax.transports.parameters import Dtls, T38Parameters, TcpMedia, Transport
 from vfax.transports.sip.choosing import Wanted, objection_to
 from vfax.transports.sip.negotiation import Declined, MediaKind, MediaSession, T38Media, Unacceptable
-from vfax.transports.sip.sdp import Description, Setup
+from vfax.transports.sip.sdp import Description, Setup, setup_of
 from vfax.transports.sip.secure import (
     DtlsMedia,
     DtlsSide,
@@ -31,32 +34,78 @@ OUR_ID = "0123456789abcdef0123456789abcdef01234567"
 THEIR_ID = "abc3de65cddef001be82"
 PEER = ("192.0.2.1", 6056)
 
-OFFER = f"""v=0
-o=- 1181923068 1181923196 IN IP4 192.0.2.1
+
+def said(text: str) -> str:
+    """An SDP of an RFC as it is sent: without the folds of its lines, with numeric addresses where it has names."""
+    for name, address in {"ua1.example.com": "192.0.2.1", "ua2.example.com": "192.0.2.2"}.items():
+        text = text.replace(name, address)
+    return re.sub(r"\\\n\s*", "", text.lstrip())
+
+
+OFFER = said(rf"""
+v=0
+o=- 1181923068 1181923196 IN IP4 ua1.example.com
 s=-
-c=IN IP4 192.0.2.1
+c=IN IP4 ua1.example.com
 t=0 0
 m=image 6056 UDP/TLS/UDPTL t38
 a=setup:actpass
-a=fingerprint: SHA-1 {UA1}
-a=T38FaxVersion:0
-a=T38MaxBitRate:14400
+a=fingerprint: SHA-1 \
+  {UA1}
 a=T38FaxRateManagement:transferredTCF
-a=T38FaxMaxBuffer:300
-a=T38FaxMaxDatagram:238
-a=T38FaxUdpEC:t38UDPRedundancy
-"""
-"""RFC 7345, the fax that is offered in the INVITE; the blank behind the colon is the RFC's."""
-ANSWER = OFFER.replace("192.0.2.1", "192.0.2.2").replace("6056", "16056").replace("actpass", "active").replace(UA1, UA2)
-REPLACES_AUDIO = OFFER.replace("m=image", "m=audio 0 UDP/TLS/RTP/SAVP 0\nm=image")
-"""RFC 7345, the re-INVITE that replaces audio."""
+""")
+"""RFC 7345 figures 4 and 5: a fax that is offered in the INVITE; the blank behind the colon is the RFC's."""
+ANSWER = said(rf"""
+v=0
+o=- 8965454521 2105372818 IN IP4 ua2.example.com
+s=-
+c=IN IP4 ua2.example.com
+t=0 0
+m=image 12000 UDP/TLS/UDPTL t38
+a=setup:active
+a=fingerprint: SHA-1 \
+  {UA2}
+a=T38FaxRateManagement:transferredTCF
+""")
+"""RFC 7345 figures 6 and 7: its answer."""
+REPLACES_AUDIO = said(rf"""
+v=0
+o=- 2465353433 3524244442 IN IP4 ua1.example.com
+s=-
+c=IN IP4 ua1.example.com
+t=0 0
+m=audio 0 UDP/TLS/RTP/SAVP 0
+m=image 46056 UDP/TLS/UDPTL t38
+a=setup:actpass
+a=fingerprint: SHA-1 \
+  {UA1}
+a=T38FaxRateManagement:transferredTCF
+""")
+"""RFC 7345 figure 9: the re-INVITE that replaces audio."""
+OVER_TLS = said(rf"""
+v=0
+o=- 1 1 IN IP4 192.0.2.2
+s=-
+t=0 0
+m=image 54111 TCP/TLS t38
+c=IN IP4 192.0.2.2
+a=tls-id:{THEIR_ID}
+a=setup:passive
+a=connection:new
+a=fingerprint:SHA-256 \
+   12:DF:3E:5D:49:6B:19:E5:7C:AB:4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF: \
+   3E:5D:49:6B:19:E5:7C:AB:4A:AD
+a=fingerprint:SHA-1 \
+   4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB
+""").replace("DF: 3E", "DF:3E")
+"""RFC 8842 7, which is RFC 8122 figure 1 with a tls-id: T.38 over TLS over TCP, of which we do nothing but read it."""
 
 
 def session(policy: Dtls = Dtls.OPPORTUNISTIC, *, tcp: TcpMedia = TcpMedia.OFF, waits: bool = False) -> MediaSession:
     side = DtlsSide(policy=policy, fingerprints=(OURS,), tls_id=OUR_ID, waits=waits)
     return MediaSession(
         host="192.0.2.2",
-        port=16056,
+        port=12000,
         parameters=T38Parameters(),
         session_id=1,
         tcp=tcp,
@@ -93,8 +142,8 @@ def test_the_offer_of_rfc_7345_is_answered_actively_and_without_a_tls_id() -> No
         active=True, fingerprints=(Fingerprint("sha-1", bytes.fromhex(UA1.replace(":", ""))),)
     )
     assert isinstance(answer.media, T38Media)
-    assert (answer.media.remote, answer.media.parameters.max_datagram) == (PEER, 238)
-    assert b"\r\nm=image 16056 UDP/TLS/UDPTL t38\r\n" in answer.sdp
+    assert answer.media.remote == PEER
+    assert b"\r\nm=image 12000 UDP/TLS/UDPTL t38\r\n" in answer.sdp
     assert attributes(answer.sdp) == ["setup:active", f"fingerprint:{OURS}"]  # RFC 8842 5.3: no tls-id for none
 
 
@@ -108,21 +157,49 @@ def test_the_answer_of_rfc_7345_lets_the_peer_begin() -> None:
     )
 
 
+def test_the_examples_of_rfc_7345_are_an_offer_and_its_answer() -> None:
+    offer, answer = (Description.decode(wire(text)) for text in (OFFER, ANSWER))
+    for sdp, setup, port, digest in ((offer, Setup.ACTPASS, 6056, UA1), (answer, Setup.ACTIVE, 12000, UA2)):
+        (media,) = sdp.media
+        assert (media.kind, media.port, media.proto, media.formats) == ("image", port, "UDP/TLS/UDPTL", ("t38",))
+        assert (media.is_dtls_t38, setup_of(sdp, media), tls_id_of(media)) == (True, setup, "")
+        assert [str(one) for one in fingerprints_of(sdp, media)] == [f"sha-1 {digest}"]
+
+
+def test_names_where_we_want_addresses_are_refused_with_a_sentence() -> None:
+    named = OFFER.replace("192.0.2.1", "ua1.example.com")  # as RFC 7345 has it
+    with pytest.raises(Unacceptable, match=r"names no address that 192\.0\.2\.2 can reach"):
+        session().answer(wire(named), want=MediaKind.ANY)
+
+
+def test_we_never_say_a_connection_attribute() -> None:
+    """RFC 7345 4.1 forbids it, unlike for T.38 over TCP."""
+    ours = session(tcp=TcpMedia.OFFER)
+    answer = session().answer(wire(OFFER.replace("a=setup", "a=connection:new\na=setup")), want=MediaKind.ANY)
+    assert b"connection" not in ours.offer_t38() + answer.sdp
+    assert agreed(answer.media).active  # and what a peer says of it means nothing
+
+
 def test_the_re_invite_of_rfc_7345_that_replaces_audio_is_taken_up_slot_for_slot() -> None:
-    answer = session().answer(wire(REPLACES_AUDIO), want=MediaKind.ANY)
+    in_audio = session()
+    in_audio.answer(AUDIO, want=MediaKind.ANY)
+    answer = in_audio.answer(wire(REPLACES_AUDIO), want=MediaKind.ANY)
+    assert isinstance(answer.media, T38Media)
+    assert answer.media.remote == (PEER[0], 46056)
     lines = [line for line in answer.sdp.decode().splitlines() if line.startswith("m=")]
-    assert lines == ["m=audio 0 UDP/TLS/RTP/SAVP 0", "m=image 16056 UDP/TLS/UDPTL t38"]
+    assert lines == ["m=audio 0 UDP/TLS/RTP/SAVP 0", "m=image 12000 UDP/TLS/UDPTL t38"]
     assert agreed(answer.media).active
 
 
 def test_the_example_of_rfc_8842_has_a_name_and_two_fingerprints_of_which_one_counts() -> None:
-    sdp = Description.decode(
-        image(f"tls-id:{THEIR_ID}", "setup:passive", f"fingerprint:SHA-256 {SHA256}", f"fingerprint:SHA-1 {UA1}")
-    )
+    sdp = Description.decode(wire(OVER_TLS))
     (media,) = sdp.media
+    assert (media.port, setup_of(sdp, media), media.is_dtls_t38) == (54111, Setup.PASSIVE, False)
     found = fingerprints_of(sdp, media)
     assert (tls_id_of(media), [one.name for one in found]) == (THEIR_ID, ["sha-256", "sha-1"])
     assert [str(one).upper() for one in preferred(found)] == [f"SHA-256 {SHA256}"]
+    with pytest.raises(Unacceptable):  # TLS over TCP
+        session(tcp=TcpMedia.ACCEPT).answer(wire(OVER_TLS), want=MediaKind.ANY)
 
 
 # --- fingerprints --------------------------------------------------------------------------------
@@ -231,7 +308,7 @@ def test_a_refresh_is_an_offer_again_and_keeps_name_and_fingerprint() -> None:
     ours.answer(image("setup:actpass", f"fingerprint:SHA-1 {UA1}", f"tls-id:{THEIR_ID}"), want=MediaKind.ANY)
     refresh = ours.refresh()
     assert attributes(refresh) == ["setup:actpass", f"fingerprint:{OURS}", f"tls-id:{OUR_ID}"]  # RFC 8842 5.5
-    assert b"m=image 16056 UDP/TLS/UDPTL t38" in refresh
+    assert b"m=image 12000 UDP/TLS/UDPTL t38" in refresh
     media = ours.read_answer(image("setup:passive", f"fingerprint:SHA-1 {UA1}", f"tls-id:{THEIR_ID}"))
     assert agreed(media).active  # as before
     assert ours.refresh() == refresh
@@ -293,7 +370,7 @@ def test_of_an_offer_with_both_the_encrypted_line_is_taken_where_it_is_wanted() 
     answer = session().answer(both, want=MediaKind.ANY)
     assert [line for line in answer.sdp.decode().splitlines() if line.startswith("m=")] == [
         "m=image 0 udptl t38",
-        "m=image 16056 UDP/TLS/UDPTL t38",
+        "m=image 12000 UDP/TLS/UDPTL t38",
     ]
     plain = session(Dtls.OFF).answer(both, want=MediaKind.ANY).media
     assert isinstance(plain, T38Media)
@@ -337,7 +414,7 @@ def test_after_a_refusal_plain_is_offered_once_where_that_is_allowed() -> None:
     assert b"UDP/TLS/UDPTL" in ours.offer_t38()
     assert ours.give_way()
     plain = ours.offer_t38()
-    assert (b"m=image 16056 udptl t38" in plain, attributes(plain)) == (True, [])
+    assert (b"m=image 12000 udptl t38" in plain, attributes(plain)) == (True, [])
     assert not ours.give_way()
     strict = session(Dtls.REQUIRED)
     assert not strict.give_way()

@@ -186,7 +186,7 @@ class MediaSession:
         self._explicit_flags = explicit_flags
         self._dtls = dtls
         self._wanted = Wanted(tcp, Dtls.OFF if dtls is None else dtls.policy, tuple(codecs))
-        self._offers_dtls = self._wanted.dtls is not Dtls.OFF
+        self._offers_dtls = self._wanted.dtls in (Dtls.OPPORTUNISTIC, Dtls.REQUIRED)
         self._limits = limits
         self._version = 0
         self._now = _Session()
