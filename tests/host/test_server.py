@@ -21,7 +21,7 @@ from vfax.fsp.provider import RegistrationRecord
 from vfax.host.delivery import DeliveryPlan
 from vfax.host.door import Addressee, JobCommand, Order, Upload
 from vfax.host.doorway import DoorOptions
-from vfax.host.events import FaxEnded, JobDeleted, ServiceStopped, StorageFailed
+from vfax.host.events import FaxEnded, HostEvent, JobDeleted, ServiceStarted, ServiceStopped, StorageFailed
 from vfax.host.housekeeping import KeepOptions
 from vfax.host.outgoing import WORKROOM
 from vfax.host.queue import QueueOptions
@@ -29,7 +29,7 @@ from vfax.host.recipients import DialPlan
 from vfax.host.retry import RetryPolicy
 from vfax.host.routing import FolderTarget, Rule
 from vfax.host.server import FaxServer, ServerOptions
-from vfax.host.service import HostOptions
+from vfax.host.service import FaxService, HostOptions
 from vfax.host.store.store import Store
 from vfax.host.store.values import DeliveryState, Priority, StoredFax
 
@@ -50,17 +50,20 @@ def options(tmp_path: Path, store_url: str) -> ServerOptions:
     )
 
 
+def record_of(script: Script) -> RegistrationRecord:
+    return RegistrationRecord(
+        guid=GUIDS[0],
+        friendly_name="provider",
+        image_name="tests.host.scripted:create",
+        configuration={"script": script},
+    )
+
+
 @pytest.fixture
 def serving(ear: Ear, options: ServerOptions) -> Serving:
     @asynccontextmanager
     async def serve(script: Script, given: ServerOptions = options, **more: Any) -> AsyncIterator[FaxServer]:
-        record = RegistrationRecord(
-            guid=GUIDS[0],
-            friendly_name="provider",
-            image_name="tests.host.scripted:create",
-            configuration={"script": script},
-        )
-        server = FaxServer(given, [record], observe=ear, **more)
+        server = FaxServer(given, [record_of(script)], observe=ear, **more)
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda task_status=trio.TASK_STATUS_IGNORED: server.run(task_status=task_status))
             yield server
@@ -80,6 +83,34 @@ def order(tmp_path: Path, *numbers: str, **more: Any) -> Order:
     draw_page(1).save(path)
     to = tuple(Addressee(number=number) for number in numbers or ("030 123456",))
     return Order(upload=Upload(path=path, octets=path.stat().st_size), addressees=to, owner="ada", **more)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["server", "service alone"])
+async def test_what_is_cancelled_while_it_starts_ends_in_order(
+    options: ServerOptions, script: Script, ear: Ear, whole: bool
+) -> None:
+    def hear(event: HostEvent) -> None:
+        ear(event)
+        if isinstance(event, ServiceStarted):  # all runs, and nothing of it is reported yet
+            scope.cancel()
+
+    async def rescue() -> None:
+        await trio.sleep(10)
+        host.stop()
+        raise AssertionError("it would have run for ever")
+
+    provider = [record_of(script)]
+    host: FaxServer | FaxService = FaxService(options.host, provider, observe=hear)
+    if whole:
+        host = FaxServer(options, provider, observe=hear)
+    async with trio.open_nursery() as beside:
+        beside.start_soon(rescue)
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(lambda task_status=trio.TASK_STATUS_IGNORED: host.run(task_status=task_status))
+        beside.cancel_scope.cancel()
+    assert script.calls[-1] == "FaxDevShutdown"
+    assert ear.events[-1] == ServiceStopped()
 
 
 # --- receiving -------------------------------------------------------------------------------------------

@@ -116,15 +116,19 @@ class FaxServer:
         try:
             parts = self._parts = _Parts(self, store)
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._stop_when_cancelled)
                 await nursery.start(self._live, parts)
                 task_status.started()
-                try:
-                    await self._stop.wait()
-                finally:
-                    self._stop.set()
         finally:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(store.close)
+
+    async def _stop_when_cancelled(self) -> None:
+        """A task of its own: a start that is cancelled waits for the shielded `_live`, and that waits for the end."""
+        try:
+            await self._stop.wait()
+        finally:
+            self._stop.set()
 
     async def _live(self, parts: "_Parts", *, task_status: trio.TaskStatus[None]) -> None:
         """All tasks of the server. Shielded: a cancelled server ends in order too, and every step has its limit."""

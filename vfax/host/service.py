@@ -135,18 +135,22 @@ class FaxService:
             await trio.to_thread.run_sync(self.extensions.book.load)
             await self._receptions.recover()
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._stop_when_cancelled)
                 await nursery.start(self._live)
                 task_status.started()
-                try:
-                    await self._stopping.wait()
-                finally:
-                    self._stopping.set()
         finally:
             self.spool.release()
 
     def stop(self) -> None:
         """End the service: no new faxes, running ones aborted, providers shut down. `run` returns when that is done."""
         self._stopping.set()
+
+    async def _stop_when_cancelled(self) -> None:
+        """A task of its own: a start that is cancelled waits for the shielded `_live`, and that waits for the end."""
+        try:
+            await self._stopping.wait()
+        finally:
+            self._stopping.set()
 
     async def _live(self, *, task_status: trio.TaskStatus[None]) -> None:
         """All tasks of the service. Shielded: a cancelled service ends in order too, and every step has its limit."""
