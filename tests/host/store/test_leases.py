@@ -121,7 +121,6 @@ def test_claims_find_nothing_while_a_queue_is_paused(store: Store) -> None:
     assert (store.queue_paused(), store.next_due()) == (True, None)
     assert store.claim(ANNE, NOON, lease=60, limit=1) == []
     store.pause_queue(False)
-    assert store.claim(ANNE, NOON, lease=60, limit=1, local_queue_paused=True) == []
     assert store.claim(ANNE, NOON, lease=60, limit=0) == []
     assert claim(store).lease_owner == ANNE
 

@@ -97,17 +97,15 @@ _TOLD: Final = update(attempts).where(
 class Leases(StoreBase):
     """The store's queue."""
 
-    def claim(
-        self, host: str, now: datetime, *, lease: float, limit: int, local_queue_paused: bool = False
-    ) -> list[StoredJob]:
+    def claim(self, host: str, now: datetime, *, lease: float, limit: int) -> list[StoredJob]:
         """Give `host` up to `limit` jobs that are due, for `lease` seconds: highest priority first, then oldest.
 
-        None while the queue is paused, or this host's own (`local_queue_paused`). Oldest: by arrival, a retry in its
-        old place. A job that was due once stays due, should the clock be set back.
+        None while the queue is paused. Oldest: by arrival, a retry in its old place. A job that was due once stays due,
+        should the clock be set back. For hosts that look at a job before they dial; others `take` it.
         """
         checks.name("host", host, self._limits)
         held = {"holder": host, "until": checks.later(now, lease)}
-        if not self._rows(limit) or local_queue_paused:
+        if not self._rows(limit):
             return []
 
         def work(db: Connection) -> list[StoredJob]:
