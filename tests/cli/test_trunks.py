@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,6 +178,31 @@ def test_a_trunk_that_there_is_none_of_cannot_be_checked(tmp_path: Path) -> None
     result = CliRunner().invoke(app, ["check-trunk", "offcie", "--config", str(config)])
     assert result.exit_code == exits.USAGE
     assert "there is no trunk 'offcie'; the settings have office" in result.stderr
+
+
+@pytest.mark.realtime
+def test_a_check_that_is_interrupted_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+    config = tmp_path / "vfax.toml"
+    spool = tmp_path / "spool"
+    config.write_text(
+        f'[sip]\nlisten = "127.0.0.1:0"\n[host]\nspool = "{spool}"\n'
+        '[[trunk]]\nname = "office"\ngateways = ["127.0.0.1:9"]\n'
+    )
+    command = [sys.executable, "-m", "vfax", "check-trunk", "office", "--config", str(config)]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("VFAX_")}
+    with subprocess.Popen(
+        command,
+        env=plain | {"PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as check:
+        assert check.stdout is not None
+        assert check.stdout.readline().startswith("ok      settings")
+        check.send_signal(signal.SIGINT)
+        _, said = check.communicate(timeout=30)
+    assert (check.returncode, said) == (exits.INTERRUPTED, "")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["vfax.toml"]
 
 
 # --- what vfax serve says of trunks --------------------------------------------------------------

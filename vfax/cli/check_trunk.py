@@ -5,7 +5,6 @@ Owns      where the check listens, the service that may run beside it, what is p
 """
 
 import random
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +15,8 @@ from rich.console import Console
 
 from vfax import client, trunk_check
 from vfax.cli import exits
-from vfax.cli.common import out, print_json
-from vfax.cli.hosting import only_one
+from vfax.cli.common import out, print_json, scratch
+from vfax.cli.hosting import interruptible, only_one
 from vfax.cli.screen import say
 from vfax.cli.trunks import read_row
 from vfax.codecs import tiff
@@ -39,11 +38,16 @@ NEWEST: Final = 20
 
 
 def check_trunk(settings: Settings, name: str, *, number: str, as_json: bool) -> int:
-    """Check one trunk; TRUNK when a step failed. Raises SettingsError for a trunk that there is none of."""
+    """Check one trunk; TRUNK when a step failed, INTERRUPTED by Ctrl-C and SIGTERM.
+
+    Raises SettingsError for a trunk that there is none of.
+    """
     options = wiring.endpoint_options(settings)
     trunk = _named(options.trunks, name)
     number = number or next(one.check_number for one in settings.trunk if one.name == trunk.name)
-    found = trio.run(_checked, settings, options, trunk, number, None if as_json else out())
+    found = trio.run(_until_interrupted, settings, options, trunk, number, None if as_json else out())
+    if found is None:
+        return exits.INTERRUPTED
     code = exits.OK if trunk_check.passed(found) else exits.TRUNK
     if as_json:
         steps = [{"step": one.step, "verdict": one.verdict.value, "sentence": one.sentence} for one in found]
@@ -71,6 +75,17 @@ def _verdict(name: str, found: Sequence[Finding]) -> str:
     return f"The trunk {name} works as far as it was tried{warnings}."
 
 
+async def _until_interrupted(
+    settings: Settings, options: EndpointOptions, trunk: TrunkOptions, number: str, console: Console | None
+) -> list[Finding] | None:
+    """All findings; None when somebody ended the check: what was registered is taken back all the same."""
+    found = None
+    with trio.CancelScope() as scope:
+        async with interruptible(scope.cancel):
+            found = await _checked(settings, options, trunk, number, console)
+    return found
+
+
 async def _checked(
     settings: Settings, options: EndpointOptions, trunk: TrunkOptions, number: str, console: Console | None
 ) -> list[Finding]:
@@ -82,12 +97,12 @@ async def _checked(
 
     beside = await trio.to_thread.run_sync(_service_beside, settings, trunk.name)
     ours = trunk_check.options_for(options, trunk, alone=beside is None)
-    with tempfile.TemporaryDirectory(prefix="vfax-check-") as name:
+    with scratch("vfax-check-") as folder:
         check = Check(
             trunk=ours.trunks[0] if beside is None else replace(ours.trunks[0], register=trunk.register),
             endpoint=Endpoint(replace(ours, journal=None)),
             number=number,
-            document=Path(name, "test.tif"),
+            document=folder / "test.tif",
             place=Spool(settings.host.spool).borrow,
             sender=f"88{random.SystemRandom().randrange(10**6):06d}",
             beside=beside,

@@ -2,7 +2,6 @@
 
 Owns      when a delivery is tried, its time limits, back-off, giving up, alarms, and what is written about each try.
 Not here  which deliveries there are (routing.py), how each kind is done (deliver_*.py), the rows (store/).
-Source    design.md section 5: at least once, with an id, an attempt log, and an alarm.
 
 At least once: a try is written down when it is over. Where this host dies in between, its lease runs out and the
 delivery is tried again; receivers tell doubles by the event id (`Parcel.event_id`), the same for every try.
