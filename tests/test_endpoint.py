@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from tests.virtual import hold_for_threads
@@ -26,8 +27,9 @@ from vfax.transports.parameters import T38Parameters
 from vfax.transports.sip.account import NO_ACCOUNT
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.options import SipOptions
+from vfax.transports.sip.outside import Asking
 from vfax.transports.sip.policy import DialogPolicy, Reliable
-from vfax.transports.sip.values import Address
+from vfax.transports.sip.values import Address, Hop, Transport
 from vfax.transports.udp import UdpSocket
 
 ANY_PORT: Final = ("127.0.0.1", 0)
@@ -391,6 +393,34 @@ async def test_endpoint_that_ends_says_bye_and_its_calls_have_an_outcome(tmp_pat
     assert "shut down" in host.outcomes[0].sentence
     assert [line["cause"] for line in lines(tmp_path) if line["kind"] == "outcome"] == ["network"]
     assert not open_files(tmp_path)
+
+
+async def test_a_question_that_outlasts_the_endpoint_has_an_end() -> None:
+    endpoint = Endpoint(EndpointOptions(listen=("127.0.0.1", 0)))
+    asking = Asking(
+        method="OPTIONS", uri="sip:127.0.0.1:9", targets=[Hop(Transport.UDP, "127.0.0.1", 9)], from_user="vfax"
+    )
+    said: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await endpoint.ask(asking)
+        except LinkError as why:
+            said.append(str(why))
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            serving = trio.CancelScope()
+
+            async def serve(*, task_status: trio.TaskStatus[None]) -> None:
+                with serving:
+                    await endpoint.run(lambda arrived: None, task_status=task_status)
+
+            await nursery.start(serve)
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            serving.cancel()
+    assert said == ["the endpoint has been shut down"]
 
 
 async def test_endpoint_that_ends_refuses_who_rings(tmp_path: Path) -> None:

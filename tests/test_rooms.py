@@ -114,9 +114,13 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "endpoint_options": BASE
     | {"capture", "disk", "learning", "leg", "nat", "record", "resolving", "sockets", "transports", "trunks"},
     "media_desk": BASE | {"endpoint_options", "transports", "leg", "nat", "securing", "sockets", "trunks"},
+    "call_table": BASE | {"call", "calls", "carried", "transports"},
+    "inquiries": BASE | {"transports"},
     "endpoint": BASE
     | {
         "abuse",
+        "call_table",
+        "inquiries",
         "endpoint_options",
         "media_desk",
         "transports",

@@ -21,7 +21,7 @@ from vfax.capture import Capture, CaptureOptions
 from vfax.codecs import tiff
 from vfax.course import Course
 from vfax.disk import Disk
-from vfax.errors import DocumentError, LinkError, MisuseError, StoreError
+from vfax.errors import DocumentError, LinkError, MisuseError, StoreError, only_one
 from vfax.journal import Journal, facts_of
 from vfax.learned import Learned
 from vfax.learning import Lesson, advised
@@ -276,8 +276,7 @@ class Carried:
 
     def _fault(self, fault: Exception, so_far: Outcome) -> Outcome:
         """What a fault makes of the outcome. A socket that broke is nobody's fault."""
-        while isinstance(fault, ExceptionGroup) and len(fault.exceptions) == 1:
-            fault = fault.exceptions[0]
+        fault = only_one(fault)
         if isinstance(fault, LinkError):
             return self._explained(replace(so_far, cause=Cause.NETWORK), str(fault))
         self._carrier.count_bug()

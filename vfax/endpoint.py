@@ -1,7 +1,8 @@
 """The network of a virtual device: one SIP endpoint on trio.
 
-Owns      the SIP socket, the agent's clock, who may call, media ports, journal files; `Network` of call.py.
-Not here  SIP itself (transports/sip), the calls (calls.py), devices and lines (device/).
+Owns      the SIP sockets, the agent's clock, who may talk to it, journal files; `Network` of call.py.
+Not here  SIP itself (transports/sip), the calls (call_table.py, calls.py), media ports (media_desk.py), devices and
+          lines (device/).
 """
 
 import ipaddress
@@ -9,7 +10,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -18,17 +19,19 @@ import trio
 
 from vfax import call
 from vfax.abuse import Gate
-from vfax.calls import IncomingFax, OutgoingFax
+from vfax.call_table import CallTable
+from vfax.calls import OutgoingFax
 from vfax.capture import CaptureOptions
 from vfax.carried import Carried
 from vfax.disk import Disk
-from vfax.endpoint_options import EndpointOptions
-from vfax.errors import LinkError
+from vfax.endpoint_options import EndpointOptions, nat_options, sip_options
+from vfax.errors import LinkError, only_one
+from vfax.inquiries import Inquiries
 from vfax.learned import Learned
 from vfax.leg import LegOptions
 from vfax.lookups import Lookups, goal, said
 from vfax.media_desk import MediaDesk, MediaWay
-from vfax.nat import Nat, NatOptions
+from vfax.nat import Nat
 from vfax.plain import plain_of
 from vfax.record import RecordOptions
 from vfax.resolving import Finder, Resolver, Way, make_resolver
@@ -42,7 +45,6 @@ from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.locate import Roads
 from vfax.transports.sip.message import MessageError
 from vfax.transports.sip.negotiation import MediaSession
-from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.outside import Asking
 from vfax.transports.sip.sieve import Nuisance
 from vfax.transports.sip.values import Address, CallKey, Destination, Flow, Hop
@@ -52,13 +54,8 @@ from vfax.transports.udp import format_address
 
 __all__ = ["Counters", "Endpoint", "EndpointOptions"]
 
-MAX_UNCLAIMED = 8
-"""Limit: messages that are kept until their call is known."""
-
 MAX_NOTICES = 100
 """Limit: sentences that are kept for the operator."""
-
-IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(slots=True)
@@ -69,14 +66,6 @@ class Counters:
     not_proved: int = 0  # calls with a wrong user or password
     not_sip: int = 0  # messages the agent could not use
     bugs: int = 0  # calls that a fault of ours ended
-
-
-@dataclass(slots=True)
-class _Asked:
-    """A request of `Endpoint.ask`."""
-
-    ended: trio.Event = field(default_factory=trio.Event)
-    done: sip.RequestDone | None = None
 
 
 class Endpoint:
@@ -106,19 +95,15 @@ class Endpoint:
         )
         self._allow = tuple(ipaddress.ip_network(text) for text in options.allow)
         self.gate = Gate(options.sieve, self._allow, options.abuse_log, self.switchboard.desk.book)
-        self._called: dict[str, int] = {}  # hosts of our outgoing calls, and how many calls each
-        self._calls: dict[CallKey, Carried] = {}
-        self._on_call: Callable[[call.InboundCall], None] | None = None
+        self._calls = CallTable(self)
         self._wake = trio.Event()
         self._armed = math.inf
-        self._unclaimed: list[sip.MessageSeen] = []  # of a call that the agent has not told of yet
         self._sockets: Sockets | None = None
         self._agent: Agent | None = None
         self._tending: Tending | None = None
         self._deaf = False  # the sockets broke
-        self._closing = False  # only goodbyes are said
         self._quieter = trio.Event()  # something was heard or sent
-        self._asked: dict[sip.RequestKey, _Asked] = {}
+        self._inquiries = Inquiries()
         self._lookups = Lookups(self.finder, lambda: self._roads(NO_ACCOUNT), self._found_way)
 
     @property
@@ -142,16 +127,17 @@ class Endpoint:
         """Serve until cancelled (see `call.Network.run`). Calls that are up then are hung up."""
         self._securing.begin((self.options.leg, *(trunk.leg for trunk in self.options.trunks)))
         self._sockets = sockets = self._open()
-        self._deaf = self._closing = False
-        self._on_call = on_call
+        self._deaf = False
+        self._calls.open(on_call)
         try:
             self.gate.open()
             await self._serve(sockets, self._begin(sockets), task_status)
         except ExceptionGroup as group:
-            raise _only(group) from None
+            raise only_one(group) from None
         finally:
-            self._closing = False
-            self._cut_off_calls()
+            self._calls.closing = False
+            self._calls.cut_off()
+            self._inquiries.give_up()
             sockets.close()
             self.gate.close()
             self._sockets = self._agent = self._nat = self._tending = None
@@ -159,7 +145,7 @@ class Endpoint:
     def _begin(self, sockets: Sockets) -> Tending:
         """Make the agent and what stands around it."""
         self._agent = Agent(
-            self._sip_options(),
+            sip_options(self.options),
             contact=sockets.local,
             dice=self._dice,
             now=trio.current_time(),
@@ -168,7 +154,7 @@ class Endpoint:
         )
         self._tending = tending = self.switchboard.tending(self, self._dice, everybody=self.options.resident)
         self._nat = Nat(
-            self._nat_options(),
+            nat_options(self.options),
             self._agent,
             sockets,
             self.finder,
@@ -194,8 +180,8 @@ class Endpoint:
                 task_status.started()
                 await tending.run()
             finally:
-                self._closing = True
-                self._cut_off_calls()
+                self._calls.closing = True
+                self._calls.cut_off()
                 await self._take_leave()
                 hearing.cancel()
                 sockets.streams.finish()
@@ -262,15 +248,7 @@ class Endpoint:
     async def ask(self, asking: Asking) -> sip.RequestDone:
         """Send an OPTIONS or REGISTER and wait for its end. Raises LinkError once the endpoint is shut down."""
         key = self.agent.request(asking, trio.current_time())
-        asked = self._asked[key] = _Asked()
-        try:
-            self.pump()
-            await asked.ended.wait()
-        finally:
-            del self._asked[key]
-        if asked.done is None:
-            raise LinkError("the endpoint has been shut down")
-        return asked.done
+        return await self._inquiries.wait(key, self.pump)
 
     def place_shown(self, hop: Hop) -> str:
         """Our host and port as `hop` is told (`switchboard.Rim`)."""
@@ -383,24 +361,15 @@ class Endpoint:
     def _dispatch(self, event: sip.SipEvent) -> None:
         if isinstance(event, sip.DatagramDropped):
             self.counters.not_sip += 1
-        elif isinstance(event, sip.IncomingCall):
-            self._offer_call(event)
-        elif isinstance(event, sip.MessageSeen) and event.call not in self._calls:
-            self._unclaimed = [*(one for one in self._unclaimed[-MAX_UNCLAIMED:] if one.call == event.call), event]
         elif isinstance(event, sip.RequestDone):
-            if (asked := self._asked.get(event.request)) is not None:
-                asked.done = event
-                asked.ended.set()
-            elif self._tending is not None:
+            if not self._inquiries.take(event) and self._tending is not None:
                 self._tending.on_done(event)
         elif isinstance(event, sip.CredentialsRefused):
             self.counters.not_proved += 1
         elif isinstance(event, sip.WayWanted):
             self._lookups.ask(event)
-        elif event.call is not None and (carried := self._calls.get(event.call)) is not None:
-            if isinstance(event, sip.Released):
-                del self._calls[event.call]
-            carried.on_sip(event)
+        else:
+            self._calls.take(event)
 
     def _heed(self, report: sip.Report) -> None:
         """Remember which targets fail, and say how others see us."""
@@ -417,40 +386,8 @@ class Endpoint:
                     self._tending.look_again()
         self.watch_ways(report)
 
-    def _offer_call(self, event: sip.IncomingCall) -> None:
-        if self._closing:
-            self.agent.refuse(event.call, 503, trio.current_time())
-            return
-        carried = IncomingFax(self, event)
-        self._calls[event.call] = carried
-        for seen in self._unclaimed:  # the INVITE itself, and our 100
-            if seen.call == event.call:
-                carried.on_sip(seen)
-        self._unclaimed = []
-        status, why = carried.objection()
-        if status:
-            carried.refuse(status, why)
-        elif carried.admit() and self._on_call is not None:
-            carried.offer_to(self._on_call)
-
-    def _cut_off_calls(self) -> None:
-        for carried in list(self._calls.values()):
-            carried.cut_off()
-        self._calls.clear()
-        if not self._closing:
-            self._called.clear()
-
     def _may_talk(self, host: str) -> bool:
-        return self.gate.allows(host) or host in self._called or self.switchboard.desk.book.may_talk(host)
-
-    def _sip_options(self) -> SipOptions:
-        """What the settings name wins over what others see."""
-        fixed = self.options.public_address is not None
-        return replace(self.options.sip, learn_address=False) if fixed else self.options.sip
-
-    def _nat_options(self) -> NatOptions:
-        fixed = self.options.public_address is not None
-        return replace(self.options.nat, stun_server=None) if fixed else self.options.nat
+        return self.gate.allows(host) or self._calls.hears(host) or self.switchboard.desk.book.may_talk(host)
 
     def _kept_ways(self) -> set[sip.Destination]:
         return {way for ways in self._kept.values() for way in ways}
@@ -473,19 +410,15 @@ class Endpoint:
 
     def adopt(self, key: CallKey, carried: Carried) -> None:
         """Events of `key` go to `carried` from now on."""
-        self._calls[key] = carried
+        self._calls.adopt(key, carried)
 
     def allow_host(self, host: str) -> None:
         """Hear `host` while we call it."""
-        self._called[host] = self._called.get(host, 0) + 1
+        self._calls.allow_host(host)
 
     def forget_host(self, host: str) -> None:
         """One call to `host` less. At the end all are heard until the last goodbye."""
-        if self._closing:
-            return
-        calls = self._called.pop(host, 0) - 1
-        if calls > 0:
-            self._called[host] = calls
+        self._calls.forget_host(host)
 
     async def find(self, goals: Sequence[str], account: Account) -> Way:
         """Where to send what is for `goals`, in their order, targets that failed a while ago left out. Raises LinkError
@@ -501,7 +434,7 @@ class Endpoint:
         """A name in a dialog leads there, or nowhere."""
         if self._agent is not None:
             self._agent.found(wanted.call, wanted.uri, hops)
-            if (carried := self._calls.get(wanted.call)) is not None:
+            if (carried := self._calls.find(wanted.call)) is not None:
                 carried.note("found", destination=wanted.uri, **said(hops))
 
     def _know_hosts(self, account: Account, way: Way) -> None:
@@ -563,10 +496,3 @@ class Endpoint:
     def count_bug(self) -> None:
         """A fault of ours ended a call."""
         self.counters.bugs += 1
-
-
-def _only(found: Exception) -> Exception:
-    """The one exception that nurseries have wrapped up, or the group when there are several."""
-    while isinstance(found, ExceptionGroup) and len(found.exceptions) == 1:
-        found = found.exceptions[0]
-    return found

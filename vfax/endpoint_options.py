@@ -3,7 +3,7 @@
 Owns      `EndpointOptions`. Not here: the endpoint (endpoint.py), where the values come from (settings/wiring.py).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -63,3 +63,13 @@ class EndpointOptions:
     abuse_log: Path | None = None
     goodbye: float = 1.0  # Limit: seconds that the other sides have to hear that their calls end, when this one ends
     disk: Disk = field(default_factory=Disk)
+
+
+def sip_options(options: EndpointOptions) -> SipOptions:
+    """Those of the agent: what the settings name wins over what others see."""
+    return options.sip if options.public_address is None else replace(options.sip, learn_address=False)
+
+
+def nat_options(options: EndpointOptions) -> NatOptions:
+    """Likewise, over what a STUN server sees."""
+    return options.nat if options.public_address is None else replace(options.nat, stun_server=None)

@@ -5,7 +5,7 @@ Not here  errors of the provider contract with their Win32 codes (fsp/errors.py)
 """
 
 import errno
-from typing import Final, Self
+from typing import Final, Self, overload
 
 _REMEDIES: Final = {
     errno.ENOENT: "there is no such file or folder; check its name",
@@ -72,3 +72,18 @@ class DocumentError(FaxError):
 
 class SettingsError(FaxError):
     """A setting is wrong: the message names file, key, value and what is expected."""
+
+
+@overload
+def only_one(found: Exception) -> Exception: ...
+
+
+@overload
+def only_one(found: BaseException) -> BaseException: ...
+
+
+def only_one(found: BaseException) -> BaseException:
+    """The one exception that nurseries have wrapped up, or the group when there are several."""
+    while isinstance(found, BaseExceptionGroup) and len(found.exceptions) == 1:
+        found = found.exceptions[0]
+    return found

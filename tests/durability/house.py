@@ -17,10 +17,11 @@ import trio
 from tests.durability.databases import store_url
 from tests.durability.points import HastyDisk
 from vfax import call
-from vfax.cli.hosting import only_one, running
+from vfax.cli.hosting import running
 from vfax.codecs import tiff
 from vfax.disk import Disk
 from vfax.endpoint import Endpoint, EndpointOptions
+from vfax.errors import only_one
 from vfax.host.events import HostEvent, Observer
 from vfax.host.service import FaxService
 from vfax.host.spool import Spool

@@ -15,9 +15,10 @@ from typing import Final
 import trio
 
 from tests.durability.house import House, settings_for
-from vfax.cli.hosting import only_one, running
+from vfax.cli.hosting import running
 from vfax.disk import Disk
 from vfax.endpoint import Endpoint, EndpointOptions
+from vfax.errors import only_one
 from vfax.host.events import DeliveryDone, FaxEnded, FaxRecovered, HostEvent, Observer
 from vfax.host.server import FaxServer
 from vfax.host.spool import Spool

@@ -16,12 +16,12 @@ from rich.console import Console
 from vfax import client, trunk_check
 from vfax.cli import exits
 from vfax.cli.common import out, print_json, scratch
-from vfax.cli.hosting import interruptible, only_one
+from vfax.cli.hosting import interruptible
 from vfax.cli.screen import say
 from vfax.cli.trunks import read_row
 from vfax.codecs import tiff
 from vfax.endpoint import Endpoint, EndpointOptions
-from vfax.errors import SettingsError
+from vfax.errors import SettingsError, only_one
 from vfax.fsp.errors import FaxServiceError
 from vfax.host.spool import Spool
 from vfax.settings import Settings, doors, wiring

@@ -16,7 +16,7 @@ from rich.console import Console
 from vfax.cli import exits
 from vfax.cli.common import SCRATCH, watch_signals
 from vfax.cli.sockets import explain
-from vfax.errors import FaxError, LinkError, SettingsError
+from vfax.errors import FaxError, LinkError, SettingsError, only_one
 from vfax.host.loading import HostedProvider
 from vfax.host.service import FaxService
 
@@ -81,13 +81,6 @@ async def abort_when(asked: trio.Event, service: FaxService) -> None:
         for job in service.running:
             service.abort(job)
         await trio.sleep(ABORT_INTERVAL)
-
-
-def only_one(group: BaseException) -> BaseException:
-    """The one exception that nurseries have wrapped up, or the group when there are several."""
-    while isinstance(group, BaseExceptionGroup) and len(group.exceptions) == 1:
-        group = group.exceptions[0]
-    return group
 
 
 async def _run(service: "Host", *, task_status: trio.TaskStatus[None]) -> None:

@@ -16,13 +16,13 @@ from vfax.calls import IncomingFax
 from vfax.cli import exits
 from vfax.cli.common import out, scratch
 from vfax.cli.documents import prepare
-from vfax.cli.hosting import interruptible, only_one
+from vfax.cli.hosting import interruptible
 from vfax.cli.screen import printable, say
 from vfax.cli.send import journal_folder
 from vfax.cli.sockets import explain
 from vfax.codecs.dis import Resolution
 from vfax.endpoint import Endpoint
-from vfax.errors import LinkError
+from vfax.errors import LinkError, only_one
 from vfax.settings import Settings, wiring
 
 BUSY = 486

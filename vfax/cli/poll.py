@@ -13,13 +13,13 @@ from rich.console import Console
 from vfax import call
 from vfax.cli import exits
 from vfax.cli.common import out, print_json
-from vfax.cli.hosting import interruptible, only_one
+from vfax.cli.hosting import interruptible
 from vfax.cli.screen import printable, say
 from vfax.cli.send import journal_folder
 from vfax.cli.sockets import explain
 from vfax.codecs import tiff
 from vfax.endpoint import Endpoint
-from vfax.errors import DocumentError, LinkError, StoreError
+from vfax.errors import DocumentError, LinkError, StoreError, only_one
 from vfax.journal import facts_of
 from vfax.outcome import Outcome
 from vfax.pages import PageFolder, pages_folder, recover
