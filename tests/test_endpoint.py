@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -545,6 +546,21 @@ class Slow(Nowhere):
 
     async def getaddrinfo(self, host: Any, port: Any, family: int = 0, *rest: Any) -> Any:
         await trio.sleep_forever()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of ICMP")
+async def test_call_to_where_nobody_listens_ends_at_once_and_the_operator_hears_of_it_once(tmp_path: Path) -> None:
+    document = tmp_path / "document.tif"
+    make_page(document)
+    async with Peer().open() as peer:
+        host, port = peer.address
+    async with endpoint() as one:
+        with trio.fail_after(5):  # nobody who says nothing takes 32 s
+            for _ in range(3):
+                wanted = request(document, ANY_PORT, f"sip:1@{host}:{port}")
+                outcome = await one.outbound().send(wanted, publish=lambda event: None)
+                assert f"{host}:{port} cannot be reached over UDP: nobody listens there" in outcome.sentence
+        assert list(one.notices) == [f"{host}:{port} cannot be reached over UDP: nobody listens there"]
 
 
 async def test_abort_does_not_wait_for_a_slow_resolver(tmp_path: Path, fax_clock: MockClock) -> None:

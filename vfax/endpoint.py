@@ -321,10 +321,10 @@ class Endpoint:
                 self._tending.lost(flow)
             self.pump()
 
-    def _unreachable(self, to: Destination, why: str) -> None:
+    def _unreachable(self, to: Destination, why: str, octets: bytes) -> None:
         """As of Agent; what it leads to is carried out by whoever pumps."""
         if self._agent is not None:
-            self._agent.unreachable(to, why, trio.current_time())
+            self._agent.unreachable(to, why, trio.current_time(), octets)
             self._wake.set()
 
     async def _keep_time(self) -> None:

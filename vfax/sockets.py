@@ -6,10 +6,11 @@ Source    RFC 3261 (June 2002) 18.
 """
 
 import ipaddress
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import trio
 
@@ -21,7 +22,12 @@ from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.values import Address, Flow, Hop, Transport
 from vfax.transports.sip_connection import StreamOptions
 from vfax.transports.sip_streams import StreamHooks, StreamListener, Streams, Towards
-from vfax.transports.udp import UdpSocket, address_towards
+from vfax.transports.udp import UdpSocket, address_towards, format_address
+
+TOLD_EVERY: Final = 60.0
+"""Seconds until the operator hears again that an address cannot be reached."""
+MAX_TOLD: Final = 64
+"""Limit: addresses of which that is remembered."""
 
 
 class Listen(NamedTuple):
@@ -68,6 +74,9 @@ class Sockets:
             self.close()
             raise
         self._hooks = hooks
+        self._told: dict[Address, float] = {}  # when the operator last heard of datagrams that do not arrive
+        for one in self._udp:
+            one.hear_errors(self._undelivered)
         self.streams = Streams(streams, sip_options, self._listeners, Certificates(tls), hooks, towards)
 
     def _bind(self, listen: Sequence[Listen]) -> None:
@@ -128,7 +137,20 @@ class Sockets:
         elif (one := self._socket(out.to)) is not None:
             one.send(out.octets, out.to.address)
         else:
-            self._hooks.unreachable(out.to, f"SIP over UDP is not served for addresses such as {out.to.address[0]}")
+            why = f"SIP over UDP is not served for addresses such as {out.to.address[0]}"
+            self._hooks.unreachable(out.to, why, b"")
+
+    def _undelivered(self, octets: bytes, to: Address, why: str) -> None:
+        """A datagram did not arrive: its request fails, and the operator hears of it now and then."""
+        sentence = f"{format_address(to)} cannot be reached over UDP: {why}"
+        now = trio.current_time()
+        if now - self._told.get(to, -math.inf) >= TOLD_EVERY:
+            self._told.pop(to, None)
+            self._hooks.say(sentence)
+            while len(self._told) >= MAX_TOLD:
+                del self._told[next(iter(self._told))]
+            self._told[to] = now
+        self._hooks.unreachable(Hop(Transport.UDP, *to), sentence, octets)
 
     def _socket(self, to: Flow | Hop) -> UdpSocket | None:
         """The socket that is named, else one of the family."""

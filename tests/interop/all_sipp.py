@@ -28,8 +28,10 @@ from tests.interop.sipp_runner import Sipp, SippReport, run_sipp
 from vfax import call
 from vfax.endpoint import EndpointOptions
 from vfax.leg_values import LegOptions
+from vfax.outcome import Outcome
 from vfax.sockets import Listen
 from vfax.transports.sip.options import SipOptions
+from vfax.transports.sip.policy import DialogPolicy
 from vfax.transports.sip.values import Transport
 
 PATIENCE: Final = ("-max_retrans", "12", "-max_invite_retrans", "12", "-recv_timeout", "60000")
@@ -49,6 +51,8 @@ class Row:
     rings_on: bool = False  # nobody answers
     switch_after: float = 30.0  # from an answer with audio to our re-INVITE
     by_sipp: bool = False  # sipp itself loses what it sends and hears
+    says: str = ""  # is in the sentence of each of our outcomes
+    same_session: bool = False  # all SDP of ours in one call is the same, its version included
 
     @property
     def sipp_is_called(self) -> bool:
@@ -77,6 +81,11 @@ CALLING: Final = (
     Row("uas_hangs_up", 5),
     Row("uas_routed", 5, hang_up_after=1.0),
 )
+TIMED: Final = (  # session timers: an interval of 30 s, refreshed after 15
+    Row("caller_is_refreshed", 5, same_session=True),
+    Row("uas_is_refreshed", 5, hang_up_after=17.0),
+    Row("caller_never_refreshes", 5, says="the session expired: it was not refreshed in time"),
+)
 LOSSY: Final = (
     Row("direct_t38", 60, 0.25),
     Row("direct_t38", 60, 0.25, by_sipp=True),
@@ -90,14 +99,26 @@ LOSSY: Final = (
 def all_rows() -> list[Row]:
     """Everything."""
     over_tcp = (replace(row, transport="tcp") for row in (*CALLED, *CALLING))
-    return [*CALLED, *CALLING, *over_tcp, *LOSSY]
+    return [*CALLED, *CALLING, *over_tcp, *TIMED, *LOSSY]
 
 
 async def play_row(row: Row, sipp: str, folder: Path, seed: int) -> SippReport:
-    """Run one row to its end."""
+    """Run one row to its end; calls that ended with other words, or changed their SDP, are not good ones."""
+    outcomes: list[Outcome] = []
+    report = await _play(row, sipp, folder, seed, outcomes)
+    bad = row.calls - sum(row.says in one.sentence for one in outcomes) if row.says else 0
+    if row.same_session:
+        sessions = re.findall(r"^o=vfax (\S+) (\S+)", report.messages, re.MULTILINE)
+        bad += len(set(sessions)) != row.calls or len(sessions) < 2 * row.calls
+    return replace(
+        report, good=max(0, report.good - bad), errors=f"{report.errors}\n{[one.sentence for one in outcomes]}"
+    )
+
+
+async def _play(row: Row, sipp: str, folder: Path, seed: int, outcomes: list[Outcome]) -> SippReport:
     options = EndpointOptions(
         listen=Listen("127.0.0.1", 0, Transport(row.transport.upper())),
-        sip=SipOptions(symmetric=row.loss > 0),
+        sip=SipOptions(symmetric=row.loss > 0, dialogs=DialogPolicy(min_se=30)),
         leg=LegOptions(caller_retries_audio=False, called_switch_after=row.switch_after),
     )
     async with AsyncExitStack() as stack:
@@ -108,18 +129,23 @@ async def play_row(row: Row, sipp: str, folder: Path, seed: int) -> SippReport:
         if row.loss and not row.by_sipp:
             target = (await stack.enter_async_context(bad_road(target, loss=row.loss, seed=seed))).address
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(partial(take_calls, side, folder, row.hang_up_after, answer=not row.rings_on))
+            nursery.start_soon(partial(take_calls, side, folder, row.hang_up_after, outcomes, answer=not row.rings_on))
             lost = ["-lost", f"{row.loss * 100:.0f}"] if row.by_sipp else []
             more = (*PATIENCE, *lost) if row.loss else ()
             run = partial(run_sipp, calls=row.calls, mode=MODES[row.transport], more=more)
             if row.loss:
                 run = partial(run, seconds=BAD_ROAD_SECONDS)
             report = await trio.to_thread.run_sync(run, sipp, row.scenario, folder, target)
+            with trio.move_on_after(2.0):
+                while row.says and len(outcomes) < row.calls:  # noqa: ASYNC110  # they are known a moment later
+                    await trio.sleep(0.05)
             nursery.cancel_scope.cancel()
         return report
 
 
-async def take_calls(side: VfaxSide, folder: Path, hang_up_after: float | None, *, answer: bool = True) -> None:
+async def take_calls(
+    side: VfaxSide, folder: Path, hang_up_after: float | None, outcomes: list[Outcome], *, answer: bool = True
+) -> None:
     """Let every call ring, and answer it, each into a file of its own."""
     async with trio.open_nursery() as nursery:
         number = 0
@@ -127,15 +153,15 @@ async def take_calls(side: VfaxSide, folder: Path, hang_up_after: float | None, 
             incoming = await side.next_call()
             number += 1
             if answer:
-                nursery.start_soon(_take, incoming, folder / f"{number}.tif", hang_up_after)
+                nursery.start_soon(_take, incoming, folder / f"{number}.tif", hang_up_after, outcomes)
 
 
-async def _take(incoming: call.InboundCall, target: Path, hang_up_after: float | None) -> None:
+async def _take(incoming: call.InboundCall, target: Path, hang_up_after: float | None, outcomes: list[Outcome]) -> None:
     async with trio.open_nursery() as nursery:
         if hang_up_after is not None:
             nursery.start_soon(_abort_after, incoming, hang_up_after)
         target.touch()  # noqa: ASYNC240
-        await incoming.receive(target, local_id=OUR_ID, publish=lambda event: None)
+        outcomes.append(await incoming.receive(target, local_id=OUR_ID, publish=lambda event: None))
         nursery.cancel_scope.cancel()
 
 

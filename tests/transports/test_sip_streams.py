@@ -81,7 +81,7 @@ async def house(
     hooks = StreamHooks(
         owner=one,
         lost=lambda flow, why: one.note(one.lost, (flow, why)),
-        unreachable=lambda to, why: one.note(one.unreachable, (to, why)),
+        unreachable=lambda to, why, octets: one.note(one.unreachable, (to, why)),
         may_talk=lambda host: one.welcome,
         say=lambda text: one.note(one.said, text),
     )
@@ -534,7 +534,7 @@ async def test_listening_without_a_usable_certificate_is_refused(options: dict[s
             StreamHooks(
                 owner=House(),
                 lost=lambda flow, why: None,
-                unreachable=lambda to, why: None,
+                unreachable=lambda to, why, octets: None,
                 may_talk=lambda host: True,
                 say=lambda text: None,
             ),

@@ -3,6 +3,8 @@
 import errno
 import os
 import socket
+import struct
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +13,8 @@ import trio
 import trio.testing
 
 from vfax.errors import LinkError
-from vfax.transports.udp import BATCH, UdpSocket, address_towards, format_address
+from vfax.transports.sip.values import Address
+from vfax.transports.udp import BATCH, NOBODY, UdpSocket, _failure, address_towards, format_address
 
 
 class Troubled(socket.socket):
@@ -98,6 +101,64 @@ async def test_datagram_that_cannot_leave_is_counted() -> None:
     one.send(bytes(70000), one.address)
     assert one.dropped == 5
     one.close()
+
+
+linux_alone = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of ICMP")
+
+
+@linux_alone
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_datagram_that_nobody_takes_comes_back(host: str) -> None:
+    if host == "::1" and not speaks_ipv6():
+        pytest.skip("this machine has no IPv6")
+    told: list[tuple[bytes, Address, str]] = []
+    one, other, gone = (UdpSocket.bind(host, 0) for _ in range(3))
+    gone.close()
+    one.hear_errors(lambda *what: told.append(what))
+    one.send(b"INVITE", gone.address)
+    with trio.fail_after(5):
+        assert await one.receive() == []
+    assert told == [(b"INVITE", gone.address, NOBODY)]
+    one.send(b"lost", gone.address)  # the next one to somebody else is not mistaken for it
+    await trio.sleep(0.02)
+    one.send(b"good", other.address)
+    with trio.fail_after(5):
+        assert await other.receive() == [(b"good", one.address)]
+    assert [octets for octets, _, _ in told] == [b"INVITE", b"lost"]
+    assert one.dropped == 0
+    other.send(b"and on", one.address)
+    with trio.fail_after(5):
+        assert await one.receive() == [(b"and on", other.address)]
+    one.close()
+    other.close()
+
+
+async def test_datagram_that_the_system_refuses_is_told_at_once() -> None:
+    told: list[tuple[bytes, Address, str]] = []
+    one = UdpSocket.bind("127.0.0.1", 0)
+    one.hear_errors(lambda *what: told.append(what))
+    one.send(b"x", ("255.255.255.255", 9))  # a broadcast that nobody allowed
+    one.send(bytes(70000), one.address)
+    assert [(len(octets), why) for octets, _, why in told] == [(1, "Permission denied"), (70000, "Message too long")]
+    one.close()
+
+
+@pytest.mark.parametrize(
+    ("origin", "icmp", "code", "number", "why"),
+    [
+        (2, 3, 3, errno.ECONNREFUSED, NOBODY),
+        (2, 3, 1, errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH)),
+        (3, 1, 4, errno.ECONNREFUSED, NOBODY),
+        (2, 3, 4, errno.EMSGSIZE, ""),  # sent in pieces from then on
+        (2, 11, 0, errno.EHOSTUNREACH, ""),  # time exceeded: RFC 3261 18.4
+        (3, 2, 0, errno.EMSGSIZE, ""),
+        (1, 0, 0, errno.EMSGSIZE, ""),  # our own system's: `send` has said so
+    ],
+)
+def test_only_some_icmp_messages_tell_of_a_failure(origin: int, icmp: int, code: int, number: int, why: str) -> None:
+    octets = struct.pack("=IBBBBII", number, origin, icmp, code, 0, 0, 0)
+    assert _failure([(socket.IPPROTO_IP, 11, octets)]) == why
+    assert _failure([(socket.SOL_SOCKET, 1, octets), (socket.IPPROTO_IP, 11, b"")]) == ""
 
 
 def speaks_ipv6() -> bool:

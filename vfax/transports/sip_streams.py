@@ -86,7 +86,7 @@ class StreamHooks:
 
     owner: Owner
     lost: Callable[[Flow, str], None]  # a connection has gone
-    unreachable: Callable[[Destination, str], None]  # what was sent did not leave
+    unreachable: Callable[[Destination, str, bytes], None]  # what was sent did not leave; a datagram, or its beginning
     may_talk: Callable[[str], bool]  # whether a host may connect
     say: Say
     refused: Callable[[str, Nuisance], None] = lambda host, reason: None  # a connection of this host was not taken
@@ -173,9 +173,9 @@ class Streams:
         if connection is None:
             crowd = len(self._connections) >= self._options.max_connections
             why = f"{len(self._connections)} connections are open, no more are allowed" if crowd else "it has gone"
-            self._hooks.unreachable(to, f"no connection with {format_address(to.address)}: {why}")
+            self._hooks.unreachable(to, f"no connection with {format_address(to.address)}: {why}", b"")
         elif not connection.send(octets):
-            self._hooks.unreachable(to, connection.why or f"the connection with {connection.who} has ended")
+            self._hooks.unreachable(to, connection.why or f"the connection with {connection.who} has ended", b"")
         elif isinstance(to, Hop) and to not in connection.hops:
             connection.hops.append(to)
 
@@ -240,7 +240,7 @@ class Streams:
             connection.end_now(why)
             self._remove(connection)
             for to in connection.hops:
-                self._hooks.unreachable(to, why)
+                self._hooks.unreachable(to, why, b"")
             return
         await self._carry(connection, stream)
 

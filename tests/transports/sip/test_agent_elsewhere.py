@@ -243,3 +243,47 @@ def test_uris_that_do_not_fit_their_targets_are_a_misuse(uris: list[str], free: 
     with pytest.raises(MisuseError):
         free.dial(A, targets=[FIRST, SECOND], uris=uris)
     assert free.agent.is_empty
+
+
+# --- datagrams that do not arrive ---------------------------------------------------------------------
+
+
+def octets_of(desk: Any) -> bytes:
+    octets: bytes = next(seen.octets for seen in reversed(desk.seen) if seen.sent)
+    return octets
+
+
+def test_target_that_nobody_listens_at_is_left_at_once(free: Any) -> None:
+    free.dial(A, targets=[FIRST, SECOND])
+    free.agent.unreachable(FIRST, "nobody listens there", free.now, octets_of(free)[:300])
+    free.collect()
+    assert [sent.to for sent in free.sent] == [FIRST.address, SECOND.address]
+    free.agent.unreachable(SECOND, "nobody listens there", free.now, octets_of(free))
+    free.collect()
+    (refused,) = free.told(sip.Refused)
+    assert (refused.status, refused.heard, refused.reason) == (503, False, "nobody listens there")
+    assert [report.why for report in free.agent.take_reports()] == ["nobody listens there"] * 2
+
+
+def test_nobody_can_end_a_call_by_a_forged_error(free: Any) -> None:
+    free.dial(A, targets=[FIRST])
+    octets = octets_of(free)
+    branch = free.last("INVITE").message.via.branch.encode()
+    for forged in (
+        b"x",
+        octets[:60],
+        octets.replace(branch, b"z9hG4bK" + b"0" * 16),
+        octets.replace(b"INVITE", b"BYE"),
+    ):
+        free.agent.unreachable(FIRST, "forged", free.now, forged)
+    free.agent.unreachable(SECOND, "forged", free.now, octets)
+    free.collect()
+    assert not free.told(sip.Refused)
+
+
+def test_goodbye_is_repeated_though_nobody_is_there(desk: Any, answered: Any) -> None:
+    desk.order("hang_up", answered())
+    sent = desk.last("BYE")
+    desk.agent.unreachable(sent.way, "nobody listens there", desk.now, octets_of(desk))
+    desk.wait_until(4.0)
+    assert desk.times_of("BYE") == [0.0, 0.5, 1.5, 3.5]

@@ -179,12 +179,31 @@ class Agent:
             call.on_flow_lost(flow)
         self._calls.sweep()
 
-    def unreachable(self, hop: Destination, why: str, now: float) -> None:
-        """What was sent to `hop` did not arrive: no connection was made, or its flow had gone. Its requests fail."""
-        for transaction in self._core.transactions.running(lambda peer: peer == hop):
-            if transaction.is_ours and transaction.state in (S.CALLING, S.TRYING, S.PROCEEDING):
-                self._fail(transaction, why, now)
+    def unreachable(self, hop: Destination, why: str, now: float, octets: bytes = b"") -> None:
+        """What was sent to `hop` did not arrive: no connection was made, or its flow had gone. Its requests fail.
+
+        Of a datagram `octets` are given, as much of it as came back (RFC 3261 18.4): its own request fails.
+        """
+        if octets:
+            self._undelivered(octets, hop, why, now)
+        else:
+            for transaction in self._core.transactions.running(lambda peer: peer == hop):
+                if transaction.is_ours and transaction.state in (S.CALLING, S.TRYING, S.PROCEEDING):
+                    self._fail(transaction, why, now)
         self._calls.sweep()
+
+    def _undelivered(self, octets: bytes, hop: Destination, why: str, now: float) -> None:
+        """Only who saw a datagram can send it back, for its branch is in it.
+
+        A request inside a dialog that has no other way goes on being repeated: a peer that is not there now may be
+        there when it is said again.
+        """
+        found = self._core.transactions.find_sent(octets)
+        if found is None or found.peer.address != hop.address or found.state not in (S.CALLING, S.TRYING):
+            return
+        errand = self._core.errands.of(found)
+        if errand is not None and (errand.dialog is None or errand.targets):
+            self._fail(found, why, now)
 
     def _fail(self, transaction: Transaction, why: str, now: float) -> None:
         """RFC 3261 17.1.4, 8.1.3.1: a transport error is as good as a 503."""

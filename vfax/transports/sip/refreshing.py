@@ -157,6 +157,7 @@ class Keeper:
         if response.status < 300:
             if self._dialog is not None:
                 self._dialog.refresh(response)
+                self._core.seek(self._key, self._dialog)
             self.on_success(errand.transaction.request, response, now)
             return None
         return self.on_refused(Failure(response.status, response.reason, response), now)

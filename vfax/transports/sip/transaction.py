@@ -6,6 +6,7 @@ Not here  ACK to a 2xx and the repeats of a 2xx (dialog.py), which response a re
 Source    RFC 3261 (June 2002) 17; RFC 6026 (Accepted state, timers L and M); RFC 3261 8.2.2.2 (merged requests).
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from vfax.transports.sip.timers import Timers
 from vfax.transports.sip.values import CallKey, Destination
 
 COOKIE: Final = "z9hG4bK"  # RFC 3261 8.1.1.7
+_BEGINNING: Final = re.compile(rb"([A-Z]+) [^\r\n]+\r\nVia: [^\r\n]*?;branch=(z9hG4bK[0-9a-f]+)")
 
 ClientKey = tuple[str, str]
 """Branch of our Via and method of CSeq (RFC 3261 17.1.3)."""
@@ -289,6 +291,11 @@ class TransactionLayer:
     def find_client(self, response: Response) -> Transaction | None:
         """The client transaction a response belongs to."""
         return self._clients.get((response.via.branch, response.cseq.method))
+
+    def find_sent(self, octets: bytes) -> Transaction | None:
+        """The client transaction of a request of ours that begins so: its branch is 64 random bits, which it has."""
+        found = _BEGINNING.match(octets)
+        return self._clients.get((found[2].decode(), found[1].decode())) if found is not None else None
 
     def receive_response(self, transaction: Transaction, response: Response, now: float) -> list[Happening]:
         """A response that `find_client` has matched."""
