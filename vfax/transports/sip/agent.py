@@ -276,6 +276,7 @@ class Agent:
             key=self._last_key,
             account=asking.account,
             keyring=asking.keyring,
+            former=asking.former,
         )
         return self._last_key
 
