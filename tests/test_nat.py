@@ -19,14 +19,16 @@ from vfax.leg import CallerOffer, LegOptions
 from vfax.nat import NatOptions
 from vfax.outcome import Cause, Outcome
 from vfax.resolving import DnsOptions, SystemResolver
+from vfax.transports.sip.account import NO_ACCOUNT
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.keepalive import PING, KeepAliveMode, KeepAliveOptions
 from vfax.transports.sip.options import SipOptions
-from vfax.transports.sip.values import Address, Hop, Transport
+from vfax.transports.sip.probing import ProbeOptions
+from vfax.transports.sip.values import Address, Flow, Hop, Transport
 from vfax.transports.stun import Attribute, MessageClass, StunMessage, is_stun, xor_address
 from vfax.transports.stun_client import StunOptions
 from vfax.transports.udp import UdpSocket
-from vfax.trunks.options import OWN_ADDRESS, TrunkOptions
+from vfax.trunks.options import OWN_ADDRESS, RegisterOptions, TrunkOptions
 
 
 @asynccontextmanager
@@ -282,6 +284,49 @@ async def told_of(one: Endpoint, peer: Peer, document: Path, nursery: trio.Nurse
         invite = await peer.hear("INVITE")
     contact = field(invite, "Contact").partition("@")[2].partition(":")[0]
     return contact, next(line.split()[-1] for line in invite.splitlines() if line.startswith("c="))
+
+
+async def test_a_registrar_that_sees_us_elsewhere_is_told_so_at_once(fax_clock: MockClock) -> None:
+    """By its own answer first, then by that to OPTIONS, as after a NAT was started again."""
+    async with Peer().open() as peer:
+        registrar = Uri.parse(f"sip:127.0.0.1:{peer.address[1]}")
+        register = RegisterOptions(
+            registrar=registrar, goals=(registrar,), user="7", domain="x.example", contact_user="7"
+        )
+        trunk = a_trunk("far", peer.address[1], register=register, probe=ProbeOptions(interval=100.0))
+        seen = [(OUTER, 1000)]
+        registered: list[list[str]] = []
+
+        async def answer() -> None:
+            while True:
+                request = await peer.hear("REGISTER", "OPTIONS")
+                shown = f";rport={seen[-1][1]};received={seen[-1][0]}"
+                via = field(request, "Via").replace(";rport", shown)
+                if request.startswith("REGISTER"):
+                    lines = request.splitlines()
+                    registered.append([line.partition("@")[2] for line in lines if line.startswith("Contact")])
+                kept = fields(request, "From", "To", "Call-ID", "CSeq")
+                peer.say(f"SIP/2.0 200 OK\r\nVia: {via}\r\n{kept}")
+
+        async with endpoint(trunks=(trunk,)) as (one, nursery):
+            nursery.start_soon(answer)
+            await trio.sleep(50.0)
+            here = f"127.0.0.1:{one.address[1]}"
+            assert registered == [[f"{here}>;expires=3600"], [f"{OUTER}:1000>;expires=3600", f"{here}>;expires=0"]]
+            seen.append((OUTER, 2000))
+            await trio.sleep(150.0)
+            assert registered[2:] == [[f"{OUTER}:2000>;expires=3600", f"{OUTER}:1000>;expires=0"]]
+
+
+async def test_what_a_connection_has_shown_of_us_stands_in_sdp() -> None:
+    """A NAT is told by the answers to SIP over TCP; T.38 goes over UDP all the same."""
+    async with endpoint() as (one, _):
+        peer = ("127.0.0.9", 5060)
+        flow = Flow(Transport.TCP, peer, one.address, 1)
+        one.agent.shown.learn(flow, (OUTER, 40_000), one.address)
+        socket, session = await one.open_media(peer, NO_ACCOUNT, LegOptions())
+        socket.close()
+        assert b"c=IN IP4 203.0.113.5\r\n" in session.offer_t38()
 
 
 OUTER: Final = "203.0.113.5"

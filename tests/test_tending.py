@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import pytest
@@ -47,11 +48,16 @@ class Office:
         self.requests: list[tuple[float, Request]] = []
         self.answers: Any = lambda request: 200
         self.missing = ""
+        self.unreachable = ""  # why no connection comes about
+        self.tries: list[float] = []  # when a registration was tried again
+        self.nonce = ""  # asked for with a challenge
         self.seen: Address | None = None  # where the other side sees us
         self._armed = trio.Event()
 
     def tell(self, event: Changed | Probed) -> None:
         self.told.append(event)
+        if isinstance(event, Changed) and event.now.standing is Standing.REGISTERING:
+            self.tries.append(trio.current_time())
 
     async def find(self, uri: str, account: Account) -> Sequence[Hop]:
         await trio.sleep(0.01)
@@ -69,7 +75,9 @@ class Office:
             assert isinstance(request, Request)
             self.requests.append((trio.current_time(), request))
             answer = self.answers(request)
-            if answer is not None:
+            if self.unreachable:
+                self.agent.unreachable(out.to, self.unreachable, trio.current_time())
+            elif answer is not None:
                 self._say(request, answer)
         for event in self.agent.take_events():
             if isinstance(event, sip.RequestDone):
@@ -87,6 +95,9 @@ class Office:
         ]
         if self.seen is not None:
             copied[0] = copied[0].replace(";rport", f";rport={self.seen[1]};received={self.seen[0]}")
+        if self.nonce and (answer == 401 or request.headers.first("authorization") is None):
+            answer = 401
+            copied.append(f'WWW-Authenticate: Digest realm="pbx", nonce="{self.nonce}", qop="auth"')
         lines = [f"SIP/2.0 {answer} Whatever", *copied, "Content-Length: 0", "", ""]
         flow = Flow(Transport.UDP, THERE.address, HERE)
         self.agent.receive("\r\n".join(lines).encode(), flow, trio.current_time())
@@ -165,6 +176,46 @@ async def test_an_unreachable_registrar_is_asked_ever_more_rarely(autojump_clock
     assert len({request.cseq.number for _, request in office.requests}) < 15
 
 
+def broken(office: Office, how: str) -> None:
+    """What the other side, or the way to it, is like."""
+    office.answers = {"silent": lambda request: None, "forbidden": lambda request: 403}.get(how, office.answers)
+    if how == "no such name":
+        office.missing = "pbx.example cannot be resolved: no such name"
+    elif how == "IPv4 alone":
+        office.missing = "192.0.2.9 is IPv4, and there is no IPv4 socket for SIP over UDP"
+    elif how == "wrong password":
+        office.answers = lambda request: 401
+        office.nonce = "abc"
+    elif how == "expired certificate":
+        office.unreachable = "the certificate of pbx.example has expired; its operator has to renew it"
+
+
+BROKEN: Final = {
+    "silent": "no answer to the registration of sip:alice@example.org at sip:pbx.example: no answer at all",
+    "no such name": "could not be sent: pbx.example cannot be resolved: no such name",
+    "IPv4 alone": "could not be sent: 192.0.2.9 is IPv4, and there is no IPv4 socket for SIP over UDP",
+    "forbidden": "was refused: 403 Whatever (check the user and the password",
+    "wrong password": "the password for user 'alice' in realm 'pbx' is wrong: 401 came again after it was given",
+    "expired certificate": "could not be sent: the certificate of pbx.example has expired; its operator",
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+async def test_what_is_broken_is_said_and_tried_ever_more_rarely(how: str, autojump_clock: MockClock) -> None:
+    """Three hours of it: nothing is asked in a tight loop, and the sentence stays."""
+    hours = 3 * 3_600
+    office = Office(Ward(name="pbx", account=ACCOUNT, registration=REGISTRATION, peers=(GATEWAY,)))
+    broken(office, how)
+    await office.work_for(hours)
+    assert office.last(Changed).now.standing in (Standing.FAILED, Standing.REGISTERING)
+    assert BROKEN[how] in office.last(Changed).now.why
+    assert hours / 1_900 <= len(office.tries) <= 2 * hours / 1_800 + 8
+    assert all(later - sooner >= 29.0 for sooner, later in pairwise(office.tries))
+    sent = {(one.method, one.via.branch) for _, one in office.requests}
+    assert sum(method == "REGISTER" for method, _ in sent) <= 2 * len(office.tries) + 2  # a challenge is answered
+    assert sum(method == "OPTIONS" for method, _ in sent) <= 2 * (hours / (0.9 * ProbeOptions().interval) + 2)
+
+
 async def test_leaving_takes_the_registration_back(autojump_clock: MockClock) -> None:
     office = Office(Ward(name="pbx", account=ACCOUNT, registration=REGISTRATION, peers=(GATEWAY,)))
     async with trio.open_nursery() as nursery:
@@ -240,6 +291,30 @@ async def test_an_address_that_others_see_elsewhere_is_registered_anew_and_the_f
         assert contacts(refresh) == [f"{public};expires=600"]
         assert contacts(third) == ["<sip:alice@203.0.113.5:50000>;expires=600", f"{public};expires=0"]
         assert len({request.headers.first("call-id") for _, request in office.requests}) == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_a_challenge_shows_of_us_stands_in_the_answer_to_it(autojump_clock: MockClock) -> None:
+    """So that a private address is never registered where the registrar asks for a password."""
+    office = Office(PBX)
+    office.seen, office.nonce = SEEN, "abc"
+    await office.work_for(60)
+    first, second, *_ = (request for _, request in office.requests)
+    assert contacts(first) == ["<sip:alice@192.0.2.1:5060>;expires=600"]
+    assert contacts(second) == ["<sip:alice@203.0.113.5:40000>;expires=600"]
+    assert len(office.times("REGISTER")) == 2
+
+
+async def test_a_former_contact_is_taken_back_through_a_challenge_too(autojump_clock: MockClock) -> None:
+    office = Office(PBX)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(office.keep_time)
+        nursery.start_soon(office.tending.run)
+        await trio.sleep(60)
+        office.seen, office.nonce = SEEN, "abc"
+        await trio.sleep(600)
+        answered = [contacts(one) for _, one in office.requests if one.headers.first("authorization") is not None]
+        assert ["<sip:alice@203.0.113.5:40000>;expires=600", "<sip:alice@192.0.2.1:5060>;expires=0"] in answered
         nursery.cancel_scope.cancel()
 
 

@@ -115,9 +115,11 @@ class Nat:
 
         Raises LinkError when there is no way to the peer.
         """
-        hop = Hop(Transport.UDP, *peer)
         public = trunk.public_address if trunk is not None else None
-        found = public or self._agent.shown.find(hop) or self._agent.local.towards(hop)
+        # Whatever SIP goes by: the host of the box is the same for media.
+        shown = (self._agent.shown.find(Hop(transport, *peer)) for transport in Transport)
+        told = self._agent.local.towards(Hop(Transport.UDP, *peer))
+        found = public or next((one for one in shown if one is not None), told)
         if public != OWN_ADDRESS and found[0] != shown_as(bound, None) and _same_family(found[0], bound):
             return found[0]
         return address_towards(peer) if _is_anywhere(bound) else bound

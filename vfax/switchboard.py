@@ -19,6 +19,7 @@ from vfax.tending import Peer, Tending, Ward
 from vfax.transports.certificates import Certificates, Checks, TlsOptions
 from vfax.transports.sip.account import Account
 from vfax.transports.sip.admission import Admission, Rule
+from vfax.transports.sip.headers import bracketed
 from vfax.transports.sip.keepalive import KeepAliveMode
 from vfax.transports.sip.options import Dice
 from vfax.transports.sip.outside import Asking
@@ -242,7 +243,7 @@ def _ward(trunk: TrunkOptions, account: Account) -> Ward:
         else None,
         peers=tuple(Peer(uri=goal.text, name=goal.text.partition(":")[2]) for goal in trunk.goals),
         probe=trunk.probe,
-        from_user=f"{user}@{trunk.identity.from_domain}" if trunk.identity.from_domain else user,
+        from_user=f"{user}@{bracketed(trunk.identity.from_domain)}" if trunk.identity.from_domain else user,
     )
 
 

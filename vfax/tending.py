@@ -122,6 +122,7 @@ class Tending:
         if method == "REGISTER":
             self._note(key, event)
             self._registrations.on_result(key, result_of(event), trio.current_time())
+            self.look_again()  # the answer to another request may have shown it while this one was out
         else:
             heard = event.response is not None
             self._probes.on_result(key, event.status, event.reason, trio.current_time(), heard=heard)

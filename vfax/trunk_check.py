@@ -206,6 +206,8 @@ def _of_answer(hop: Hop, done: RequestDone | None, took: float) -> list[Finding]
     if done is None or done.response is None:
         why = done.reason if done is not None else f"no answer within {PATIENCE:.0f} s"
         step = "connect" if streamed and done is not None and done.status == 503 else "OPTIONS"
+        if "certificate" in why:  # which says by itself what is to be done
+            return [Finding(step, Verdict.FAIL, f"{where} cannot be used: {why}.")]
         hint = "check its address and port, the network and the firewall, and whether it knows our address"
         return [Finding(step, Verdict.FAIL, f"{where} does not answer: {why}. What to do: {hint}.")]
     found = [Finding("connect", Verdict.OK, f"A connection with {where} was made.")] if streamed else []

@@ -20,6 +20,7 @@ from typing import Any, Final
 import trio
 
 from tests.interop import documents
+from tests.interop.kamailio import Account, Kamailio, Plan, open_kamailio
 from tests.interop.nat_world import FORGETS, World, namespaces, relay, why_no_namespaces
 
 KEPT: Final[dict[str, Any]] = {"interval": FORGETS * 0.6}
@@ -149,6 +150,110 @@ async def in_forgotten(world: World, folder: Path) -> None:
         assert sent["cause"] == "no-answer" or "answer" in sent["sentence"], sent
 
 
+# --- registered ------------------------------------------------------------------------------------
+
+
+ACCOUNT: Final = Account()
+
+
+def settings(world: World, transport: str) -> dict[str, Any]:
+    """What a user behind a NAT writes for a provider with user name and password; intervals for a test."""
+    return {
+        "sip": {
+            "listen": f"{world.inside}:5060",
+            "listen_also": [f"tcp:{world.inside}:5060"],
+            "allow": (),
+            "keep_alive_interval": FORGETS * 0.6,
+            "ping_interval": 3.0,
+        },
+        "journal": {"enabled": False},
+        "learning": {"enabled": False},
+        "trunk": [
+            {
+                "name": "provider",
+                "gateways": [world.outside],
+                "transport": transport,
+                "registers": True,
+                "user": ACCOUNT.user,
+                "password": ACCOUNT.password,
+                "options_interval": 5.0,
+            }
+        ],
+    }
+
+
+@asynccontextmanager
+async def registered(
+    world: World, folder: Path, transport: str
+) -> AsyncIterator[tuple[Any, Any, Kamailio, dict[str, Any]]]:
+    """vfax behind the NAT, registered with a Kamailio that wants digest; a fax peer outside that calls through it."""
+    challenge = frozenset({"REGISTER"})
+    plan = Plan(accounts=(ACCOUNT,), challenge=challenge, behind_nat=True, host=world.outside)
+    async with (
+        open_kamailio(plan, folder / "kamailio", prefix=world.prefix_out, port=5060) as kamailio,
+        world.side(inside=False, peer="spandsp", host=world.farther) as outside,
+        world.side(inside=True, settings=settings(world, transport)) as inside,
+    ):
+        row = await until_registered(inside, world.public)
+        yield inside, outside, kamailio, row
+        assert kamailio.complaints() == []
+
+
+async def until_registered(side: Any, host: str) -> dict[str, Any]:
+    """Until the trunk is registered, and is told that we are at `host`."""
+    row: dict[str, Any] = {}
+    with trio.move_on_after(30):
+        while True:
+            row = await side.say("trunk")
+            if row["registration"]["standing"] == "registered" and row["public_address"].startswith(f"{host}:"):
+                return row
+            await trio.sleep(0.2)
+    raise AssertionError(row)
+
+
+def bindings(kamailio: Kamailio) -> list[str]:
+    """The Contacts that REGISTERs had which Kamailio has taken."""
+    return [line.partition("registers ")[2] for line in kamailio.seen("registers ")]
+
+
+async def in_by_registration(world: World, folder: Path, transport: str) -> None:
+    """The row a user has: the INVITE comes by the way that the registration keeps open, T.38 by what was learned."""
+    async with registered(world, folder, transport) as (inside, outside, kamailio, row):
+        await trio.sleep(LONG)
+        whole = f"<sip:{ACCOUNT.user}@{row['public_address']}{tail(transport)}>;expires=3600"
+        assert bindings(kamailio) == [f"{whole} and <null>"]
+        sent, got = await fax(outside, inside, f"sip:{ACCOUNT.user}@{world.outside}", folder)
+        well(sent, got)
+        assert got["source"] == f"{world.outside}:5060", got
+        if transport == "tcp":
+            assert len(world.connections(5060)) == 1, world.connections(5060)
+
+
+async def in_after_a_move(world: World, folder: Path, transport: str) -> None:
+    """The box dials in anew: nothing of what it knew holds any more. The next answer shows it, and vfax registers."""
+    async with registered(world, folder, transport) as (inside, outside, kamailio, _):
+        await trio.sleep(FORGETS)
+        before = len(bindings(kamailio))
+        world.move(41_000)
+        row = await until_registered(inside, world.later)
+        with trio.fail_after(30):
+            while len(bindings(kamailio)) == before:  # noqa: ASYNC110 - another process has no event
+                await trio.sleep(0.2)
+        await trio.sleep(FORGETS)
+        newest = bindings(kamailio)[-1]
+        assert f"@{world.later}:" in newest.partition(" and ")[0], newest
+        assert len(bindings(kamailio)) - before <= 3, bindings(kamailio)
+        print(f"        {row['public_address']} instead of {world.public}; registered: {newest}", flush=True)
+        sent, got = await fax(outside, inside, f"sip:{ACCOUNT.user}@{world.outside}", folder)
+        well(sent, got)
+        assert got["source"] == f"{world.outside}:5060", got
+
+
+def tail(transport: str) -> str:
+    """What follows the port in a Contact."""
+    return ";transport=tcp" if transport == "tcp" else ""
+
+
 async def out_to_the_deaf(world: World, folder: Path) -> None:
     """The control: to a vfax that does not expect a NAT nothing arrives from a port that its SDP does not name."""
     async with (
@@ -167,6 +272,10 @@ CASES: Final = (
     Case("out to libspandsp, by STUN", out_by_stun, random=False, alone=True),
     Case("in by a way kept open", in_kept_open),
     Case("in by a way forgotten (control)", in_forgotten),
+    Case("in by registration, UDP", partial(in_by_registration, transport="udp"), random=False, alone=True),
+    Case("in by registration, TCP", partial(in_by_registration, transport="tcp"), random=False, alone=True),
+    Case("in after the NAT has moved, UDP", partial(in_after_a_move, transport="udp"), random=False, alone=True),
+    Case("in after the NAT has moved, TCP", partial(in_after_a_move, transport="tcp"), random=False, alone=True),
     Case("out to a side that expects no NAT (control)", out_to_the_deaf),
 )
 

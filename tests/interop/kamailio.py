@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -63,6 +63,8 @@ class Plan:
     routes: Mapping[str, str] = field(default_factory=dict)
     nodes: tuple[str, ...] = ()
     record_route: bool = True
+    behind_nat: bool = False  # who registers from behind a NAT is called where its REGISTER came from
+    host: str = HOST
     shortest_registration: int = 5
     keys: Credentials | None = None
     client_certificates: bool = False  # ask TLS clients for theirs
@@ -101,7 +103,9 @@ def configuration(plan: Plan, folder: Path, port: int, tls_port: int) -> str:
             "#!KAMAILIO",
             _core(plan, port, tls_port),
             _modules(plan, folder),
-            REQUEST.replace("RECORD", "record_route();" if plan.record_route else ""),
+            REQUEST.replace("RECORD", "record_route();" if plan.record_route else "").replace(
+                "NAT", NAT_HELP if plan.behind_nat else ""
+            ),
             _authentication(plan),
             _location(plan),
             FAILURE if plan.nodes else "failure_route[NEXT] { exit; }",
@@ -110,9 +114,10 @@ def configuration(plan: Plan, folder: Path, port: int, tls_port: int) -> str:
 
 
 def _core(plan: Plan, port: int, tls_port: int) -> str:
-    listen = [f"listen=udp:{HOST}:{port}", f"listen=tcp:{HOST}:{port}"]
+    host = plan.host
+    listen = [f"listen=udp:{host}:{port}", f"listen=tcp:{host}:{port}"]
     if plan.keys:
-        listen += [f"listen=tls:{HOST}:{tls_port}", "enable_tls=yes"]
+        listen += [f"listen=tls:{host}:{tls_port}", "enable_tls=yes"]
     return "\n".join(
         (
             "debug=1\nlog_stderror=yes\nmemlog=5\nmemdbg=5\nchildren=2\ntcp_children=2\nauto_aliases=no\ndns=no",
@@ -136,6 +141,11 @@ def _modules(plan: Plan, folder: Path) -> str:
         'modparam("tm", "fr_inv_timer", 60000)',
         'modparam("rr", "append_fromtag", 1)',
     ]
+    if plan.behind_nat:
+        lines += [
+            'loadmodule "nathelper.so"',
+            'modparam("nathelper|registrar", "received_avp", "$avp(received)")',
+        ]
     if plan.nodes:
         (folder / "dispatcher.list").write_text("".join(f"1 {node} 0 0\n" for node in plan.nodes))
         lines += [
@@ -162,6 +172,9 @@ def _tls(plan: Plan, keys: Credentials) -> str:
     return f"{server}{shown}\n{client}{shown}"
 
 
+NAT_HELP: Final = 'if (nat_uac_test("19")) { fix_nated_register(); }'
+"""Contact or Via that name another place than the request came from."""
+
 REQUEST: Final = """
 request_route {
     xlog("L_NOTICE", "in  $proto:$si:$sp $rm $ru cseq $cs from $fu to $tu call $ci\\n");
@@ -187,6 +200,8 @@ request_route {
     route(AUTHENTICATION);
     remove_hf("Route");
     if (is_method("REGISTER")) {
+        NAT
+        xlog("L_NOTICE", "registers $hdr(Contact) and $(hdr(Contact)[1])\\n");
         if (!save("location")) { sl_reply_error(); }
         exit;
     }
@@ -261,11 +276,12 @@ def _end_with_parent() -> None:
 
 
 class Kamailio:
-    """One server. `port` serves UDP and TCP, `tls_port` TLS."""
+    """One server. `port` serves UDP and TCP, `tls_port` TLS. `prefix` is what starts it elsewhere: there on `port`."""
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    def __init__(self, plan: Plan, folder: Path, *, prefix: Sequence[str] = (), port: int = 0) -> None:
         self.plan = plan
-        self.port, self.tls_port = free_port(), free_port()
+        self.port, self.tls_port = port or free_port(), free_port()
+        self._prefix = prefix
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -282,7 +298,7 @@ class Kamailio:
         command = [find_program(), "-f", str(file), "-DD", "-E", "-m", "32", "-M", "4", "-Y", str(self._folder)]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "-w", str(self._folder)],
+                [*self._prefix, *command, "-w", str(self._folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -300,7 +316,11 @@ class Kamailio:
                 raise RuntimeError(f"kamailio does not start:\n{self.log()[-4000:]}")
 
     def _answers(self) -> bool:
-        """Whether it answers OPTIONS and takes connections."""
+        """Whether it answers OPTIONS and takes connections. Elsewhere: whether it listens for both."""
+        if self._prefix:
+            command = [*self._prefix, "ss", "-Hlun", "-lt", f"sport = :{self.port}"]
+            found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            return {"udp", "tcp"} <= {line.split()[0] for line in found.splitlines()}
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind((HOST, 0))
             probe.settimeout(0.1)
@@ -378,9 +398,11 @@ def running_kamailio(plan: Plan, folder: Path) -> Iterator[Kamailio]:
 
 
 @asynccontextmanager
-async def open_kamailio(plan: Plan, folder: Path) -> AsyncIterator[Kamailio]:
+async def open_kamailio(
+    plan: Plan, folder: Path, *, prefix: Sequence[str] = (), port: int = 0
+) -> AsyncIterator[Kamailio]:
     """As running_kamailio, for those beside whom other things run in real time: they do not wait for it."""
-    server = Kamailio(plan, folder)
+    server = Kamailio(plan, folder, prefix=prefix, port=port)
     try:
         server.spawn()
         await trio.to_thread.run_sync(server.wait_until_ready)

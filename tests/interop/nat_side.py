@@ -5,13 +5,14 @@ Owns      an endpoint of vfax, or a libspandsp peer, that does what the lines of
 Not here  the network between the sides (nat_world.py), who says what when (all_nat.py).
 
 WISH is JSON: host, peer ("vfax" or "spandsp"), and for vfax symmetric, keep_alive, interval, public, stun,
-relay.
+relay; or settings, as they stand in a file.
 """
 
 import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.leg import LegOptions
 from vfax.nat import NatOptions
 from vfax.outcome import Outcome
+from vfax.settings import Settings
+from vfax.settings.wiring import endpoint_options
 from vfax.sockets import Listen
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.headers import Uri
@@ -43,25 +46,33 @@ class VfaxSide:
     """An endpoint of vfax."""
 
     def __init__(self, wish: dict[str, Any]) -> None:
-        stun = wish.get("stun")
-        self._endpoint = Endpoint(
-            EndpointOptions(
-                listen=Listen(wish["host"], 5060),
-                allow=("0.0.0.0/0",),
-                public_address=wish.get("public"),
-                sip=SipOptions(symmetric=wish.get("symmetric", False)),
-                leg=LegOptions(learn_source=wish.get("symmetric", False), answer_limit=12.0),
-                nat=NatOptions(
-                    keep_alive=KeepAliveOptions(
-                        mode=KeepAliveMode(wish.get("keep_alive", "auto")), interval=wish.get("interval", 25.0)
-                    ),
-                    stun_server=(stun, 3478) if stun else None,
-                ),
-            )
-        )
+        self._endpoint = Endpoint(self._options(wish))
         self._calls_in, self._calls = trio.open_memory_channel[call.InboundCall](8)
         self._reports_in, self._reports = trio.open_memory_channel[sip.Report](100)
-        self._endpoint.watch_ways = self._reports_in.send_nowait
+        self._endpoint.watch_ways = self._note
+
+    @staticmethod
+    def _options(wish: dict[str, Any]) -> EndpointOptions:
+        if "settings" in wish:
+            return endpoint_options(Settings.model_validate(wish["settings"]))
+        stun = wish.get("stun")
+        return EndpointOptions(
+            listen=Listen(wish["host"], 5060),
+            allow=("0.0.0.0/0",),
+            public_address=wish.get("public"),
+            sip=SipOptions(symmetric=wish.get("symmetric", False)),
+            leg=LegOptions(learn_source=wish.get("symmetric", False), answer_limit=12.0),
+            nat=NatOptions(
+                keep_alive=KeepAliveOptions(
+                    mode=KeepAliveMode(wish.get("keep_alive", "auto")), interval=wish.get("interval", 25.0)
+                ),
+                stun_server=(stun, 3478) if stun else None,
+            ),
+        )
+
+    def _note(self, report: sip.Report) -> None:
+        with suppress(trio.WouldBlock):
+            self._reports_in.send_nowait(report)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
@@ -90,6 +101,10 @@ class VfaxSide:
         """Keep the way to somebody open."""
         self._endpoint.keep_open("test", [_hop(uri)])
         return {}
+
+    async def trunk(self) -> Answer:
+        """How the first trunk fares."""
+        return dict(self._endpoint.trunk_rows()[0])
 
     async def notices(self) -> Answer:
         """What the endpoint has found out."""

@@ -23,6 +23,7 @@ from tests.interop.nat_relay import Relay
 FORGETS: Final = 6.0
 """Seconds after which the box forgets a way that says nothing."""
 INSIDE, BOX_IN, BOX_OUT, OUTSIDE = "192.168.77.2", "192.168.77.1", "198.51.100.1", "198.51.100.2"
+FARTHER, BOX_LATER = "198.51.100.3", "198.51.100.9"
 
 
 @dataclass
@@ -62,10 +63,29 @@ class World:
     prefix_in: list[str] = field(default_factory=list)
     prefix_out: list[str] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)  # wishes of whoever is inside
+    farther: str = ""  # another address outside
+    later: str = ""  # where the inside is seen once the box has moved
+    prefix_box: list[str] = field(default_factory=list)
+
+    def move(self, sip_port: int) -> None:
+        """The box forgets all ways and gets another address, as a router that dials in anew; SIP another port, too."""
+        _run(*self.prefix_box, "iptables", "-t", "nat", "-F", "POSTROUTING")
+        add = ("iptables", "-t", "nat", "-A", "POSTROUTING", "-o", "out")
+        of_sip = ("-p", "udp", "--sport", "5060")
+        _run(*self.prefix_box, *add, *of_sip, "-j", "SNAT", "--to-source", f"{self.later}:{sip_port}")
+        _run(*self.prefix_box, *add, "-j", "SNAT", "--to-source", self.later)
+        _run(*self.prefix_box, "ip", "address", "delete", f"{self.public}/24", "dev", "out")
+        _run(*self.prefix_box, "ip", "address", "add", f"{self.later}/24", "dev", "out")
+        _run(*self.prefix_box, "conntrack", "-F")
+
+    def connections(self, port: int) -> list[str]:
+        """Who is connected to a port outside."""
+        found = _run(*self.prefix_out, "ss", "-Htn", "state", "established", f"sport = :{port}")
+        return [line.split()[-1] for line in found.splitlines()]
 
     @asynccontextmanager
     async def side(self, *, inside: bool, peer: str = "vfax", **wish: Any) -> AsyncIterator[Side]:
-        """A side while the block lasts."""
+        """A side while the block lasts; what of `wish` nat_side knows."""
         prefix = self.prefix_in if inside else self.prefix_out
         wish = {"host": self.inside if inside else self.outside, "peer": peer} | (self.more if inside else {}) | wish
         command = [*prefix, sys.executable, "-m", "tests.interop.nat_side", json.dumps(wish)]
@@ -77,8 +97,8 @@ class World:
             nursery.cancel_scope.cancel()
 
 
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, text=True)
+def _run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @asynccontextmanager
@@ -95,6 +115,7 @@ async def namespaces(*, random: bool) -> AsyncIterator[World]:
             for place, link, address in ((box, end, there), (other, "eth0", here)):
                 _run("ip", "-n", place, "address", "add", f"{address}/24", "dev", link)
                 _run("ip", "-n", place, "link", "set", link, "up")
+        _run("ip", "-n", outer, "address", "add", f"{FARTHER}/24", "dev", "eth0")
         _run("ip", "-n", inner, "route", "add", "default", "via", BOX_IN)
         _masquerade(box, random=random)
         yield World(
@@ -104,6 +125,9 @@ async def namespaces(*, random: bool) -> AsyncIterator[World]:
             public=BOX_OUT,
             prefix_in=["ip", "netns", "exec", inner],
             prefix_out=["ip", "netns", "exec", outer],
+            farther=FARTHER,
+            later=BOX_LATER,
+            prefix_box=["ip", "netns", "exec", box],
         )
     finally:
         for one in (inner, box, outer):

@@ -8,7 +8,7 @@ import pytest
 from vfax.errors import MisuseError
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import Account
-from vfax.transports.sip.headers import Uri
+from vfax.transports.sip.headers import Uri, bracketed
 from vfax.transports.sip.hops import Local, Place, hop_of, transport_of
 from vfax.transports.sip.outside import Asking
 from vfax.transports.sip.values import Address, Flow, Hop, Transport
@@ -106,6 +106,16 @@ def test_nothing_is_repeated_on_a_stream(desk: Any) -> None:
     assert desk.times_of("INVITE") == [0]
     desk.wait_until(32)
     assert desk.told(sip.Refused)[0].status == 408
+
+
+@pytest.mark.parametrize("domain", ["2001:db8::7", "[2001:db8::7]"])
+def test_a_domain_that_is_an_ipv6_address_stands_in_brackets(desk: Any, domain: str) -> None:
+    account = Account(from_domain=domain)
+    desk.dial(account=account)
+    assert "@[2001:db8::7]>" in (desk.last("INVITE").message.headers.first("from") or "")
+    user = f"7@{bracketed(domain)}"
+    desk.order("request", Asking(method="OPTIONS", uri="sip:x", targets=hops(TCP), from_user=user, account=account))
+    assert "<sip:7@[2001:db8::7]>" in (desk.last("OPTIONS").message.headers.first("from") or "")
 
 
 def test_account_stands_in_the_invite(desk: Any) -> None:

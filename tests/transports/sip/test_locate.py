@@ -123,7 +123,10 @@ def test_a_numeric_host_is_its_own_target(uri: str, target: str) -> None:
         ("sips:1@192.0.2.7;transport=udp", "sips: over udp is not spoken here"),
         ("sip:1@192.0.2.7;transport=tcp", "SIP over TCP is not set up here"),
         ("sips:1@pbx.example", "SIP over TLS is not set up here"),
-        ("sip:1@[2001:db8::7]", "2001:db8::7 is IPv6, and there is no IPv6 socket for SIP over UDP"),
+        (
+            "sip:1@[2001:db8::7]",
+            "2001:db8::7 is IPv6, and there is no IPv6 socket for SIP over UDP ([sip] listen_also adds one)",
+        ),
         ("tel:+4930123456", "tel:+4930123456 is no SIP address"),
         (f"sip:1@{'a' * 64}.example", "is no name of a host"),
         ("sip:1@a..example", "is no name of a host"),

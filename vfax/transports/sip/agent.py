@@ -278,6 +278,7 @@ class Agent:
             key=key,
             account=asking.account,
             keyring=asking.keyring,
+            former=asking.former,
         )
         return key
 

@@ -73,10 +73,19 @@ def response_hop(request: Request, flow: Flow) -> Hop:
 
 
 def renewed(
-    request: Request, via: str, *, cseq: int | None = None, contact: str = "", uri: str = "", fields: Fields = ()
+    request: Request,
+    via: str,
+    *,
+    cseq: int | None = None,
+    contact: str = "",
+    former: str = "",
+    uri: str = "",
+    fields: Fields = (),
 ) -> Request:
-    """The request once more: another Via, and what else is given. A field of `fields` replaces all of its name;
-    an empty value only takes them out. Raises MisuseError for a value that cannot be sent.
+    """The request once more: another Via, and what else is given; `former` is as of `take_back`.
+
+    A field of `fields` replaces all of its name; an empty value only takes them out. Raises MisuseError for a value
+    that cannot be sent.
     """
     instead = {canonical(name): "" for name, _ in fields}
     headers = Headers()
@@ -86,15 +95,22 @@ def renewed(
                 headers.keep(name, via)
             case "cseq" if cseq is not None:
                 headers.keep(name, f"{cseq} {request.method}")
-            case "contact" if contact:  # one that takes a former one back stays with its first target
+            case "contact" if contact:
                 if headers.first("contact") is None:
                     headers.keep(name, contact)
+                    take_back(headers, former)
             case key if key not in instead:
                 headers.keep(name, value)
     for name, value in fields:
         if value:
             headers.add(name, value)
     return Request(request.method, uri or request.uri, headers, request.body)
+
+
+def take_back(headers: Headers, former: str) -> None:
+    """In a REGISTER: unregister a URI of ours where Contact is another one by now (RFC 3261 10.2.2)."""
+    if former and not (headers.first("contact") or "").startswith(f"<{former}>"):
+        headers.add("Contact", f"<{former}>;expires=0")
 
 
 def ack_to_failure(invite: Request, response: Response) -> Request:

@@ -147,7 +147,7 @@ class Core:
         local, at, own = user.rpartition("@")
         if not at or not _is_hostport(own):
             local, own = user, ""
-        domain = own or domain or self.options.domain or bracketed(self.local.towards(to)[0])
+        domain = own or bracketed(domain or self.options.domain or self.local.towards(to)[0])
         address = f"sip:{escape_user(local)}@{domain}" if local else f"sip:{domain}"
         return f"{quote(name)} <{address}>;tag={tag}" if name else f"<{address}>;tag={tag}"
 

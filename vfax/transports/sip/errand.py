@@ -31,6 +31,7 @@ class Errand:
     keyring: Keyring  # answers the challenges it meets
     attempt: Attempt = field(default_factory=Attempt)  # what has been answered on its behalf
     dialog: Dialog | None = None  # inside which it is sent
+    former: str = ""  # a URI of ours that a REGISTER takes back, where its Contact is another one by now
     targets: list[Destination] = field(default_factory=list)  # still to be tried, best first
     uris: list[str] = field(default_factory=list)  # the Request-URI for each of them; none: the same for all
     fallback: Destination | None = None  # over UDP, where only the size of the request chose TCP

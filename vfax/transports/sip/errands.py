@@ -70,6 +70,7 @@ class Errands:
         dialog: Dialog | None = None,
         keyring: Keyring | None = None,
         uris: Sequence[str] = (),
+        former: str = "",
     ) -> Errand:
         """Send `request`, which is written for the first of `targets`; the rest are fields of its Errand.
 
@@ -87,6 +88,7 @@ class Errands:
             account=account,
             keyring=ring,
             dialog=dialog,
+            former=former,
             targets=others,
             uris=list(uris[1:]),
             fallback=fallback,
@@ -190,11 +192,21 @@ class Errands:
         number = errand.cseq + 1
         if errand.dialog is not None:
             number = errand.dialog.local_cseq = errand.dialog.local_cseq + 1
-        contact = self._core.contact_towards(before.request, to) if to != before.peer else ""
+        # The answer to the last try may have shown how we are seen; only a dialog keeps what it began with.
+        moves = to != before.peer or errand.dialog is None
+        contact = self._core.contact_towards(before.request, to) if moves else ""
         uri = again.uri or before.request.uri
         # Anew for each try: the number of a nonce is good for one request (RFC 7616 3.4.5).
         fields = (*again.fields, *errand.keyring.fields(before.request.method, uri, before.request.body))
-        fresh = renewed(before.request, self._core.via(to), cseq=number, contact=contact, uri=uri, fields=fields)
+        fresh = renewed(
+            before.request,
+            self._core.via(to),
+            cseq=number,
+            contact=contact,
+            former=errand.former,
+            uri=uri,
+            fields=fields,
+        )
         if errand.fallback is None and to != before.peer:
             fresh, to, errand.fallback = self._by_size(fresh, to, now)
         self._by_transaction.pop(before.serial, None)

@@ -172,8 +172,8 @@ def parse_hostport(text: str) -> tuple[str, int | None]:
 
 
 def bracketed(host: str) -> str:
-    """A host as it stands in a URI: IPv6 in brackets."""
-    return f"[{host}]" if ":" in host else host
+    """A host as it stands in a URI: IPv6 in brackets, which it may have already."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,7 +270,8 @@ class _Plan:
         if family in self._search.roads.families(transport):
             self._add(transport, self._name, self._goal.port or transport.port, fixed)
         else:
-            self._note(f"{self._name} is IPv{family}, and there is no IPv{family} socket for {SPOKEN[transport]}")
+            missing = f"there is no IPv{family} socket for {SPOKEN[transport]} ([sip] listen_also adds one)"
+            self._note(f"{self._name} is IPv{family}, and {missing}")
 
     def _by_name(self, otherwise: Transport, allowed: Sequence[Transport]) -> None:
         """Neither transport nor port is named: NAPTR, else SRV of each transport, else addresses."""

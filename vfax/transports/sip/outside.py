@@ -11,6 +11,7 @@ from typing import Final
 
 from vfax.errors import DecodeError, MisuseError
 from vfax.transports.sip.account import NO_ACCOUNT, Account
+from vfax.transports.sip.compose import take_back
 from vfax.transports.sip.core import ALLOW, Core
 from vfax.transports.sip.dialog import FIRST_CSEQ
 from vfax.transports.sip.headers import Uri
@@ -76,10 +77,8 @@ def build_request(core: Core, asking: Asking) -> Request:
         headers.add("Contact", "*")
     elif asking.contact is not None:
         user = account.contact_user or asking.from_user.partition("@")[0]
-        ours = core.contact_for(user, to, secure=secure)
-        headers.add("Contact", ours + asking.contact)
-        if asking.former and ours != f"<{asking.former}>":
-            headers.add("Contact", f"<{asking.former}>;expires=0")
+        headers.add("Contact", core.contact_for(user, to, secure=secure) + asking.contact)
+        take_back(headers, asking.former)
     headers.add(*ALLOW)
     headers.add("User-Agent", core.options.user_agent)
     for name, value in asking.fields:
