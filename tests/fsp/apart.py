@@ -16,7 +16,7 @@ from functools import partial
 
 import trio
 
-from tests.fsp import broken, broken_config
+from tests.fsp import broken, broken_config, broken_own
 from tests.fsp.memory import Exchange, MemoryNetwork
 from tests.fsp.toy import Toy, Wire
 from vfax import device
@@ -30,6 +30,7 @@ from vfax.fsp.provider import (
     FaxLineCallback,
     FaxSendCallback,
     FaxServiceCallback,
+    Notice,
     RegistrationRecord,
     Rows,
 )
@@ -38,7 +39,7 @@ from vfax.host.process import ProcessProvider
 from vfax.host.process_link import ProcessOptions
 
 LONG = 60.0
-BREAKING = (broken, broken_config)
+BREAKING = (broken, broken_config, broken_own)
 """Modules whose import fills BROKEN."""
 ANSWER_AFTER = 0.3
 """Seconds until a call out is answered in the child: no call is answered sooner than a message travels."""
@@ -207,6 +208,26 @@ class Apart:
         report = (await self._started()).VfaxDevReportTrunks
         assert report is not None
         return await report()
+
+    async def VfaxDevReportPeers(self) -> Rows:
+        report = (await self._started()).VfaxDevReportPeers
+        assert report is not None
+        return await report()
+
+    async def VfaxDevForgetPeers(self, peer: str, number: str, /) -> int:
+        forget = (await self._started()).VfaxDevForgetPeers
+        assert forget is not None
+        return await forget(peer, number)
+
+    def VfaxDevReportAddress(self) -> str:
+        report = self._ready().VfaxDevReportAddress
+        assert report is not None
+        return report()
+
+    def VfaxDevWatchNotices(self, notice: Notice, /) -> None:
+        watch = self._ready().VfaxDevWatchNotices
+        assert watch is not None
+        watch(notice)
 
     def VfaxDevSendHints(self, handle: object, hints: SendHints, /) -> None:
         take = self._ready().VfaxDevSendHints

@@ -1,7 +1,8 @@
 """Providers that break one rule each: what the conformance checks must see.
 
 Owns      BROKEN: from the name of a rule to a `Toy` that breaks it.
-Not here  the toy that keeps them all (toy.py), those that break a rule of stored configuration (broken_config.py).
+Not here  the toy that keeps them all (toy.py), those that break a rule of stored configuration (broken_config.py) or
+          of our own exports (broken_own.py).
 """
 
 import threading
@@ -15,7 +16,7 @@ from tests.fsp.toy import Call, Job, S, Toy
 from vfax.fsp.completion import CompletionPort, StatusKey
 from vfax.fsp.constants import FaxStatus
 from vfax.fsp.errors import OperationFailed, PortError
-from vfax.fsp.provider import FaxSendCallback, Rows
+from vfax.fsp.provider import FaxSendCallback
 from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, VirtualDevices
 
 BROKEN: dict[str, type[Toy]] = {}
@@ -286,12 +287,6 @@ class NeedsItsPort(Toy):
 class FactsOfAnotherDevice(Toy):
     def VfaxDevReportFacts(self, handle: object, /) -> CallFacts:
         return CallFacts(device_id=self.job(handle).line.device_id + 1)
-
-
-@breaks("trunks-are-told-in-rows")
-class TrunksWithoutState(Toy):
-    def VfaxDevReportTrunks(self) -> Rows:
-        return [{"name": "office"}]
 
 
 # --- sending ---------------------------------------------------------------------------------------

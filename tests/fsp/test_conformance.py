@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fsp import broken_config
+from tests.fsp import broken_config, broken_own
 from tests.fsp.broken import BROKEN
 from tests.fsp.memory import Exchange, MemoryNetwork
 from tests.fsp.toy import Toy, Wire
@@ -24,6 +24,7 @@ SHORT = Patience(fax=0.6, call=0.6, quick=0.4, quiet=0.15)
 
 NOT_OFFERED = "the provider does not offer FaxExtInitializeConfig"
 """Our device keeps nothing with its service: its settings are the service's."""
+OWN = {rule.name for rule in RULES if rule.check.__module__.endswith(".own")}
 CONFIGURING = {rule.name for rule in RULES if rule.check.__module__.endswith(".configuring")}
 
 
@@ -79,6 +80,7 @@ def test_the_provider_that_the_broken_ones_are_made_of_keeps_every_rule(rule: Ru
 def test_every_rule_has_a_provider_that_breaks_it_and_no_other_is_kept() -> None:
     assert set(BROKEN) == {rule.name for rule in RULES}
     assert {BROKEN[name].__module__ for name in CONFIGURING} == {broken_config.__name__}
+    assert {BROKEN[name].__module__ for name in OWN} == {broken_own.__name__}
 
 
 def test_every_rule_says_what_must_hold_and_where_it_is_printed() -> None:
@@ -133,7 +135,12 @@ class NothingOptional(Toy):
     FaxExtInitializeConfig = None  # type: ignore[assignment]
     FaxDevShutdown = None  # type: ignore[assignment]
     VfaxDevReportFacts = None  # type: ignore[assignment]
+    VfaxDevSendHints = None  # type: ignore[assignment]
+    VfaxDevReportAddress = None  # type: ignore[assignment]
     VfaxDevReportTrunks = None  # type: ignore[assignment]
+    VfaxDevReportPeers = None  # type: ignore[assignment]
+    VfaxDevForgetPeers = None  # type: ignore[assignment]
+    VfaxDevWatchNotices = None  # type: ignore[assignment]
 
 
 def test_what_a_provider_does_not_offer_is_not_checked() -> None:
@@ -144,6 +151,13 @@ def test_what_a_provider_does_not_offer_is_not_checked() -> None:
         "the provider does not offer FaxDevShutdown",
         "the provider does not offer VfaxDevReportFacts",
         "the provider does not offer VfaxDevReportTrunks",
+        "the provider does not offer VfaxDevReportPeers",
+        "the provider does not offer VfaxDevForgetPeers",
+        "the provider does not offer VfaxDevSendHints",
+        "the provider does not offer VfaxDevReportAddress",
+        "the provider does not offer VfaxDevWatchNotices",
+        "the provider offers no export about trunks and peers",
+        "the provider offers neither VfaxDevReportFacts nor VfaxDevSendHints",
     }
     none = list(check_all(Subject(provider=NoVirtualDevices, stimulus=Wire), RULES[1:8]))
     assert {result.verdict for result in none} == {Verdict.NOT_CHECKED}

@@ -28,6 +28,11 @@ SHIELDED: Final = {
     "closed-port-costs-no-fax",
     "status-can-be-asked-while-pages-come-in",
     "nothing-begins-after-shutdown",
+    "peers-are-named-by-texts",
+    "facts-and-hints-need-a-live-job",
+    "hints-are-send-hints",
+    "notices-are-sentences",
+    "notices-want-a-function",
 }
 """Rules that hold of any provider in a process of its own, because the two ends of the road keep them for it."""
 
@@ -44,6 +49,9 @@ SEEN: Final = {
     "final-status-is-the-last-one": "FS_COMPLETED, FS_TRANSMITTING",
     "facts-are-of-the-jobs-device": "names device 2 for 1",
     "trunks-are-told-in-rows": "a trunk is told as {'name': 'office'}",
+    "unknown-peers-are-nothing-to-forget": "for what nobody is called",
+    "nothing-is-told-before-initialize": "VfaxDevReportPeers before FaxDevInitialize is taken",
+    "address-is-host-and-port": "VfaxDevReportAddress answered '2001:db8::1'",
     "sent-fax-is-true-and-completed": "FS_TRANSMITTING is reported",
     "received-fax-is-true-and-completed": "FS_RECEIVING is reported",
     "nothing-rings-after-shutdown": "after FaxDevShutdown had returned",

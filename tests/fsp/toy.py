@@ -24,8 +24,8 @@ from vfax.fsp.errors import (
     PortError,
 )
 from vfax.fsp.extension import ExtensionCallbacks
-from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback, Rows
-from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, VirtualDevices
+from vfax.fsp.provider import Arena, FaxLineCallback, FaxSendCallback, FaxServiceCallback, Notice, Rows
+from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, SendHints, VirtualDevices
 from vfax.pages import PageFolder
 
 PAGE = tiff.write_page(b"\x0f" * 216 * 20, 1728, 20, x_dpi=204, y_dpi=98)
@@ -85,6 +85,8 @@ class Toy:
         self.idle = threading.Condition(self.lock)
         self.number = "+1 555 0199"
         self.config: ExtensionCallbacks | None = None
+        self.peers = [("office", "+493012345"), ("office", "")]
+        self.notice: Notice = lambda sentence: None
 
     # --- the start ---------------------------------------------------------------------------------
 
@@ -112,6 +114,7 @@ class Toy:
     ) -> FaxLineCallback:
         self.arena = heap
         self.up = True
+        self.notice("the toy is up")
         return self.line_event
 
     def line_event(
@@ -219,8 +222,39 @@ class Toy:
     def VfaxDevReportFacts(self, handle: object, /) -> CallFacts:
         return CallFacts(device_id=self.job(handle).line.device_id)
 
+    def VfaxDevSendHints(self, handle: object, hints: SendHints, /) -> None:
+        self.job(handle)
+        if not isinstance(hints, SendHints):
+            raise InvalidParameter("Hints: SendHints are expected")
+
+    def VfaxDevReportAddress(self) -> str:
+        return "192.0.2.1:5060"
+
     def VfaxDevReportTrunks(self) -> Rows:
+        self.must_be_up()
         return [{"name": "office", "state": "ready"}]
+
+    def VfaxDevReportPeers(self) -> Rows:
+        self.must_be_up()
+        return [{"peer": peer, "number": number} for peer, number in self.peers]
+
+    def VfaxDevForgetPeers(self, peer: str, number: str, /) -> int:
+        self.must_be_up()
+        if not isinstance(peer, str) or not isinstance(number, str):
+            raise InvalidParameter("Peer, Number: texts are expected")
+        kept = [known for known in self.peers if peer not in ("", known[0]) or number not in ("", known[1])]
+        forgotten = len(self.peers) - len(kept)
+        self.peers = kept
+        return forgotten
+
+    def VfaxDevWatchNotices(self, notice: Notice, /) -> None:
+        if not callable(notice):
+            raise InvalidParameter("Notice: a function is expected")
+        self.notice = notice
+
+    def must_be_up(self) -> None:
+        if not self.up:
+            raise NotReady("the toy is not up")
 
     def FaxDevAbortOperation(self, handle: object, /) -> None:
         self.job(handle).aborted.set()

@@ -15,6 +15,7 @@ from tests.host.conftest import Ear, Hosting
 from tests.host.scripted import PAGE, Halt, Script, keep
 from vfax.codecs import tiff
 from vfax.errors import MisuseError, StoreError
+from vfax.fsp.completion import CompletionPort
 from vfax.fsp.constants import FaxStatus, JobType, PortFlag, ProviderStatus
 from vfax.host import reception
 from vfax.host.events import (
@@ -93,6 +94,15 @@ async def test_devices_are_created_before_the_provider_is_initialized(hosting: H
         assert [device.name for device in service.devices.values()] == ["script 1", "script 2"]
     assert script.calls[:3] == ["create", "FaxDevVirtualDeviceCreation", "FaxDevInitialize"]
     assert script.calls[-1] == "FaxDevShutdown"
+
+
+async def test_each_provider_is_given_the_ring_port_and_a_key_of_its_own(hosting: Hosting, script: Script) -> None:
+    other = Script(first_id=10)
+    async with hosting(script, other):
+        given = [vars(one.provider) for one in (script, other)]
+        assert all(isinstance(one["_ring_port"], CompletionPort) for one in given)
+        assert given[0]["_ring_port"] is given[1]["_ring_port"]
+        assert given[0]["_ring_key"] is not given[1]["_ring_key"]
 
 
 async def test_statuses_arrive_in_order_and_before_the_end(hosting: Hosting, script: Script, ear: Ear) -> None:

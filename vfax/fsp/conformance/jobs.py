@@ -1,6 +1,5 @@
 """Rules of jobs: handles, statuses, aborts, the end, in whichever direction the fax goes."""
 
-import json
 from dataclasses import fields
 from functools import partial
 
@@ -251,25 +250,6 @@ def facts_are_of_the_jobs_device(desk: Desk) -> None:
     if not isinstance(facts, CallFacts):
         broken(f"VfaxDevReportFacts answered {type(facts).__name__}")
     expect(facts.device_id == job.device_id, f"VfaxDevReportFacts names device {facts.device_id} for {job.device_id}")
-
-
-@rule("VfaxDevReportTrunks (an extension)", mark=Mark.OURS)
-def trunks_are_told_in_rows(desk: Desk) -> None:
-    """VfaxDevReportTrunks, where it is offered, lists trunks as JSON has objects, each with its name and state."""
-    desk.start()
-    report = desk.exports.VfaxDevReportTrunks
-    if report is None:
-        raise NotChecked("the provider does not offer VfaxDevReportTrunks")
-    rows = desk.call(report)
-    if not isinstance(rows, list | tuple):
-        broken(f"VfaxDevReportTrunks answered {type(rows).__name__}")
-    for row in rows:
-        texts = [row.get("name"), row.get("state")] if isinstance(row, dict) else [None]
-        expect(all(isinstance(text, str) and text for text in texts), f"a trunk is told as {row!r}")
-    try:
-        json.dumps(list(rows), allow_nan=False)
-    except (TypeError, ValueError) as why:
-        broken(f"what VfaxDevReportTrunks answered is no JSON: {why}")
 
 
 def completed(desk: Desk) -> Job:

@@ -1,8 +1,8 @@
 """The table of what is checked: a name, the sentence that must hold, where it is printed, what is needed to see it.
 
 Owns      `Rule`, `Need`, `Mark`, the decorator that makes a rule of a function, how a check says that it failed.
-Not here  the rules (starting.py, configuring.py, jobs.py, sending.py, receiving.py, stopping.py), who runs them
-          (suite.py).
+Not here  the rules (starting.py, configuring.py, jobs.py, own.py, sending.py, receiving.py, stopping.py), who runs
+          them (suite.py).
 """
 
 from collections.abc import Callable

@@ -11,13 +11,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from vfax.fsp.conformance import configuring, jobs, receiving, sending, starting, stopping
+from vfax.fsp.conformance import configuring, jobs, own, receiving, sending, starting, stopping
 from vfax.fsp.conformance.desk import Desk, Patience
 from vfax.fsp.conformance.rules import Broken, NotChecked, Rule, table
 from vfax.fsp.conformance.stimulus import StimulusFactory, has
 from vfax.fsp.errors import ProviderLoadError
 
-_ORDER: Final = [module.__name__ for module in (starting, configuring, jobs, sending, receiving, stopping)]
+_ORDER: Final = [module.__name__ for module in (starting, configuring, jobs, own, sending, receiving, stopping)]
 RULES: Final = tuple(sorted(table(), key=lambda rule: _ORDER.index(rule.check.__module__)))
 """Every rule there is, in the order of a provider's life."""
 
