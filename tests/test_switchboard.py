@@ -1,6 +1,7 @@
 """Trunks at work on an endpoint: turns at their limits, who a call says it is, whose policy it has, how they fare."""
 
 import ipaddress
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,12 @@ from vfax.leg import CallerOffer, LegOptions
 from vfax.outcome import Cause, Outcome
 from vfax.switchboard import LONGEST_RETRY_AFTER, Switchboard, retry_after
 from vfax.transports.sip.headers import Uri
+from vfax.transports.sip.message import Headers, Request
 from vfax.transports.sip.values import Hop, Transport
 from vfax.trunks.board import Direction, FaxSeen, TrunkRow
 from vfax.trunks.limits import Turn
 from vfax.trunks.options import (
+    Accept,
     DidPlace,
     IdentityOptions,
     InboundOptions,
@@ -35,6 +38,33 @@ LOOPBACK: Final = InboundOptions(networks=(ipaddress.ip_network("127.0.0.0/8"),)
 
 def trunk(**more: Any) -> TrunkOptions:
     return replace(TrunkOptions(name="office", inbound=LOOPBACK), **more)
+
+
+# --- who is asked for a password -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "admitted"),
+    [
+        ("192.0.2.7", False),  # its gateway by address
+        ("192.0.2.8", False),  # by what its name stands for just now
+        ("198.51.100.1", False),  # in its networks
+        ("203.0.113.9", True),  # the owner's own, and closer than the trunk's network
+        ("192.0.2.9", True),  # nobody's: whether it is heard at all is decided elsewhere
+    ],
+)
+def test_a_trunk_with_a_password_asks_its_gateways_for_it_too(host: str, admitted: bool) -> None:
+    inbound = InboundOptions(
+        networks=(ipaddress.ip_network("198.51.100.0/24"), ipaddress.ip_network("203.0.113.0/24")),
+        accept=Accept.DIGEST,
+        users={"pbx": "secret"},
+    )
+    gateways = tuple(Uri.parse(one) for one in ("sip:192.0.2.7", "sip:pbx.example"))
+    switchboard = Switchboard((trunk(inbound=inbound, gateways=gateways),), LegOptions())
+    switchboard.desk.book.learn_hosts("office", ["192.0.2.8"])
+    admission = switchboard.admission((ipaddress.ip_network("203.0.113.8/30"),), random.Random(1))
+    asked = Request("INVITE", "sip:1@198.51.100.9", Headers(()))
+    assert admission.judge(asked, host, 0.0).admitted is admitted
 
 
 # --- turns ---------------------------------------------------------------------------------------

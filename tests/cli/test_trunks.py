@@ -212,6 +212,10 @@ def test_a_check_that_is_interrupted_ends_with_130_and_leaves_nothing(tmp_path: 
     ("keys", "said"),
     [
         ({"gateways": ["pbx:5070"]}, "Trunk t takes calls from pbx."),
+        (
+            {"gateways": ["pbx"], "outbound_proxy": "sbc:5070", "route": ["sip:edge"]},
+            "Trunk t takes calls from pbx, sbc, edge.",
+        ),
         ({"gateways": ["pbx"], "registers": True, "user": "7"}, "Trunk t takes calls from pbx; it registers as 7."),
         (
             {"networks": ["0.0.0.0/0"], "accept": "digest", "inbound_user": "u", "inbound_password": "p"},

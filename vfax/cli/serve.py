@@ -130,14 +130,15 @@ def greeting(settings: Settings, address: tuple[str, int] | None, service: FaxSe
 
 def of_trunk(trunk: TrunkSettings) -> str:
     """A trunk in a sentence: where it is, who may call by it, what is not checked."""
-    hosts = dict.fromkeys(parse_place(text).host for text in trunk.gateways)
-    places = [*hosts, *trunk.networks] if trunk.accept == "network" else list(trunk.networks)
+    named = (*trunk.gateways, trunk.outbound_proxy, *trunk.route, trunk.registrar)
+    hosts = dict.fromkeys(parse_place(text).host for text in named if text)
+    places = list(trunk.networks) if trunk.accept == "open" else [*hosts, *trunk.networks]
     if trunk.accept == "digest":
         who = f"with the password of {trunk.inbound_user} from {', '.join(places)}"
     elif trunk.accept == "open":
         who = f"from ANYBODY in {', '.join(places)}"
     else:
-        who = f"from {', '.join(places) or trunk.domain}"
+        who = f"from {', '.join(places)}"
     registers = f"; it registers as {trunk.user}" if trunk.registers else ""
     unchecked = "; NOBODY CHECKS ITS CERTIFICATE" if trunk.tls_checks == "none" else ""
     return f"Trunk {trunk.name} takes calls {who}{registers}{unchecked}."

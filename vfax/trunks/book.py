@@ -148,6 +148,11 @@ class TrunkBook:
             for trunk in self.trunks
         )
 
+    def is_gateway_of(self, name: str, host: str) -> bool:
+        """Whether a host is one of those that the trunk of this name names."""
+        address = _address(host)
+        return address is not None and str(address) in self._hosts.get(name, ())
+
     def _reach(self, trunk: TrunkOptions, host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
         """How closely a host is a trunk's: the length of the network's prefix, -1 for not at all."""
         lengths = [network.prefixlen for network in trunk.inbound.networks if _within(address, network)]

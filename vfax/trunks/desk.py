@@ -7,6 +7,7 @@ Not here  finding a trunk (book.py), turns (limits.py), its state (board.py), th
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from vfax.errors import DecodeError
 from vfax.leg_values import LegOptions
@@ -132,23 +133,23 @@ class TrunkDesk:
         return parties(trunk.numbers, event.request_uri, event.identities)
 
     def rules(self) -> tuple[Rule, ...]:
-        """Whose passwords are asked for: those in the networks of trunks that want one, and nobody else's."""
-        return tuple(_rule(trunk) for trunk in self.book.trunks if trunk.enabled)
+        """Whose passwords are asked for: those from gateways and networks of trunks that want one, nobody else's."""
+        return tuple(self._rule(trunk) for trunk in self.book.trunks if trunk.enabled)
 
-
-def _rule(trunk: TrunkOptions) -> Rule:
-    inbound = trunk.inbound
-    if inbound.accept is not Accept.DIGEST:
-        return Rule(networks=inbound.networks)
-    return Rule(
-        networks=inbound.networks,
-        digest=WardenOptions(
-            realm=inbound.realm,
-            users=inbound.users,
-            nonce_lifetime=inbound.nonce_lifetime,
-            nonce_uses=inbound.nonce_uses,
-        ),
-    )
+    def _rule(self, trunk: TrunkOptions) -> Rule:
+        inbound = trunk.inbound
+        if inbound.accept is not Accept.DIGEST:
+            return Rule(networks=inbound.networks)
+        return Rule(
+            networks=inbound.networks,
+            holds=partial(self.book.is_gateway_of, trunk.name),
+            digest=WardenOptions(
+                realm=inbound.realm,
+                users=inbound.users,
+                nonce_lifetime=inbound.nonce_lifetime,
+                nonce_uses=inbound.nonce_uses,
+            ),
+        )
 
 
 def _loose(uri: Uri) -> str:

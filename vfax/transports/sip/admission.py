@@ -24,10 +24,14 @@ anyway."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One kind of caller: those from `networks`. `digest` None: they need no password."""
+    """One kind of caller: those from `networks`. `digest` None: they need no password.
+
+    `holds` knows hosts besides, as near as a network of one address: those that names stand for just now.
+    """
 
     networks: tuple[IpNetwork, ...]
     digest: WardenOptions | None = None
+    holds: Callable[[str], bool] = lambda host: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ OPEN: Final = Entry(True)
 class _Realm:
     """All who are asked for a password of one realm."""
 
-    networks: list[IpNetwork] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
     users: dict[str, str] = field(default_factory=dict)
     options: WardenOptions | None = None
 
@@ -66,10 +70,10 @@ class Admission:
         self, rules: Sequence[Rule], dice: Dice, *, freely: Callable[[str], bool] = lambda host: False
     ) -> None:
         self._freely = freely
-        self._free = [network for rule in rules if rule.digest is None for network in rule.networks]
+        self._free = [rule for rule in rules if rule.digest is None]
         realms = _by_realm(rules)
         self._wardens = [
-            (tuple(one.networks), Warden(one.options, dice)) for one in realms.values() if one.options is not None
+            (tuple(one.rules), Warden(one.options, dice)) for one in realms.values() if one.options is not None
         ]
 
     def judge(self, request: Request, host: str, now: float) -> Entry:
@@ -81,7 +85,7 @@ class Admission:
         if request.method not in ASKED or not self._wardens or self._freely(host):
             return OPEN
         free = _longest(self._free, host)
-        asking = [warden for networks, warden in self._wardens if _longest(networks, host) > free]
+        asking = [warden for rules, warden in self._wardens if _longest(rules, host) > free]
         if not asking:
             return OPEN
         verdicts = [warden.judge(request, host, now) for warden in asking]
@@ -102,7 +106,7 @@ def _by_realm(rules: Sequence[Rule]) -> Mapping[str, _Realm]:
     for rule in rules:
         if rule.digest is not None:
             one = realms.setdefault(rule.digest.realm, _Realm())
-            one.networks += rule.networks
+            one.rules.append(rule)
             one.users |= rule.digest.users
             first = one.options or rule.digest
             one.options = WardenOptions(
@@ -116,12 +120,15 @@ def _by_realm(rules: Sequence[Rule]) -> Mapping[str, _Realm]:
     return realms
 
 
-def _longest(networks: Sequence[IpNetwork], host: str) -> int:
+def _longest(rules: Sequence[Rule], host: str) -> int:
     """The prefix length of the longest network that holds `host`, -1 for none."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return -1
+    if any(rule.holds(host) for rule in rules):
+        return address.max_prefixlen
+    networks = (network for rule in rules for network in rule.networks)
     return max((network.prefixlen for network in networks if address in network), default=-1)
 
 
