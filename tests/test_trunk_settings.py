@@ -19,6 +19,9 @@ from vfax.trunks.options import OWN_ADDRESS, TrunkOptions
 
 EXAMPLE: Final = Path(__file__).parent.parent / "config" / "vfax.example.toml"
 PLAIN: Final = '[[trunk]]\nname = "office"\ngateways = ["192.0.2.1"]\n'
+DIGEST: Final = (
+    PLAIN + 'accept = "digest"\nnetworks = ["192.0.2.0/24"]\ninbound_user = "pbx"\ninbound_password = "secret"\n'
+)
 USUAL: Final[dict[str, object]] = {
     "name": "office",
     "gateways": ["192.0.2.1"],
@@ -357,6 +360,10 @@ def test_a_password_is_not_shown_where_it_is_wrong(toml: Path) -> None:
         ("[[trunk]]\nname = 'a.b'", '[[trunk]] 1 (a.b) name = "a.b": expected a name of at most 32 letters'),
         (PLAIN + "ecmm = true", "[[trunk]] 1 (office) ecmm: unknown key; did you mean ecm?"),
         (PLAIN + PLAIN, "[[trunk]] 2 (office) name: [[trunk]] 1 has it already: give each its own"),
+        (
+            DIGEST + DIGEST.replace("office", "branch"),
+            '[[trunk]] 2 (branch) inbound_user = "pbx": [[trunk]] 1 (office) has it already, and calls are told apart',
+        ),
         (PLAIN + PLAIN.replace("office", "OFFICE"), "[[trunk]] 2 (OFFICE) name: [[trunk]] 1 has it already"),
         ("[[trunk]]\nname = 'x'", "[[trunk]] 1 (x): it names no place at all: give gateways ="),
         (PLAIN + "max_rate = 33600", "[[trunk]] 1 (office) max_rate = 33600: expected 2400, 4800, 7200"),

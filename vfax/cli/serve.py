@@ -130,7 +130,7 @@ def greeting(settings: Settings, address: tuple[str, int] | None, service: FaxSe
 
 def of_trunk(trunk: TrunkSettings) -> str:
     """A trunk in a sentence: where it is, who may call by it, what is not checked."""
-    named = (*trunk.gateways, trunk.outbound_proxy, *trunk.route, trunk.registrar)
+    named = (*(trunk.gateways or (trunk.domain,)), trunk.outbound_proxy, *trunk.route, trunk.registrar)
     hosts = dict.fromkeys(parse_place(text).host for text in named if text)
     places = list(trunk.networks) if trunk.accept == "open" else [*hosts, *trunk.networks]
     if trunk.accept == "digest":

@@ -313,10 +313,16 @@ def overridden(section: Section, own: Mapping[str, object]) -> Section:
 def check_trunks(trunks: Sequence[TrunkSettings], sections: Mapping[str, Section]) -> None:
     """What one trunk alone cannot tell. Raises ValueError naming the trunk, the key and its value."""
     seen: dict[str, int] = {}
+    users: dict[str, int] = {}
     for at, trunk in enumerate(trunks):
         before = seen.setdefault(trunk.name.lower(), at)
         if before != at:
             raise ValueError(f"{label(trunk.name, at)} name: {label('', before)} has it already: give each its own")
+        before = users.setdefault(trunk.inbound_user, at) if trunk.inbound_user else at
+        if before != at:
+            other = label(trunks[before].name, before)
+            who = f"{label(trunk.name, at)} inbound_user = {toml_value(trunk.inbound_user)}"
+            raise ValueError(f"{who}: {other} has it already, and calls are told apart by it: give each its own")
         for name, section in sections.items():
             try:
                 overridden(section, trunk.own(name))
