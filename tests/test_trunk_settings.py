@@ -364,6 +364,11 @@ def test_a_password_is_not_shown_where_it_is_wrong(toml: Path) -> None:
             DIGEST + DIGEST.replace("office", "branch"),
             '[[trunk]] 2 (branch) inbound_user = "pbx": [[trunk]] 1 (office) has it already, and calls are told apart',
         ),
+        (
+            PLAIN + 'tls_checks = "chain"\n' + PLAIN.replace("office", "branch") + 'tls_checks = "none"\n',
+            "[[trunk]] 2 (branch) tls_name, tls_certificate, tls_key, tls_authorities, tls_checks: "
+            "[[trunk]] 1 (office) has others for the host 192.0.2.1: give both the same",
+        ),
         (PLAIN + PLAIN.replace("office", "OFFICE"), "[[trunk]] 2 (OFFICE) name: [[trunk]] 1 has it already"),
         ("[[trunk]]\nname = 'x'", "[[trunk]] 1 (x): it names no place at all: give gateways ="),
         (PLAIN + "max_rate = 33600", "[[trunk]] 1 (office) max_rate = 33600: expected 2400, 4800, 7200"),

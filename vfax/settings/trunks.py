@@ -23,6 +23,7 @@ from vfax.settings.trunk_words import (
     TrunkName,
     UserName,
     VariableName,
+    parse_place,
 )
 from vfax.settings.words import Line, Networks, OrElse, Seconds, toml_value
 
@@ -328,6 +329,27 @@ def check_trunks(trunks: Sequence[TrunkSettings], sections: Mapping[str, Section
                 overridden(section, trunk.own(name))
             except ValidationError as why:
                 raise ValueError(f"{label(trunk.name, at)} {_wrong(why, name)}") from None
+    _check_tls(trunks)
+
+
+def _check_tls(trunks: Sequence[TrunkSettings]) -> None:
+    """A host has one set of certificates: else what one trunk does not check would hold for another."""
+    seen: dict[str, int] = {}
+    for at, trunk in enumerate(trunks):
+        own = _own_tls(trunk)
+        named = (*trunk.gateways, trunk.outbound_proxy, *trunk.route, trunk.registrar)
+        for host in {parse_place(text).host.lower() for text in named if text and trunk.enabled and any(own)}:
+            before = seen.setdefault(host, at)
+            if own != _own_tls(trunks[before]):
+                other = label(trunks[before].name, before)
+                raise ValueError(
+                    f"{label(trunk.name, at)} tls_name, tls_certificate, tls_key, tls_authorities, tls_checks: "
+                    f"{other} has others for the host {host}: give both the same"
+                )
+
+
+def _own_tls(trunk: TrunkSettings) -> tuple[str | None, ...]:
+    return trunk.tls_name, trunk.tls_certificate, trunk.tls_key, trunk.tls_authorities, trunk.tls_checks
 
 
 def _wrong(why: ValidationError, section: str) -> str:
