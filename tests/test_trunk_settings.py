@@ -315,7 +315,7 @@ def test_passwords_come_from_settings_files_and_the_environment(tmp_path: Path) 
 
 
 def test_no_password_is_ever_shown() -> None:
-    shown = repr(options_of(**USUAL))
+    shown = repr(options_of(**USUAL)) + repr(settings_of(**USUAL))
     assert "secret" not in shown
     assert "hush" not in shown
 

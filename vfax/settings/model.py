@@ -326,6 +326,7 @@ class StoreSettings(Section):
 
     url: str = Field(
         default="",
+        repr=False,  # there may be a password in it
         description='"": SQLite in the spool; or postgresql+psycopg://user@host/name, which several hosts may share.',
     )
     documents: str = Field(

@@ -56,7 +56,7 @@ class _Realm:
     """All who are asked for a password of one realm."""
 
     rules: list[Rule] = field(default_factory=list)
-    users: dict[str, str] = field(default_factory=dict)
+    users: dict[str, str] = field(default_factory=dict, repr=False)
     options: WardenOptions | None = None
 
 
