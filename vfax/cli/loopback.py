@@ -18,7 +18,8 @@ from vfax.cli.hosting import abort_when, interruptible, running
 from vfax.cli.screen import Screen, choose, say
 from vfax.codecs import tiff
 from vfax.codecs.dis import Resolution
-from vfax.host.events import FaxEnded, HostEvent
+from vfax.endpoint import Endpoint
+from vfax.host.events import FaxEnded, HostEvent, Observer
 from vfax.host.records import FaxRecord
 from vfax.host.service import FaxService
 from vfax.outcome import Cause, Outcome
@@ -90,17 +91,8 @@ async def _two_instances(
             event = replace(event, document=None)  # it is compared and removed
         screen.show(event)
 
-    options = wiring.host_options(settings)
-    receiver = FaxService(
-        replace(options, spool=document.parent / "received"),
-        [wiring.registration(settings, receiver_network)],
-        observe=hear,
-    )
-    sender = FaxService(
-        replace(options, spool=document.parent / "sent", receive=False),
-        [wiring.registration(settings, sender_network)],
-        observe=screen.show,
-    )
+    receiver = _service(settings, receiver_network, document.parent / "received", hear)
+    sender = _service(settings, sender_network, document.parent / "sent", screen.show, receive=False)
     interrupted = trio.Event()
     watched = interruptible(interrupted.set)
     async with watched, running(receiver), running(sender), trio.open_nursery() as nursery:
@@ -115,6 +107,13 @@ async def _two_instances(
     there = endings[0].document
     identical = there is not None and await trio.to_thread.run_sync(_same, document, there)
     return record, endings[0].record, identical, interrupted.is_set()
+
+
+def _service(
+    settings: Settings, network: Endpoint, spool: Path, observe: Observer, *, receive: bool = True
+) -> FaxService:
+    options = replace(wiring.host_options(settings), spool=spool, receive=receive)
+    return FaxService(options, [wiring.registration(settings, network)], observe=observe)
 
 
 def _same(sent: Path, received: Path) -> bool:
