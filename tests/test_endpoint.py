@@ -398,9 +398,10 @@ async def test_endpoint_that_ends_says_bye_and_its_calls_have_an_outcome(tmp_pat
 
 async def test_a_question_that_outlasts_the_endpoint_has_an_end() -> None:
     endpoint = Endpoint(EndpointOptions(listen=("127.0.0.1", 0)))
-    asking = Asking(
-        method="OPTIONS", uri="sip:127.0.0.1:9", targets=[Hop(Transport.UDP, "127.0.0.1", 9)], from_user="vfax"
-    )
+    silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    silent.bind(("127.0.0.1", 0))
+    targets = [Hop(Transport.UDP, *silent.getsockname())]
+    asking = Asking(method="OPTIONS", uri="sip:127.0.0.1", targets=targets, from_user="vfax")
     said: list[str] = []
 
     async def ask() -> None:
@@ -409,7 +410,7 @@ async def test_a_question_that_outlasts_the_endpoint_has_an_end() -> None:
         except LinkError as why:
             said.append(str(why))
 
-    with trio.fail_after(5):
+    with silent, trio.fail_after(5):
         async with trio.open_nursery() as nursery:
             serving = trio.CancelScope()
 

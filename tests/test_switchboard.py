@@ -107,7 +107,7 @@ async def test_a_call_that_waited_in_vain_hears_why(autojump_clock: MockClock) -
     began = trio.current_time()
     turn = await switchboard.enter(account)
     assert trio.current_time() - began == pytest.approx(5)
-    assert (turn.goes, turn.why) == (False, "the trunk office has 1 calls, and max_calls = 1 is all that it takes")
+    assert (turn.goes, turn.why) == (False, "the trunk office has 1 call, and max_calls = 1 is all that it takes")
     (row,) = switchboard.rows()
     assert (row.refused, row.calls_out) == (1, 1)
 

@@ -219,7 +219,8 @@ class Memory:
         merged = {**{kind: fact for kind, fact in general.items() if kind not in facts}, **facts}
         advice = NO_ADVICE
         for kind, fact in merged.items():
-            whose = "" if kind in facts else f", as {self.options.agree} other numbers of {peer} do"
+            others = "another number" if self.options.agree == 1 else f"{self.options.agree} other numbers"
+            whose = "" if kind in facts else f", as {others} of {peer} do{'es' if self.options.agree == 1 else ''}"
             advice = _heed(advice, fact, outgoing, whose)
         return advice
 

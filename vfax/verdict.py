@@ -78,7 +78,7 @@ def judge(lines: Sequence[JournalLine]) -> Verdict:
     sending = any(_sends(line) for line in readable)
     outcome = next((_outcome_of(line.facts) for line in reversed(readable) if line.kind == "outcome"), None)
     damage: tuple[str, ...] = (f"{_count(torn, 'line')} of the journal cannot be read",) if torn else ()
-    damage += tuple(f"{_fact(line, 'lost')} lines of the journal were lost" for line in readable if line.kind == "lost")
+    damage += tuple(_unwritten(line) for line in readable if line.kind == "lost")
     if outcome is None:
         so_far = replace(_so_far(course), sending=sending)
         return _alone(V.UNFINISHED, course, (*_evidence(so_far, course), *damage), sending=sending)
@@ -180,6 +180,11 @@ def _unconfirmed(partial: int, course: Course) -> str:
     if rest := partial - len(cuts):
         words += f", {_count(rest, 'page')} came without being confirmed"
     return words
+
+
+def _unwritten(line: JournalLine) -> str:
+    count = _number(line.facts.get("lost"))
+    return f"{_count(count, 'line')} of the journal {'was' if count == 1 else 'were'} lost"
 
 
 def _count(number: int, noun: str) -> str:
@@ -419,10 +424,6 @@ def _number(fact: object) -> int:
 
 def _text(fact: object) -> str:
     return _clean(fact) if isinstance(fact, str) else ""
-
-
-def _fact(line: JournalLine, name: str) -> str:
-    return str(_number(line.facts.get(name)))
 
 
 # --- tables --------------------------------------------------------------------------------------

@@ -782,6 +782,13 @@ def test_no_journal_makes_the_judge_raise(entries: list[Entry]) -> None:
     assert said.sentence.isprintable()
 
 
+@pytest.mark.parametrize(
+    ("lost", "said"), [(1, "1 line of the journal was lost"), (3, "3 lines of the journal were lost")]
+)
+def test_lines_that_were_never_written_are_counted(lost: int, said: str) -> None:
+    assert said in judge([Entry("", 0.0, "call", {}), Entry("", 1.0, "lost", {"lost": lost})]).evidence
+
+
 # --- advice ---------------------------------------------------------------------------------------
 
 

@@ -99,7 +99,8 @@ def _result(title: str, note: str, recording: Recording) -> Result:
 
 def _tell(result: Result) -> None:
     console, recording, replayed = out(), result.recording, result.replayed
-    say(console, f"{result.title}: {recording.datagrams} datagrams over {replayed.seconds:.1f} s")
+    datagrams = "1 datagram" if recording.datagrams == 1 else f"{recording.datagrams} datagrams"
+    say(console, f"{result.title}: {datagrams} over {replayed.seconds:.1f} s")
     for note in (result.note, *recording.notes):
         if note:
             say(console, f"  {note}")

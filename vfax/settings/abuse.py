@@ -29,7 +29,7 @@ class AbuseSettings(Section):
     dialog_rate: PerSecond = Field(default=1_000.0, description="Messages inside calls that one host may send.")
     unproven_share: Share = Field(
         default=0.75,
-        description="Share of the lines that may ring for callers of no trunk who have not proven that they hear us.",
+        description="Share of the lines for callers who have not proven that they hear us, and whom no setting names.",
     )
     max_sources: Count = Field(default=4_096, description="Sources that are remembered; the oldest is forgotten first.")
     log: Line = Field(

@@ -172,7 +172,8 @@ class Streams:
             connection = self._begin(to)
         if connection is None:
             crowd = len(self._connections) >= self._options.max_connections
-            why = f"{len(self._connections)} connections are open, no more are allowed" if crowd else "it has gone"
+            are = f"{len(self._connections)} connections are" if len(self._connections) > 1 else "1 connection is"
+            why = f"{are} open, no more are allowed" if crowd else "it has gone"
             self._hooks.unreachable(to, f"no connection with {format_address(to.address)}: {why}", b"")
         elif not connection.send(octets):
             self._hooks.unreachable(to, connection.why or f"the connection with {connection.who} has ended", b"")

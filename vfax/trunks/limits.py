@@ -67,11 +67,9 @@ class Gate:
         """Ask for a turn."""
         limit, rate = self._options.max_calls, self._options.calls_per_second
         if limit and self.running >= limit:
-            return Turn(
-                goes=False,
-                wait=math.inf,
-                why=f"the trunk {self._name} has {self.running} calls, and max_calls = {limit} is all that it takes",
-            )
+            calls = "1 call" if self.running == 1 else f"{self.running} calls"
+            why = f"the trunk {self._name} has {calls}, and max_calls = {limit} is all that it takes"
+            return Turn(goes=False, wait=math.inf, why=why)
         if not self._bucket.take(now):
             return Turn(goes=False, wait=self._bucket.wait(now), why=f"{self._too_many} calls_per_second = {rate:g}")
         self.running += 1

@@ -307,10 +307,34 @@ def test_a_trunk_may_send_many_calls_in_its_first_second(make_desk: Any, peer: A
     def of_trunk(host: str, other: str) -> bool:
         return {host, other} == {PEER[0]}
 
-    desk = make_desk(sieve=Sieve(SieveOptions(max_unproven_calls=3), trusted=networks("192.0.2.0/24"), akin=of_trunk))
+    own = networks("192.0.2.0/24", "203.0.113.0/24")
+    desk = make_desk(sieve=Sieve(SieveOptions(max_unproven_calls=3), trusted=own, akin=of_trunk))
     for n in range(9):
         peer.call_id = f"first-{n}"
         assert desk.receive(peer.request("INVITE", body=sdp, branch=f"z9hG4bK{n}"))[-1].word == "100 INVITE"
+    peer.call_id = "another's"  # those do not count against others
+    assert desk.receive(peer.request("INVITE", body=sdp), ("203.0.113.7", 5060))[-1].word == "100 INVITE"
+
+
+@pytest.mark.parametrize(
+    ("allow", "host", "believed"),
+    [
+        ("203.0.113.7/32", "203.0.113.7", True),
+        ("203.0.113.0/28", "203.0.113.7", True),
+        ("203.0.113.0/27", "203.0.113.7", False),  # a network, not hosts that somebody has named
+        ("0.0.0.0/0", "203.0.113.7", False),
+        ("2001:db8::/64", "2001:db8::7", True),
+        ("2001:db8::/48", "2001:db8::7", False),
+    ],
+)
+def test_hosts_that_the_owner_named_one_by_one_may_take_all_lines(
+    allow: str, host: str, believed: bool, make_desk: Any, peer: Any, sdp: bytes
+) -> None:
+    desk = make_desk(sieve=Sieve(SieveOptions(max_unproven_calls=3), trusted=networks(allow)))
+    for n in range(9):
+        peer.call_id = f"first-{n}"
+        desk.receive(peer.request("INVITE", body=sdp, branch=f"z9hG4bK{n}"), (host, 5060))
+    assert len(desk.told(sip.IncomingCall)) == (9 if believed else 3)
 
 
 # Whose word counts inside a call

@@ -6,6 +6,7 @@ Not here  rates, proof and credit (sieve.py), what those hear who are not taken 
 Source    RFC 3261 (June 2002) 9.1 (CANCEL goes from hop to hop), 12.2.2, 26.1.3.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 
 from vfax.transports.sip.calls import Call
@@ -35,14 +36,15 @@ class Doorkeeper:
     def has_room(self, calls: Iterable[Call], flow: Flow) -> bool:
         """Whether one more call may come in by `flow`: forged INVITEs must not take all lines.
 
-        Limit: hosts that the owner named as a trunk's are believed before they have proven anything, for a trunk may
-        send many calls in its first second. Whoever forges those can take all lines.
+        Limit: hosts that the owner has named, as a trunk's or one by one, are believed before they have proven
+        anything, for a trunk may send many calls in its first second. Whoever forges those can take all lines.
         """
-        sieve, host = self._sieve, flow.remote[0]
-        if sieve is None or flow.transport.reliable or sieve.has_proven(flow.remote) or sieve.are_akin(host, host):
+        sieve = self._sieve
+        if sieve is None or flow.transport.reliable or sieve.has_proven(flow.remote) or sieve.is_named(flow.remote[0]):
             return True
-        unproven = (call for call in calls if (by := call.rings_by) is not None and not sieve.has_proven(by.address))
-        return sum(1 for _ in unproven) < sieve.max_unproven_calls
+        ways = [by.address for call in calls if (by := call.rings_by) is not None]
+        hosts = Counter(way[0] for way in ways if not sieve.has_proven(way))
+        return sum(count for host, count in hosts.items() if not sieve.is_named(host)) < sieve.max_unproven_calls
 
     def hears_in(self, call: Call, flow: Flow, now: float) -> bool:
         """Whether a request inside `call` may come by `flow`; it has the tags of the call."""

@@ -31,6 +31,8 @@ SECONDS_SAVED: Final = 2.0
 """How much of its rate a quiet source may use at once."""
 OPEN_BELOW: Final = {4: 8, 6: 16}
 """Networks wider than this prefix belong to nobody in particular: who comes from there is a stranger."""
+NAMED_FROM: Final = {4: 28, 6: 64}
+"""Networks of the owner's own that are this small, or smaller, name their hosts one by one."""
 
 CALL_ID: Final = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\s]+)", re.IGNORECASE)
 VERSION: Final = re.compile(rb"(?:^|[ \t])SIP/", re.IGNORECASE)
@@ -136,7 +138,8 @@ class Sieve:
     """Stands before the parser of one agent. Pure: time is an argument.
 
     `trusted` are networks of the owner's own: their sources need no proof before they are answered; those that are open
-    to everybody do not count. `akin` tells of two hosts whether they are one peer, so that one speaks for the other.
+    to everybody do not count. Hosts in the small ones among them, and those of a trunk, are believed where calls are
+    counted. `akin` tells of two hosts whether they are one peer, so that one speaks for the other.
     """
 
     def __init__(
@@ -150,6 +153,7 @@ class Sieve:
         self.counts = SieveCounts()
         self._options = options
         self._trusted = tuple(network for network in trusted if not is_open(network))
+        self._named = tuple(one for one in self._trusted if one.prefixlen >= NAMED_FROM[one.version])
         self.are_akin = akin
         self._hosts: OrderedDict[str, _Source] = OrderedDict()
         self._proven: OrderedDict[Address, _Source] = OrderedDict()
@@ -204,6 +208,10 @@ class Sieve:
     def has_proven(self, source: Address) -> bool:
         """Whether this very address has proven itself."""
         return source in self._proven
+
+    def is_named(self, host: str) -> bool:
+        """Whether the owner has named this host, as a trunk's or by itself."""
+        return self.are_akin(host, host) or lies_in(host, self._named)
 
     @property
     def max_unproven_calls(self) -> int:
