@@ -238,15 +238,16 @@ async def test_a_service_that_has_the_registration_is_believed(
 async def test_the_page_is_looked_for_in_the_service_beside(tmp_path: Path, fax_clock: MockClock) -> None:
     looked: list[str] = []
 
-    async def find_page(sender: str) -> bool:
+    async def find_page(sender: str) -> str:
         await trio.lowlevel.checkpoint()
         looked.append(sender)
-        return True
+        return "it is somewhere"
 
     beside = Beside(registration=None)
     async with checking(tmp_path, lambda port: trunk("sip:127.0.0.1:9"), beside=beside, find_page=find_page) as check:
         (found,) = await trunk_check._loop(check)
     assert (found.verdict, looked) == (Verdict.OK, [SENDER])
+    assert found.sentence == "The page came back to the running service: it is somewhere."
 
 
 class Arrived:

@@ -76,8 +76,9 @@ class Check:
     """One check of one trunk. `number` is what is called, "" for nothing; `document` is the test page.
 
     `sender` is who the test page is from (TSI): by it a page that comes back is known. `beside` is the service that has
-    the trunk at this moment. `find_page` looks for the page in that service, where it will have gone. `place` makes the
-    file for a call that comes in, where a fax of somebody else can stay; it blocks, and may raise StoreError.
+    the trunk at this moment. `find_page` looks for the page in that service, where it will have gone, and says in words
+    where it is there, "" where it is not. `place` makes the file for a call that comes in, where a fax of somebody else
+    can stay; it blocks, and may raise StoreError.
     """
 
     trunk: TrunkOptions
@@ -87,7 +88,7 @@ class Check:
     place: Callable[[], Path]
     sender: str
     beside: Beside | None = None
-    find_page: Callable[[str], Awaitable[bool]] | None = None
+    find_page: Callable[[str], Awaitable[str]] | None = None
     way: Way | None = None
     answered: list[Hop] = field(default_factory=list)
     fax: OutgoingFax | None = None
@@ -345,8 +346,8 @@ async def _loop(check: Check) -> list[Finding]:
             return [Finding("loop", Verdict.OK, "The page came back to this machine: sending and receiving both work.")]
         said = sentence_of(back.sentence) if back is not None else "It has not ended yet."
         return [Finding("loop", Verdict.FAIL, f"The call came back to this machine, but the page did not. {said}")]
-    if check.find_page is not None and await check.find_page(check.sender):
-        return [Finding("loop", Verdict.OK, "The page came back to the running service: it is in its inbox.")]
+    if check.find_page is not None and (where := await check.find_page(check.sender)):
+        return [Finding("loop", Verdict.OK, f"The page came back to the running service: {where}.")]
     return [_skipped("loop", "the page went elsewhere; call your own number to try receiving, too")]
 
 

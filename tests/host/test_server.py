@@ -18,6 +18,7 @@ from vfax.errors import DocumentError, StoreError
 from vfax.fsp.constants import DeviceState, EventId, FaxStatus, JobStatusEnum, JobType, PortFlag
 from vfax.fsp.errors import InvalidParameter
 from vfax.fsp.provider import RegistrationRecord
+from vfax.host.check_pages import CheckPages, new_mark
 from vfax.host.delivery import DeliveryPlan
 from vfax.host.door import Addressee, JobCommand, Order, Upload
 from vfax.host.doorway import DoorOptions
@@ -132,6 +133,34 @@ async def test_a_received_fax_is_in_the_store_and_delivered(
     (copy,) = (tmp_path / "copies").glob("*.tif")
     assert copy.read_bytes() == document.read_bytes()
     assert len(fax.digest) == 64
+
+
+async def test_the_page_of_a_check_that_comes_back_is_delivered_nowhere_and_leaves_the_inbox(
+    serving: Serving, script: Script, ear: Ear, tmp_path: Path, options: ServerOptions
+) -> None:
+    """And a fax of somebody else, who has nearly that number, is delivered while the check waits for its page."""
+    pages, mark = CheckPages(options.host.spool), new_mark()
+    async with serving(script) as server:
+        assert pages.expect(mark)
+        script.remote_id = f" {mark}"
+        script.ring()
+        ended = await ear.ended()
+        (fax,) = server.store.faxes()
+        assert fax.removed_at is not None
+        assert await server.door.document(fax.job) is None
+        script.remote_id = f"{mark[:-1]}{(int(mark[-1]) + 1) % 10}"
+        script.ring()
+        await ear.ended()
+        await until(lambda: server.store.deliveries(state=DeliveryState.DONE))
+        assert {one.job for one in server.store.deliveries()} == {server.store.faxes()[0].job}
+    assert ended.document is not None
+    assert ended.document.parent.name == "checks"
+    assert ended.document.exists()  # it was taken out, not thrown away
+    assert (
+        len(list((options.host.spool / "inbox").glob("*.tif"))) == len(list((tmp_path / "copies").glob("*.tif"))) == 1
+    )
+    pages.forget(mark)
+    assert not list((options.host.spool / "checks").iterdir())
 
 
 async def test_a_fax_is_received_while_the_store_is_away_and_taken_in_later(

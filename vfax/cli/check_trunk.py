@@ -4,7 +4,6 @@ Owns      where the check listens, the service that may run beside it, what is p
           (trunk_check.py).
 """
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from vfax.codecs import tiff
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import SettingsError, only_one
 from vfax.fsp.errors import FaxServiceError
+from vfax.host.check_pages import CheckPages, new_mark
 from vfax.host.spool import Spool
 from vfax.settings import Settings, doors, wiring
 from vfax.trunk_check import Beside, Check, Finding, Tell, Verdict
@@ -33,6 +33,8 @@ ROWS: Final = 1_100
 LOOKS: Final = 10
 """Times that the service is asked for the page that came back, a second apart."""
 LATER: Final = "the service delivers it when it is started next"
+KNOWN: Final = "it has taken it out of its inbox again, and delivered it nowhere"
+UNKNOWN: Final = "it is in its inbox, and went where its routes send faxes, for this user may not write to its spool"
 NEWEST: Final = 20
 """Received faxes that are looked at."""
 
@@ -104,23 +106,34 @@ async def _checked(
             number=number,
             document=folder / "test.tif",
             place=Spool(settings.host.spool).borrow,
-            sender=f"88{random.SystemRandom().randrange(10**6):06d}",
+            sender=new_mark(),
             beside=beside,
         )
         await trio.to_thread.run_sync(_write_test_page, check.document)
-        if beside is not None:
-
-            async def find_page(sender: str) -> bool:
-                return await _in_service(settings, sender)
-
-            check.find_page = find_page
-        found = await _run(check, ours, tell)
+        found = await (_run(check, ours, tell) if beside is None else _run_beside(settings, check, ours, tell))
     for path in check.kept:
         found.append(
             Finding("call", Verdict.WARN, f"A fax of somebody else came in meanwhile, and is in {path}: {LATER}.")
         )
         tell(found[-1])
     return found
+
+
+async def _run_beside(settings: Settings, check: Check, options: EndpointOptions, tell: Tell) -> list[Finding]:
+    """The check beside a service, which is to know the page that comes back as ours."""
+
+    async def find_page(sender: str) -> str:
+        return await _in_service(settings, sender)
+
+    check.find_page = find_page
+    pages = CheckPages(settings.host.spool.absolute())
+    expected = await trio.to_thread.run_sync(pages.expect, check.sender)
+    try:
+        return await _run(check, options, tell)
+    finally:
+        with trio.CancelScope(shield=True):
+            if expected:
+                await trio.to_thread.run_sync(pages.forget, check.sender)
 
 
 async def _run(check: Check, options: EndpointOptions, tell: Tell) -> list[Finding]:
@@ -169,24 +182,29 @@ def _service_beside(settings: Settings, name: str) -> Beside | None:
     return None if row is None else Beside(registration=row.registration)
 
 
-async def _in_service(settings: Settings, sender: str) -> bool:
-    """Whether the service has received a fax from `sender`."""
+async def _in_service(settings: Settings, sender: str) -> str:
+    """Where the service has a fax that it has received from `sender`, in words; "" where it has none."""
+    where, before = "", ""
     for _ in range(LOOKS):
-        if await trio.to_thread.run_sync(_received, settings, sender):
-            return True
+        where, before = await trio.to_thread.run_sync(_received, settings, sender), where
+        if where and (where == KNOWN or before):  # else it may be about to take it out
+            break
         await trio.sleep(1.0)
-    return False
+    return where
 
 
-def _received(settings: Settings, sender: str) -> bool:
+def _received(settings: Settings, sender: str) -> str:
     socket = doors.client_socket(settings)
     if socket is None:
-        return False
+        return ""
     try:
         with client.connect(socket) as fax:
-            return any(_sender_of(one) == sender for one in fax.faxes(limit=NEWEST))
+            page = next((one for one in fax.faxes(limit=NEWEST) if _sender_of(one) == sender), None)
     except FaxServiceError:
-        return False
+        return ""
+    if page is None:
+        return ""
+    return UNKNOWN if page.get("document") else KNOWN
 
 
 def _sender_of(fax: Mapping[str, object]) -> str:

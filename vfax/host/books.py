@@ -20,6 +20,7 @@ import trio
 
 from vfax.errors import StoreError
 from vfax.fsp.constants import JobStatusEnum
+from vfax.host.check_pages import CheckPages
 from vfax.host.events import HostEvent, StorageFailed
 from vfax.host.records import FaxRecord, record_of
 from vfax.host.spool import JOB_PATTERN, Kept, Spool
@@ -45,6 +46,7 @@ class Books:
         *,
         host: str,
         route: Route,
+        checks: CheckPages | None = None,
         observe: Callable[[HostEvent], None],
         on_delivery: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -53,6 +55,7 @@ class Books:
         self._spool = spool
         self._host = host
         self._route = route
+        self._checks = checks
         self._observe = observe
         self._on_delivery = on_delivery
         self._clock = clock
@@ -71,12 +74,14 @@ class Books:
             job, partial(self._store.receive, int(job, 16), device_id=device_id, host=self._host, now=self._clock())
         )
 
-    async def end(self, record: FaxRecord, kept: Kept | None) -> None:
+    async def end(self, record: FaxRecord, kept: Kept | None) -> Kept | None:
         """The call is over; `kept` None: the disk refused it, and it will be told again."""
         if kept is None:
-            return
-        await self._guarded(record.job, partial(self._write, record, kept))
+            return None
+        moved: list[Kept] = []
+        await self._guarded(record.job, partial(self._end, record, kept, moved))
         self._on_delivery()
+        return moved[0] if moved else kept
 
     async def catch_up(self) -> int:
         """Take in what the store has missed: faxes of a time when it was out of reach, or that a crash kept from it."""
@@ -100,6 +105,20 @@ class Books:
 
     # --- in a thread ---------------------------------------------------------------------------------
 
+    def _end(self, record: FaxRecord, kept: Kept, moved: list[Kept]) -> None:
+        """A test page that has come back to us is in the store like a fax whose document is gone."""
+        self._write(record, kept)
+        if self._checks is not None and self._is_test(record):
+            moved.append(self._checks.put_aside(record, kept))
+            if moved[0] != kept:
+                self._store.mark_removed(int(record.job, 16), self._clock())
+
+    def _is_test(self, record: FaxRecord) -> bool:
+        return self._checks is not None and self._checks.claims(record)
+
+    def _deliveries(self, record: FaxRecord, document: Path | None) -> Sequence[NewDelivery]:
+        return () if document is None or self._is_test(record) else self._route(record)
+
     def _write(self, record: FaxRecord, kept: Kept) -> None:
         now = self._clock()
         plain = record.to_json()
@@ -113,7 +132,7 @@ class Books:
             journal=record.journal,
             record=plain,
         )
-        deliveries = self._route(record) if kept.document is not None else ()
+        deliveries = self._deliveries(record, kept.document)
         number = int(record.job, 16)
         if self._store.job(number) is not None:  # None: the store was out of reach when the call came
             with suppress(LeaseLost):  # taken in from the inbox a moment ago, or repaired
@@ -148,7 +167,7 @@ class Books:
         document = found.record.with_suffix(".tif")
         kept = document if document.exists() else None
         fax = self._fax(record.job, record.ended_at, plain, kept)
-        deliveries = self._route(record) if kept is not None else ()
+        deliveries = self._deliveries(record, kept)
         self._store.add_fax(fax, deliveries, self._clock(), job_type=record.job_type)
         return True
 

@@ -49,8 +49,11 @@ class Ledger(Protocol):
     async def begin(self, job: str, device_id: int) -> None:
         """A call rings on the device and has a job."""
 
-    async def end(self, record: FaxRecord, kept: Kept | None) -> None:
-        """It is over; `kept` is where it is in the spool, None while the disk refuses it (it is told again then)."""
+    async def end(self, record: FaxRecord, kept: Kept | None) -> Kept | None:
+        """It is over; `kept` is where it is in the spool, None while the disk refuses it (it is told again then).
+
+        Returns where it is now.
+        """
 
     async def catch_up(self) -> object:
         """The spool holds faxes that were not told, or not written down."""
@@ -64,8 +67,9 @@ class NoLedger:
     async def begin(self, job: str, device_id: int) -> None:
         """As of Ledger."""
 
-    async def end(self, record: FaxRecord, kept: Kept | None) -> None:
+    async def end(self, record: FaxRecord, kept: Kept | None) -> Kept | None:
         """As of Ledger."""
+        return kept
 
     async def catch_up(self) -> object:
         """As of Ledger."""
@@ -175,7 +179,7 @@ class Receptions:
                 self._desk.observe(StatusPosted(job.id, job.device.device_id, record.status_id))
             if kept.document is not None:
                 self._desk.observe(RoutingBegun(job.id, job.device.device_id))
-            await self._ledger.end(record, kept)
+            kept = await self._ledger.end(record, kept) or kept
             self._desk.observe(FaxEnded(record, kept.document, kept.record))
 
     async def deliver_later(self) -> None:

@@ -26,6 +26,7 @@ from vfax.host.api.calls import ApiOptions
 from vfax.host.api.identity import Token
 from vfax.host.api.listening import Listeners, ListenOptions
 from vfax.host.books import Books
+from vfax.host.check_pages import CheckPages
 from vfax.host.delivery import Delivery, DeliveryOptions, DeliveryPlan
 from vfax.host.doorway import Door, DoorOptions
 from vfax.host.events import HostEvent, IdleLongEnough, Observer, ServiceStopped, StorageFailed
@@ -237,6 +238,8 @@ class _Parts:
         spool = server._spool
         host = spool.host_name
         self.store = store
+        checks = CheckPages(spool.root)
+        checks.prepare()
         self._hub = server.hub
         self.served = trio.Event()
         self.books = Books(
@@ -244,6 +247,7 @@ class _Parts:
             spool,
             host=host,
             route=partial(route, options.plan.rules),
+            checks=checks,
             observe=observe,
             on_delivery=self._kick_delivery,
             clock=clock,
