@@ -7,6 +7,7 @@ exception that nobody documented.
 import inspect
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,22 +46,58 @@ def drawn(
     return values, named
 
 
+def unsure(calls: dict[str, Callable[..., object]]) -> set[str]:
+    """The calls that take arguments: with so many odd ones, each has something to refuse."""
+    return {name for name, call in calls.items() if inspect.signature(call).parameters}
+
+
 def sweep(
     calls: dict[str, Callable[..., object]],
     right: tuple[object, ...],
     documented: type[Exception],
     rounds: int = ROUNDS,
+    *,
+    content: frozenset[str] = frozenset(),
 ) -> int:
-    """Make all calls, many times; how often one was refused."""
+    """Make all calls, many times; how often one was refused. Each that takes arguments must be, but those `content`."""
     dice = random.Random(SEED)
-    refused = 0
+    refused: Counter[str] = Counter()
     for name, call in calls.items():
         for _ in range(rounds):
             values, named = drawn(call, dice, right)
             try:
                 call(*values, **named)
             except documented:
-                refused += 1
+                refused[name] += 1
             except Exception as why:
-                raise AssertionError(f"seed {SEED}: {name}(*{values!r:.300}, **{named!r:.300}): {why!r}") from why
-    return refused
+                raise AssertionError(_said(name, values, named, why)) from why
+    assert unsure(calls) - refused.keys() == content, "calls that refuse nothing, whatever they are given"
+    return refused.total()
+
+
+async def sweep_async(
+    calls: dict[str, Callable[..., object]],
+    right: tuple[object, ...],
+    documented: type[Exception],
+    rounds: int = ROUNDS,
+) -> int:
+    """The same of calls some of which are coroutine functions."""
+    dice = random.Random(SEED)
+    refused: Counter[str] = Counter()
+    for name, call in calls.items():
+        for _ in range(rounds):
+            values, named = drawn(call, dice, right)
+            try:
+                answer = call(*values, **named)
+                if inspect.isawaitable(answer):
+                    await answer
+            except documented:
+                refused[name] += 1
+            except Exception as why:
+                raise AssertionError(_said(name, values, named, why)) from why
+    assert unsure(calls) - refused.keys() == set(), "calls that refuse nothing, whatever they are given"
+    return refused.total()
+
+
+def _said(name: str, values: list[Any], named: dict[str, Any], why: Exception) -> str:
+    return f"seed {SEED}: {name}(*{values!r:.300}, **{named!r:.300}): {why!r}"

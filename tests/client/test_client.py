@@ -156,32 +156,6 @@ def test_what_is_no_address_is_an_invalid_parameter(address: object, arguments: 
         vfax.client.connect(address, **arguments)  # type: ignore[arg-type]
 
 
-def test_a_closed_connection_is_an_invalid_handle_for_everything(host: Host, document: Path) -> None:
-    fax = vfax.client.connect(host.socket)
-    fax.close()
-    assert fax.closed
-    calls: list[Callable[[], object]] = [
-        fax.server,
-        fax.devices,
-        fax.jobs,
-        fax.faxes,
-        fax.clients,
-        fax.close,
-        lambda: fax.abort(1),
-        lambda: fax.job(1),
-        lambda: fax.set_job(1, command="pause"),
-        lambda: fax.set_device(1, send=True),
-        lambda: fax.pause_queue(True),
-        lambda: fax.submit(document, ["1"]),
-        lambda: fax.fetch(0xFA, document.with_suffix(".new")),
-        lambda: fax.initialize_event_queue(port=CompletionPort()),
-    ]
-    for call in calls:
-        with pytest.raises(InvalidHandle) as caught:
-            call()
-        assert caught.value.winerror == Win32.ERROR_INVALID_HANDLE
-
-
 def test_a_connection_that_the_service_has_closed_is_an_invalid_handle(host: Host, fax: Client) -> None:
     host.call(lambda: host.hub.close(host.hub.connections[0]))
     with pytest.raises(InvalidHandle):

@@ -16,6 +16,7 @@ GUID = "{5d6c1d3c-20a1-4d0e-9c55-3f4b1d9e7a01}"
     ("key", "value"),
     [
         ("lines", 0),
+        ("lines", 10_001),
         ("lines", True),
         ("lines", "4"),
         ("device_id_prefix", 0),

@@ -20,7 +20,7 @@ from vfax.client.errors import ServiceUnavailable
 from vfax.client.wire import Address, answer_of, ask, reaching
 from vfax.fsp.completion import EventKey
 from vfax.fsp.constants import EventId
-from vfax.fsp.errors import FaxServiceError, PortFull
+from vfax.fsp.errors import FaxServiceError, InvalidParameter, PortFull
 from vfax.fsp.structures import FaxEvent
 
 Sink = Callable[[int, int, int], object]
@@ -86,7 +86,10 @@ class Registration:
         return self._over.is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end of it; True when it is over. Not for the thread of a sink."""
+        """Wait for the end of it; True when it is over. Not for the thread of a sink. Raises InvalidParameter."""
+        number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+        if timeout is not None and not (number and 0 <= timeout <= threading.TIMEOUT_MAX):
+            raise InvalidParameter(f"timeout: seconds from 0 on, or None, are expected, not {timeout!r:.100}")
         return self._over.wait(timeout)
 
     # --- reading -----------------------------------------------------------------------------------

@@ -132,26 +132,29 @@ class Client:
     def forget_peers(self, peer: str = "", number: str = "") -> int:
         """Have the service forget a peer and a number, "" for any; how many entries that were.
 
-        Raises AccessDenied without FAX_CONFIG_SET.
+        Raises AccessDenied without FAX_CONFIG_SET, InvalidParameter.
         """
-        asked = {name: text for name, text in (("peer", peer), ("number", number)) if text}
+        named = (("peer", peer), ("number", number))
+        asked = {name: text for name, given in named if (text := _text(name, given))}
         return int(self._object("DELETE", "/v1/peers", Body(query=asked)).get("forgotten", 0))
 
     def set_device(self, device: int, *, send: bool | None = None, receive: bool | None = None) -> Device:
         """Switch sending or receiving of a device (FaxSetPort). Raises InvalidParameter, AccessDenied."""
         if not isinstance(device, int) or isinstance(device, bool) or not 0 < device <= DWORD_MAX:
             raise InvalidParameter(f"DeviceId: {device!r} is no number within 1..{DWORD_MAX:#x}")
-        flags = {name: bool(flag) for name, flag in (("send", send), ("receive", receive)) if flag is not None}
+        named = (("send", send), ("receive", receive))
+        flags = {name: _flag(name, flag) for name, flag in named if flag is not None}
         return Device.read(self._ask("PATCH", f"/v1/devices/{device}", Body(json=flags)))
 
     def jobs(
         self, *, status: str = "", owner: str = "", ended: bool | None = None, limit: int = 100, before: int = 0
     ) -> list[Job]:
-        """Jobs, newest first (FaxEnumJobs): those of others only with FAX_JOB_QUERY."""
-        asked = {"limit": str(limit)} | {name: text for name, text in (("status", status), ("owner", owner)) if text}
+        """Jobs, newest first (FaxEnumJobs): those of others only with FAX_JOB_QUERY. Raises InvalidParameter."""
+        named = (("status", status), ("owner", owner))
+        asked = {"limit": _limit(limit)} | {name: text for name, given in named if (text := _text(name, given))}
         if ended is not None:
-            asked["ended"] = "true" if ended else "false"
-        if before:
+            asked["ended"] = "true" if _flag("ended", ended) else "false"
+        if before != 0 or isinstance(before, bool):
             asked["before"] = f"{job_number(before):08x}"
         return [Job.read(row) for row in rows(self._ask("GET", "/v1/jobs", Body(query=asked)), "jobs")]
 
@@ -199,23 +202,26 @@ class Client:
         return Job.read(self._ask("PATCH", f"/v1/jobs/{job_number(job):08x}", Body(json=changes)))
 
     def pause_queue(self, paused: bool) -> None:
-        """Stop dialling, or go on. Raises AccessDenied without FAX_CONFIG_SET."""
-        self._ask("PUT", "/v1/queue", Body(json={"paused": bool(paused)}))
+        """Stop dialling, or go on. Raises AccessDenied without FAX_CONFIG_SET, InvalidParameter."""
+        self._ask("PUT", "/v1/queue", Body(json={"paused": _flag("paused", paused)}))
 
     def faxes(self, *, limit: int = 100) -> list[Mapping[str, Any]]:
-        """Received faxes, newest first. Raises AccessDenied without FAX_JOB_QUERY."""
-        found = rows(self._ask("GET", "/v1/faxes", Body(query={"limit": str(limit)})), "faxes")
+        """Received faxes, newest first. Raises AccessDenied without FAX_JOB_QUERY, InvalidParameter."""
+        found = rows(self._ask("GET", "/v1/faxes", Body(query={"limit": _limit(limit)})), "faxes")
         return [row for row in found if isinstance(row, dict)]
 
     def fetch(self, job: int | Job, target: str | Path) -> int:
-        """Write the document of a received fax into a new file; returns its octets. Raises AccessDenied, ..."""
+        """Write the document of a received fax into a new file; returns its octets.
+
+        Raises AccessDenied without FAX_JOB_MANAGE, InvalidParameter (no such fax, or no file can be made there).
+        """
         path = f"/v1/faxes/{job_number(job):08x}/document"
         taken = 0
         headers = dict(self._headers())
         with reaching(self._address), self._http.stream("GET", path, headers=headers) as response:
             if response.status_code >= 400:
                 raise refused(response.status_code, _json(response.read()))
-            with Path(target).open("xb") as file:
+            with _made(target) as file:
                 for piece in response.iter_bytes(PIECE):
                     taken += file.write(piece)
         return taken
@@ -325,6 +331,24 @@ def _recipient(one: object) -> str:
     raise InvalidParameter(f"recipient {one!r}: expected a number, or (number, name)")
 
 
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidParameter(f"{name}: text is expected, not {type(value).__name__}")
+    return value
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidParameter(f"{name}: true or false is expected, not {type(value).__name__}")
+    return value
+
+
+def _limit(value: object) -> str:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= DWORD_MAX:
+        raise InvalidParameter(f"limit: a number above 0 is expected, not {value!r:.100}")
+    return str(value)
+
+
 def _field(name: str, value: object) -> str:
     if isinstance(value, datetime):
         if value.tzinfo is None:
@@ -350,5 +374,18 @@ def _opened(document: str | Path) -> Iterator[BinaryIO]:
         raise InvalidParameter(str(DocumentError.of_system(document, why))) from why
     except (TypeError, ValueError) as why:
         raise InvalidParameter(f"document {document!r}: a path is expected: {why}") from why
+    with file:
+        yield file
+
+
+@contextmanager
+def _made(target: str | Path) -> Iterator[BinaryIO]:
+    """A new file."""
+    try:
+        file = Path(target).open("xb")  # noqa: SIM115
+    except OSError as why:
+        raise InvalidParameter(f"target {str(target)!r:.300}: {why.strerror or why}") from why
+    except (TypeError, ValueError) as why:
+        raise InvalidParameter(f"target {target!r:.300}: a path is expected: {why}") from why
     with file:
         yield file

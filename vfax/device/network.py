@@ -20,7 +20,7 @@ def build_network(configuration: Mapping[str, object]) -> Network:
 
     options = configuration.get(ENDPOINT_KEY)
     if not isinstance(options, EndpointOptions):
-        given = ", ".join(sorted(configuration)) or "no keys"
+        given = ", ".join(sorted(map(str, configuration))) or "no keys"
         raise SettingsError(
             f'the provider\'s configuration ({given}) has neither "network" (a ready one) nor '
             f'"{ENDPOINT_KEY}" (EndpointOptions to build one from)'

@@ -13,6 +13,8 @@ from vfax.errors import SettingsError
 from vfax.fsp.errors import InvalidField
 from vfax.fsp.structures import VirtualDevices
 
+MAX_LINES: Final = 10_000
+"""Limit: lines of one provider, as in the settings; each takes its room at once."""
 NETWORK_KEY: Final = "network"
 """Configuration key of a ready network; without it one is built from the configuration."""
 
@@ -48,6 +50,8 @@ class DeviceOptions:
             value = getattr(self, name)
             if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
                 raise SettingsError(f"{name} = {value!r}: {_EXPECTED[name]} is expected")
+        if self.lines > MAX_LINES:
+            raise SettingsError(f"lines = {self.lines}: at most {MAX_LINES} are expected")
         for name in ("host_answer_timeout", "shutdown_grace"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise SettingsError(f"{name} = {getattr(self, name)}: more than 0 seconds are expected")

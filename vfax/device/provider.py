@@ -358,6 +358,8 @@ def create_provider(configuration: Mapping[str, object]) -> Provider:
     The keys are the fields of DeviceOptions, and `network` for a ready Network; without that the network is built
     from the whole configuration. Raises SettingsError, MisuseError.
     """
+    if not isinstance(configuration, Mapping):
+        raise SettingsError(f"the provider's configuration: a mapping is expected, not {type(configuration).__name__}")
     network = configuration.get(NETWORK_KEY)
     if network is None:
         network = build_network(configuration)

@@ -12,7 +12,7 @@ from vfax.fsp.constants import PortFlag
 from vfax.host.api import wire
 from vfax.host.api.calls import Answer, Call
 from vfax.host.api.files import file_response
-from vfax.host.api.parsing import invalid, parse_flag, parse_job, parse_number, parse_word
+from vfax.host.api.parsing import invalid, parse_flag, parse_job, parse_number, parse_text, parse_word
 from vfax.host.door import HostDoor
 from vfax.host.store.values import DeliveryState, StoredFax
 
@@ -41,7 +41,8 @@ async def list_peers(door: HostDoor, call: Call) -> Response:
 async def forget_peers(door: HostDoor, call: Call) -> Response:
     """DELETE /v1/peers"""
     asked = call.query("peer", "number")
-    forgotten = await door.forget_peers(asked.get("peer", ""), asked.get("number", ""))
+    peer, number = (parse_text(asked.get(name, ""), name) for name in ("peer", "number"))
+    forgotten = await door.forget_peers(peer, number)
     return Answer({"forgotten": forgotten})
 
 
