@@ -19,6 +19,7 @@ from vfax.host.api.listening import ListenOptions, own_desktop
 from vfax.host.delivery import DeliveryOptions, DeliveryPlan
 from vfax.host.notify import HubOptions
 from vfax.host.service import HostOptions
+from vfax.learning import MAX_ENTRIES
 from vfax.settings import Section, Settings, doors, example_text, load, parse_host_port, serving, wiring
 from vfax.settings.model import VFAX_GUID, OtherProviderSettings
 from vfax.settings.routes import RouteSettings
@@ -323,6 +324,12 @@ ALL_KEYS = [
     if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
     for key in field.annotation.model_fields
 ]
+
+
+def test_no_more_lessons_are_asked_for_than_are_kept() -> None:
+    load(environ={}, overrides={("learning", "entries"): MAX_ENTRIES})
+    with pytest.raises(SettingsError, match=r"\[learning\] entries"):
+        load(environ={}, overrides={("learning", "entries"): MAX_ENTRIES + 1})
 
 
 def registered(settings: Settings) -> list[Registration]:

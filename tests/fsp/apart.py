@@ -16,11 +16,6 @@ from functools import partial
 
 import trio
 
-from tests.fsp import broken, broken_config, broken_own
-from tests.fsp.memory import Exchange, MemoryNetwork
-from tests.fsp.toy import Toy, Wire
-from vfax import device
-from vfax.device import exports as blocking_device
 from vfax.fsp.completion import CompletionPort, RingKey, StatusKey
 from vfax.fsp.constants import Hresult
 from vfax.fsp.errors import FaxServiceError, NotReady
@@ -39,24 +34,29 @@ from vfax.host.process import ProcessProvider
 from vfax.host.process_link import ProcessOptions
 
 LONG = 60.0
-BREAKING = (broken, broken_config, broken_own)
-"""Modules whose import fills BROKEN."""
 ANSWER_AFTER = 0.3
 """Seconds until a call out is answered in the child: no call is answered sooner than a message travels."""
 
 
 # --- in the child ----------------------------------------------------------------------------------------
+# Each entry point imports what it makes, and no more: a child of the toy does without the device and is there sooner.
 
 
 def create_device(configuration: Mapping[str, object]) -> object:
+    from vfax import device
+
     return _device(configuration, device.create_provider)
 
 
 def create_blocking_device(configuration: Mapping[str, object]) -> object:
-    return _device(configuration, blocking_device.create_provider)
+    from vfax.device import exports
+
+    return _device(configuration, exports.create_provider)
 
 
 def _device(configuration: Mapping[str, object], make: Callable[..., object]) -> object:
+    from tests.fsp.memory import Exchange, MemoryNetwork
+
     given: dict[str, object] = {"network": MemoryNetwork(answer_after=ANSWER_AFTER), "local_id": "+1 555 0100"}
     provider = make(given)
     _obey(configuration, Exchange(provider, given))
@@ -65,6 +65,9 @@ def _device(configuration: Mapping[str, object], make: Callable[..., object]) ->
 
 def create_toy(configuration: Mapping[str, object]) -> object:
     """The toy, or the one that breaks a rule (`breaks`); `too_long` is what they take for it, in seconds."""
+    from tests.fsp import broken, broken_config, broken_own  # noqa: F401  # importing them fills BROKEN
+    from tests.fsp.toy import Toy, Wire
+
     broken.TOO_LONG = float(str(configuration.get("too_long", broken.TOO_LONG)))
     rule = configuration.get("breaks")
     toy = (broken.BROKEN[str(rule)] if rule is not None else Toy)(configuration)

@@ -24,7 +24,8 @@ from vfax.errors import SettingsError, only_one
 from vfax.fsp.errors import FaxServiceError
 from vfax.host.check_pages import CheckPages, new_mark
 from vfax.host.spool import Spool
-from vfax.settings import Settings, doors, wiring
+from vfax.settings import Settings, wiring
+from vfax.settings.client_socket import client_socket
 from vfax.trunk_check import Beside, Check, Finding, Tell, Verdict
 from vfax.trunks.options import TrunkOptions
 
@@ -170,7 +171,7 @@ def _write_test_page(path: Path) -> None:
 
 def _service_beside(settings: Settings, name: str) -> Beside | None:
     """What a running service on this machine says of the trunk; None where none runs, or lets us ask."""
-    socket = doors.client_socket(settings)
+    socket = client_socket(settings)
     if socket is None:
         return None
     try:
@@ -194,7 +195,7 @@ async def _in_service(settings: Settings, sender: str) -> str:
 
 
 def _received(settings: Settings, sender: str) -> str:
-    socket = doors.client_socket(settings)
+    socket = client_socket(settings)
     if socket is None:
         return ""
     try:

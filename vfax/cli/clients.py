@@ -205,7 +205,7 @@ def _service_address(address: str, config: Path | None) -> str | Path:
     """Where the service is: as said, else the socket of the settings. Raises SettingsError when they have none."""
     if address:
         return address
-    from vfax.settings.doors import client_socket
+    from vfax.settings.client_socket import client_socket
 
     socket = client_socket(read_settings(config, {}))
     if socket is None:

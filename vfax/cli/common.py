@@ -1,27 +1,29 @@
 """What the commands share: consoles, settings with what the command line overrides, and errors as one line and a code.
 
-Owns      the boundary between vfax and the shell. Not here: what a command does.
+Owns      the boundary between vfax and the shell. Not here: what a command does, signals (hosting.py).
+
+Every command and every help comes by here, so what is heavy (settings, rich) is imported where it is used: a test holds
+what a command must not load.
 """
 
 import json
-import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import trio
 import typer
-from rich.console import Console
 
 from vfax.cli import exits
-from vfax.cli.screen import say
-from vfax.codecs.dis import Resolution
 from vfax.errors import DocumentError, FaxError, LinkError, SettingsError, StoreError
-from vfax.settings import Settings, load
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vfax.codecs.dis import Resolution
+    from vfax.settings import Settings
 
 CODE_OF_ERROR: tuple[tuple[type[FaxError], int], ...] = (
     (SettingsError, exits.USAGE),
@@ -34,13 +36,17 @@ SCRATCH: Final[list[str]] = []
 """Folders of this process that go with it."""
 
 
-def out() -> Console:
+def out() -> "Console":
     """The console of standard output, made afresh so that it is the one of this moment."""
+    from rich.console import Console
+
     return Console(file=sys.stdout, soft_wrap=True)
 
 
-def read_settings(config: Path | None, overrides: Mapping[tuple[str, str], object | None]) -> Settings:
+def read_settings(config: Path | None, overrides: Mapping[tuple[str, str], object | None]) -> "Settings":
     """Settings from the file, the environment and those options of the command line that were given."""
+    from vfax.settings import load
+
     given = {name: value for name, value in overrides.items() if value is not None}
     return load(config, overrides=given)
 
@@ -60,6 +66,10 @@ def fail(sentence: str, code: int, *, as_json: bool = False) -> None:
     if as_json:
         print_json({"ok": False, "exit": code, "error": sentence})
     else:
+        from rich.console import Console
+
+        from vfax.cli.screen import say
+
         say(Console(file=sys.stderr, soft_wrap=True), f"vfax: {sentence}")
     raise typer.Exit(code)
 
@@ -90,28 +100,12 @@ def make_journal_folder(folder: Path | None) -> None:
         raise StoreError(f"cannot make the journal folder {folder}: {why.strerror or why}") from why
 
 
-async def watch_signals(
-    polite: Callable[[], None],
-    impatient: Callable[[], None],
-    *,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Call `polite` at the first Ctrl-C or SIGTERM, `impatient` at the next ones."""
-    if threading.current_thread() is not threading.main_thread():
-        task_status.started()
-        await trio.sleep_forever()
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        act = polite
-        async for _ in signals:
-            act()
-            act = impatient
-
-
 def read_for_images(
     config: Path | None, overrides: Mapping[tuple[str, str], object | None], name: str
-) -> tuple[Settings, Resolution]:
+) -> "tuple[Settings, Resolution]":
     """The settings, and the resolution that images are to have: what is asked for may be used. Raises SettingsError."""
+    from vfax.codecs.dis import Resolution
+
     found = {resolution.title.lower(): resolution for resolution in Resolution}.get(name.lower())
     if found is None:
         expected = ", ".join(resolution.title for resolution in Resolution)

@@ -6,6 +6,8 @@ Not here  the service (host/service.py).
 
 import os
 import shutil
+import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, TypeVar
@@ -14,7 +16,7 @@ import trio
 from rich.console import Console
 
 from vfax.cli import exits
-from vfax.cli.common import SCRATCH, watch_signals
+from vfax.cli.common import SCRATCH
 from vfax.cli.sockets import explain
 from vfax.errors import FaxError, LinkError, SettingsError, only_one
 from vfax.host.loading import HostedProvider
@@ -72,6 +74,24 @@ async def interruptible(polite: Callable[[], None]) -> AsyncIterator[None]:
             nursery.cancel_scope.cancel()
     except ExceptionGroup as group:
         raise only_one(group) from None
+
+
+async def watch_signals(
+    polite: Callable[[], None],
+    impatient: Callable[[], None],
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Call `polite` at the first Ctrl-C or SIGTERM, `impatient` at the next ones."""
+    if threading.current_thread() is not threading.main_thread():
+        task_status.started()
+        await trio.sleep_forever()
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        act = polite
+        async for _ in signals:
+            act()
+            act = impatient
 
 
 async def abort_when(asked: trio.Event, service: FaxService) -> None:

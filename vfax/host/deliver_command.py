@@ -25,8 +25,9 @@ import trio
 
 from vfax.errors import DocumentError
 from vfax.host.document import Format, write_document
-from vfax.host.parcel import Parcel, Result, one_line
+from vfax.host.parcel import Parcel, Result
 from vfax.host.routing import CommandTarget
+from vfax.host.templates import one_line
 
 KEPT_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SYSTEMROOT")
 """All that a command inherits of our environment, where settings and their passwords may be."""

@@ -24,8 +24,9 @@ import trio
 
 from vfax.errors import DocumentError
 from vfax.host.document import DocumentTooLarge, load_document
-from vfax.host.parcel import Parcel, Result, fill, one_line
+from vfax.host.parcel import Parcel, Result
 from vfax.host.routing import MailTarget
+from vfax.host.templates import fill, one_line
 
 MESSAGE: Final = policy.SMTP.clone(cte_type="7bit")  # every server takes it, 8BITMIME or not
 MAX_SUBJECT: Final = 200

@@ -25,8 +25,9 @@ import trio
 from vfax import __version__
 from vfax.errors import DocumentError
 from vfax.host.document import DocumentTooLarge, load_document
-from vfax.host.parcel import Parcel, Result, one_line
+from vfax.host.parcel import Parcel, Result
 from vfax.host.routing import Body, WebhookTarget, origin
+from vfax.host.templates import one_line
 
 SIGNATURE_VERSION: Final = "v1"
 MAX_SECRET: Final = 4_096

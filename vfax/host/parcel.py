@@ -1,14 +1,12 @@
 """One received fax on its way to one target: its document, its name, what is said about it, and how a try went.
 
-Owns      the id a receiver can tell doubles by, the JSON that webhooks and commands get, templates and their fields.
-Not here  the ways to deliver (deliver_*.py), when (delivery.py).
+Owns      the id a receiver can tell doubles by, the JSON that webhooks and commands get, the values of the fields.
+Not here  templates and which fields they have (templates.py), the ways to deliver (deliver_*.py), when (delivery.py).
 
 Text of a peer (caller, remote id, subaddress) is data here too: it becomes a JSON string, or a template's value with
 everything unprintable replaced, or a plain word of a file name.
 """
 
-import difflib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,28 +18,10 @@ from vfax.host.document import Format
 from vfax.host.records import stamp
 from vfax.host.spool import file_name
 from vfax.host.store.values import StoredDelivery, StoredFax
+from vfax.host.templates import FIELDS, one_line
 
 PAYLOAD_VERSION: Final = 1
 """Raised when a field of the JSON changes its meaning; new fields do not raise it."""
-MAX_FIELD: Final = 200
-"""Limit: characters of one field in a template."""
-FIELDS: Final = (
-    "caller",
-    "caller_name",
-    "remote_id",
-    "dialled",
-    "subaddress",
-    "device",
-    "job",
-    "pages",
-    "received",
-    "state",
-    "sentence",
-    "rule",
-    "link",
-)
-"""What a template may name: `{caller}`; docs/delivery.md says what each of them is."""
-_FIELD: Final = re.compile(r"\{([^{}]*)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,23 +144,3 @@ class Parcel:
             "document": document,
             "links": {"fax": self.link.replace("{job}", self.job)} if self.link else {},
         }
-
-
-def one_line(text: str, limit: int = MAX_FIELD) -> str:
-    """The text with everything that is not printable replaced by spaces, cut to `limit`."""
-    return "".join(letter if letter.isprintable() else " " for letter in text[:limit]).strip()
-
-
-def fill(template: str, fields: Mapping[str, str]) -> str:
-    """The template with `{name}` replaced by its value, once: braces in a value stay what they are."""
-    return _FIELD.sub(lambda found: fields.get(found[1], found[0]), template)
-
-
-def check_template(template: str, known: tuple[str, ...] = FIELDS) -> str:
-    """The template itself. Raises ValueError naming a field that there is not."""
-    for name in _FIELD.findall(template):
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean {{{close[0]}}}?" if close else f"fields are {', '.join(known)}"
-            raise ValueError(f"there is no field {{{name}}}; {hint}")
-    return template

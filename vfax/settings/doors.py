@@ -1,4 +1,4 @@
-"""From settings to the door for clients: its sockets, its limits, its rules, its tokens.
+"""From settings to the door for clients: where it listens, its limits, its rules, its tokens.
 
 Owns      which setting becomes which option. Not here: the settings (clients.py), the rest of a service (serving.py).
 """
@@ -8,28 +8,15 @@ from typing import Final
 
 from vfax.host.api.calls import ApiOptions
 from vfax.host.api.identity import Token, rights_of
-from vfax.host.api.listening import ListenOptions, can_name_peers, is_reachable, own_desktop
+from vfax.host.api.listening import ListenOptions, own_desktop
 from vfax.host.notify import Account, HubOptions, Profile
 from vfax.host.server import ClientOptions
+from vfax.settings.client_socket import client_socket
 from vfax.settings.model import Settings
 from vfax.settings.section import same_names
 from vfax.settings.words import parse_host_port
 
-AUTO: Final = "auto"
-SOCKET_NAME: Final = "clients.sock"
 UPLOADS: Final = "uploads"
-
-
-def client_socket(settings: Settings) -> Path | None:
-    """Where the Unix socket is; None when there is none.
-
-    "auto" is none where it cannot be had: on other systems than Linux, and in a spool whose path is too long for one.
-    """
-    named = settings.clients.socket
-    if named == AUTO:
-        path = settings.host.spool.absolute() / SOCKET_NAME
-        return path if can_name_peers() and is_reachable(path) else None
-    return Path(named).absolute() if named else None
 
 
 def client_options(settings: Settings) -> ClientOptions | None:

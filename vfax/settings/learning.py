@@ -1,15 +1,13 @@
 """Settings of what calls teach: the section [learning].
 
-Owns      its fields, and the options they become. The explanation of a field is its comment in
-          config/vfax.example.toml.
-Not here  what is learned (vfax/learning.py), where it is kept (wiring.py).
+Owns      its fields. The explanation of a field is its comment in config/vfax.example.toml.
+Not here  what they become (reaching.py), what is learned (vfax/learning.py), where it is kept (wiring.py).
 """
 
 from typing import Annotated
 
 from pydantic import Field
 
-from vfax.learning import MAX_ENTRIES, LearningOptions
 from vfax.settings.section import Section
 
 Days = Annotated[float, Field(gt=0, le=3_650, allow_inf_nan=False)]
@@ -26,13 +24,8 @@ class LearningSettings(Section):
         default=7.0, description="The same of rates that failed, of ECM, datagrams and encryption."
     )
     entries: int = Field(
-        default=1_000, ge=1, le=MAX_ENTRIES, description="Numbers that are remembered; the oldest lessons go first."
+        default=1_000, ge=1, le=1_000, description="Numbers that are remembered; the oldest lessons go first."
     )
     agree: int = Field(
         default=3, ge=2, le=100, description="So many numbers of a trunk have to agree before others are called alike."
     )
-
-
-def learning_options(settings: LearningSettings) -> LearningOptions:
-    """What is remembered, and for how long."""
-    return LearningOptions(**settings.model_dump())

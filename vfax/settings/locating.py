@@ -1,28 +1,17 @@
 """Settings of finding the peer and of what stands between: the sections [dns] and [stun].
 
-Owns      their fields, and the options they become. The explanation of a field is its comment in
-          config/vfax.example.toml.
-Not here  what the values do (resolving.py, nat.py), [sip] and its public address (sip.py).
+Owns      their fields. The explanation of a field is its comment in config/vfax.example.toml.
+Not here  what they become (reaching.py), what the values do (resolving.py, nat.py), [sip] and its public address
+          (sip.py).
 """
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from vfax.nat import STUN_PORT, NatOptions
-from vfax.resolving import DnsOptions
-from vfax.settings.section import Section, same_names
-from vfax.settings.sip import SipSettings
-from vfax.settings.trunk_words import ServerOrEmpty, parse_public, parse_server
+from vfax.settings.section import Section
+from vfax.settings.trunk_words import ServerOrEmpty, parse_public
 from vfax.settings.words import Count, Seconds
-from vfax.transports.sip.blacklist import BlacklistOptions
-from vfax.transports.sip.keepalive import KeepAliveMode, KeepAliveOptions
-from vfax.transports.sip.locate import LocateOptions
-from vfax.transports.sip.records import CacheOptions
-from vfax.transports.sip.values import Address
-from vfax.transports.stun_client import StunOptions
-
-DNS_PORT: Final = 53
 
 
 def _place(text: str) -> str:
@@ -76,34 +65,3 @@ class StunSettings(Section):
     requests: Few = Field(default=7, description="How often a request is sent before it is given up.")
     last_wait: Few = Field(default=16, description="How many times rto the answer to the last one is awaited.")
     media_limit: Seconds = Field(default=2.0, description="How long a call waits for the answer about its media port.")
-
-
-def dns_options(dns: DnsSettings) -> DnsOptions:
-    """How names are asked for."""
-    servers = [parse_public(text) for text in dns.servers]
-    given = same_names(DnsOptions, dns) | {
-        "servers": tuple((host, port or DNS_PORT) for host, port in servers),
-        "locate": LocateOptions(**same_names(LocateOptions, dns), cache=CacheOptions(**same_names(CacheOptions, dns))),
-        "blacklist": BlacklistOptions(**same_names(BlacklistOptions, dns)),
-    }
-    return DnsOptions(**given)
-
-
-def stun_server(stun: StunSettings) -> Address | None:
-    """The STUN server's name or address, and port; None for none."""
-    return parse_server(stun.server, STUN_PORT) if stun.server else None
-
-
-def keep_alive_options(sip: SipSettings) -> KeepAliveOptions:
-    """How ways of SIP are kept open."""
-    return KeepAliveOptions(mode=KeepAliveMode(sip.keep_alive), interval=sip.keep_alive_interval)
-
-
-def nat_options(stun: StunSettings, sip: SipSettings) -> NatOptions:
-    """What is done about a NAT."""
-    return NatOptions(
-        keep_alive=keep_alive_options(sip),
-        stun_server=stun_server(stun),
-        stun=StunOptions(**same_names(StunOptions, stun), software=sip.user_agent),
-        stun_media_limit=stun.media_limit,
-    )

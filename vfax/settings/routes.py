@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from vfax.host.parcel import FIELDS, check_template
+from vfax.host.templates import FIELDS, check_template
 from vfax.settings.section import Section
 from vfax.settings.words import Count, Line, Seconds, Share
 

@@ -8,15 +8,13 @@ import ipaddress
 import re
 from typing import Annotated, Final
 
-import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from vfax.errors import DecodeError
 from vfax.settings.words import Line
 from vfax.transports.sip.headers import SIP_PORT, Uri, bracketed
 from vfax.transports.sip.values import Address
-from vfax.trunks.identity import identity_uri
-from vfax.trunks.options import CALLER
+from vfax.trunks.naming import CALLER, identity_uri
 
 TRANSPORTS: Final = ("udp", "tcp", "tls")
 OWN: Final = "own"
@@ -161,7 +159,11 @@ def _identity(text: str) -> str:
 
 
 def _region(text: str) -> str:
-    if text and text not in phonenumbers.SUPPORTED_REGIONS:
+    if not text:
+        return text
+    import phonenumbers  # half a hundred modules, for those alone who name a region
+
+    if text not in phonenumbers.SUPPORTED_REGIONS:
         raise ValueError('expected a country code of ISO 3166, such as "DE" or "US", or "" for that of [queue]')
     return text
 

@@ -12,8 +12,8 @@ from typing import Final
 
 from vfax.errors import SettingsError
 from vfax.leg import LegOptions
-from vfax.settings.locating import keep_alive_options, stun_server
 from vfax.settings.model import Settings
+from vfax.settings.reaching import keep_alive_options, stun_server
 from vfax.settings.section import same_names
 from vfax.settings.sip import SipSettings, dialog_policy
 from vfax.settings.trunk_words import OWN, parse_place, parse_public

@@ -29,8 +29,6 @@ from vfax.host.process_link import ProcessOptions
 from vfax.host.service import HostOptions
 from vfax.leg import CallerOffer, InternetAware, LegOptions, SwitchBy
 from vfax.record import Packets, RecordOptions
-from vfax.settings.learning import learning_options
-from vfax.settings.locating import dns_options, nat_options
 from vfax.settings.model import (
     VFAX_IMAGE,
     FaxSettings,
@@ -41,6 +39,7 @@ from vfax.settings.model import (
     T38Settings,
     TimerSettings,
 )
+from vfax.settings.reaching import dns_options, learning_options, nat_options
 from vfax.settings.section import Section, same_names
 from vfax.settings.sip import dialog_policy
 from vfax.settings.trunk_words import parse_public

@@ -13,17 +13,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-import phonenumbers
-
 from vfax.errors import DecodeError
-from vfax.transports.sip.headers import NameAddr, Uri, bracketed
-from vfax.transports.sip.syntax import escape_user, printable, quote
-from vfax.trunks.options import CALLER, CallerPlace, DidPlace, NumberOptions, TrunkOptions
+from vfax.transports.sip.headers import NameAddr, Uri
+from vfax.transports.sip.syntax import printable, quote
+from vfax.trunks.naming import CALLER, identity_uri
+from vfax.trunks.options import CallerPlace, DidPlace, NumberOptions, TrunkOptions
 
 Identities = tuple[tuple[str, str], ...]
 """Header fields of an INVITE that name somebody: name in lower case, one value as it came; in their order."""
 
-FULL: Final = ("sip:", "sips:", "tel:")
 NOBODY: Final = "vfax"
 
 
@@ -51,6 +49,8 @@ def written(number: str, form: str, region: str = "") -> str:
     bare = number.replace(" ", "")
     if not form:
         return bare
+    import phonenumbers  # half a hundred modules, for those alone whose numbers are formatted
+
     try:
         parsed = phonenumbers.parse(bare, region or None)
     except phonenumbers.NumberParseException:
@@ -59,18 +59,6 @@ def written(number: str, form: str, region: str = "") -> str:
         return bare
     e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
     return form.format(e164=e164, digits=e164.lstrip("+"), national=phonenumbers.national_significant_number(parsed))
-
-
-def identity_uri(text: str, domain: str, caller: str = "") -> str:
-    """The URI behind an identity: a whole one as it is, user@domain, or a user in `domain`.
-
-    `caller` takes the place of CALLER as a part of the user, whatever is in it.
-    """
-    if text.lower().startswith(FULL):
-        return text.replace(CALLER, escape_user(caller))
-    user, at, own = text.rpartition("@")
-    named = (user if at else text).replace(CALLER, caller)
-    return f"sip:{escape_user(named)}@{own if at else bracketed(domain)}"
 
 
 def of_call(trunk: TrunkOptions, *, number: str, name: str) -> Identity:

@@ -19,11 +19,9 @@ from vfax.transports.sip.keyring import Credentials
 from vfax.transports.sip.policy import DialogPolicy
 from vfax.transports.sip.probing import ProbeOptions
 from vfax.transports.sip.values import Address
+from vfax.trunks.naming import CALLER
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-CALLER = "{caller}"
-"""In an identity: the sender's number of the job, written as `NumberOptions.caller_format` has it."""
 
 
 OWN_ADDRESS: Final[Address] = ("", 0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.host.delivery.conftest import HOSTILE, NOON, Parcels
 from vfax.errors import DocumentError
 from vfax.host.document import Format
-from vfax.host.parcel import FIELDS, check_template, fill, one_line
+from vfax.host.templates import FIELDS, check_template, fill, one_line
 
 
 def test_the_event_id_is_the_same_for_every_try_and_no_other_delivery(parcel: Parcels) -> None:

@@ -11,13 +11,15 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from tests.host.store.examples import submit
 from vfax.errors import StoreError
+from vfax.host.store import migrations
 from vfax.host.store.database import Database
 from vfax.host.store.limits import StoreLimits
-from vfax.host.store.migrating import VERSION_TABLE, current
+from vfax.host.store.migrating import NEWEST, VERSION_TABLE, current
 from vfax.host.store.schema import metadata
 from vfax.host.store.store import Store
 
@@ -43,6 +45,17 @@ def test_migrations_make_the_tables_of_the_schema(store: Store) -> None:
         return compare_metadata(MigrationContext.configure(db, opts=options), metadata)
 
     assert look(store, differences) == []
+
+
+def test_the_newest_step_is_the_one_that_is_looked_for_before_alembic_is_loaded(store: Store) -> None:
+    folder = Path(migrations.__file__).parent
+    assert ScriptDirectory(str(folder)).get_current_head() == NEWEST
+    assert look(store, current) == (NEWEST,)
+    assert look(store, alembics_own) == (NEWEST,)
+
+
+def alembics_own(db: Connection) -> object:
+    return MigrationContext.configure(db, opts={"version_table": VERSION_TABLE}).get_current_heads()
 
 
 def test_indexes_and_their_conditions_are_those_of_the_schema(store: Store) -> None:

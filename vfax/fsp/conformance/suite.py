@@ -1,7 +1,7 @@
 """Running the checks: a fresh provider and a fresh other side for each, and what came of them.
 
 Owns      the order of the checks, results, what a fault of the provider means for a check.
-Not here  the rules themselves; how results are shown (vfax/cli/provider.py).
+Not here  the rules themselves; how results are shown (vfax/cli/conformance.py).
 """
 
 import tempfile

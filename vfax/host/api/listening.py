@@ -36,14 +36,13 @@ from vfax.errors import LinkError
 from vfax.fsp.constants import AccessRight
 from vfax.host.api.app import VISITOR, Api
 from vfax.host.api.identity import ALL_RIGHTS, Visitor
-from vfax.host.api.processes import CAN_WATCH, identity_of
+from vfax.host.api.processes import identity_of
+from vfax.host.api.unix import LONGEST_PATH, can_name_peers, is_reachable
 from vfax.host.events import HostFaulted, Observer
 
 NO_RIGHTS: Final = AccessRight(0)
 CREDENTIALS: Final = struct.Struct("3i")
 BACKLOG: Final = 64
-LONGEST_PATH: Final = 107
-"""Limit: octets of a socket's path (unix(7)); a longer one could be made and not be reached."""
 GONE: Final = (
     trio.BrokenResourceError,
     trio.ClosedResourceError,
@@ -314,16 +313,6 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"uid:{uid}"
-
-
-def can_name_peers() -> bool:
-    """Whether the kernel says who is at the other end of a Unix socket. Limit: Linux."""
-    return CAN_WATCH and hasattr(socket, "SO_PEERCRED")
-
-
-def is_reachable(path: Path) -> bool:
-    """Whether a socket of that path can be connected to."""
-    return len(os.fsencode(path)) <= LONGEST_PATH
 
 
 def _bind_unix(path: Path, mode: int) -> socket.socket:

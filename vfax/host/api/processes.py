@@ -13,7 +13,7 @@ from pathlib import Path
 
 import trio
 
-CAN_WATCH = hasattr(os, "pidfd_open")
+from vfax.host.api.unix import CAN_WATCH
 
 
 def identity_of(pid: int) -> str:
