@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -227,11 +228,20 @@ def test_a_taken_tcp_port_of_a_further_place_is_named_with_its_holder(tmp_path: 
 
 
 def test_serve_ends_when_nobody_is_left_who_could_take_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled: list[bool] = []
+
+    @contextmanager
+    def noted() -> Iterator[None]:
+        settled.append(True)
+        yield
+
     async def broken(socket: UdpSocket) -> list[tuple[bytes, Address]]:
-        await trio.sleep(0.05)
+        while not settled:  # noqa: ASYNC110  # it serves
+            await trio.sleep(0.01)
         raise OSError(100, "Network is down")
 
     monkeypatch.setattr(UdpSocket, "receive", broken)
+    monkeypatch.setattr("vfax.cli.serve.settled", noted)
     result = run("serve", "--listen", "127.0.0.1:0", "--spool", tmp_path / "spool")
     assert result.exit_code == exits.INTERNAL
     assert "its provider cannot be used any more" in result.stderr

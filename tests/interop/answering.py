@@ -23,6 +23,7 @@ import trio
 from tests.interop.side import OUR_ID
 from vfax import call
 from vfax.endpoint import Endpoint, EndpointOptions
+from vfax.host.memory import settled
 from vfax.sockets import Listen
 from vfax.transports.sip.values import Transport
 
@@ -86,7 +87,8 @@ async def serve(folder: Path, *, refuse: bool, hang_up_after: float | None, tran
         await nursery.start(endpoint.run, answering.on_call)
         nursery.start_soon(answering.watch_pauses)
         print(endpoint.address[1], flush=True)
-        await trio.to_thread.run_sync(sys.stdin.read)
+        with settled():  # as `vfax serve`
+            await trio.to_thread.run_sync(sys.stdin.read)
         nursery.cancel_scope.cancel()
     print(json.dumps({**answering.counted(), **asdict(endpoint.counters)}))
 

@@ -18,6 +18,7 @@ from vfax.cli.screen import Screen, choose, say
 from vfax.errors import FaxError
 from vfax.fsp.errors import FaxServiceError
 from vfax.host.events import HostEvent, IdleLongEnough, ProviderFaulted, ProviderLost, ProviderSaid
+from vfax.host.memory import settled
 from vfax.host.server import FaxServer
 from vfax.host.service import FaxService
 from vfax.settings import Settings, is_loopback, parse_host_port, parse_listen, serving, wiring
@@ -58,7 +59,8 @@ async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
         service = server.service
         for line in (*refusals(service), *greeting(settings, address_of(service), service)):
             say(console, line)
-        await ended.wait()
+        with settled():
+            await ended.wait()
         alive = any(provider.usable or provider.returning for provider in service.providers)
         lost = None if alive else next((provider.failure for provider in service.providers), None)
         say(console, f"vfax is stopping; running faxes: {len(service.running)}.")

@@ -14,6 +14,7 @@ way round. Blocking exports get threads of their own (blocking.py).
 """
 
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -192,6 +193,8 @@ class Child:
     async def _initialize(self, message: Message) -> object:
         assert self._arena is not None
         self._line_callback = await self._loaded().FaxDevInitialize(None, self._arena, None)
+        gc.collect()
+        gc.freeze()  # as memory.py, until this process ends
         address = self._loaded().VfaxDevReportAddress
         return address() if address is not None else ""
 
