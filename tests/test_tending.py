@@ -318,6 +318,22 @@ async def test_a_former_contact_is_taken_back_through_a_challenge_too(autojump_c
         nursery.cancel_scope.cancel()
 
 
+async def test_a_registrar_that_takes_one_contact_alone_is_not_asked_for_two_for_ever(
+    autojump_clock: MockClock,
+) -> None:
+    office = Office(PBX)
+    office.answers = lambda request: 400 if len(contacts(request)) > 1 else 200
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(office.keep_time)
+        nursery.start_soon(office.tending.run)
+        await trio.sleep(10)
+        office.seen = SEEN
+        await trio.sleep(1200)
+        assert office.last(Changed).now.standing is Standing.REGISTERED
+        assert contacts(office.requests[-1][1]) == ["<sip:alice@203.0.113.5:40000>;expires=600"]
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_connection_that_ended_is_made_anew_by_registering(autojump_clock: MockClock) -> None:
     office = Office(PBX)
     async with trio.open_nursery() as nursery:

@@ -1,5 +1,6 @@
 """`vfax trunks`, `vfax peers` and `vfax check-trunk` as people run them."""
 
+import importlib
 import io
 import json
 import os
@@ -11,16 +12,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.client.plain import MASTER, Host, hosting
+from tests.host.delivery.conftest import record
 from vfax.cli import app, exits
 from vfax.cli.serve import of_trunk
 from vfax.cli.trunks import read_row, sentences, show, show_peers, span
+from vfax.endpoint import Endpoint, EndpointOptions
+from vfax.errors import LinkError
+from vfax.host.check_pages import FOLDER, CheckPages, new_mark
+from vfax.host.spool import Spool
 from vfax.learning import FactRow, PeerRow
+from vfax.settings import Settings
 from vfax.settings.trunks import TrunkSettings
+from vfax.trunk_check import Check, Finding
 from vfax.trunks.board import GatewayRow, RegistrationRow, ResultRow, TrunkRow
+from vfax.trunks.options import TrunkOptions
 
 GOOD = TrunkRow(
     name="office",
@@ -203,6 +213,40 @@ def test_a_check_that_is_interrupted_ends_with_130_and_leaves_nothing(tmp_path: 
         _, said = check.communicate(timeout=30)
     assert (check.returncode, said) == (exits.INTERRUPTED, "")
     assert sorted(one.name for one in tmp_path.iterdir()) == ["vfax.toml"]
+
+
+async def test_a_check_beside_a_service_lets_it_know_the_page_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And takes away what is its own, also when it fails."""
+    check_command = importlib.import_module("vfax.cli.check_trunk")  # vfax.cli has a command of that name
+    settings = Settings.model_validate({"host": {"spool": tmp_path}})
+    mark, folder = new_mark(), tmp_path / FOLDER
+    pages = CheckPages(tmp_path)
+    pages.prepare()
+    back = record(remote_id=mark, pages=1)
+
+    async def run(check: Check, options: EndpointOptions, tell: object) -> list[Finding]:
+        await trio.lowlevel.checkpoint()
+        assert check.find_page is not None
+        assert pages.claims(back)
+        (folder / f"{mark}.tif").write_bytes(b"came back")
+        raise LinkError("the check fails")
+
+    monkeypatch.setattr(check_command, "_run", run)
+    options = EndpointOptions()
+    check = Check(
+        trunk=TrunkOptions(name="x"),
+        endpoint=Endpoint(options),
+        number="1",
+        document=tmp_path / "test.tif",
+        place=Spool(tmp_path).borrow,
+        sender=mark,
+    )
+    with pytest.raises(LinkError):
+        await check_command._run_beside(settings, check, options, lambda finding: None)
+    assert list(folder.iterdir()) == []
+    assert not pages.claims(back)
 
 
 # --- what vfax serve says of trunks --------------------------------------------------------------

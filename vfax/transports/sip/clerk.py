@@ -8,6 +8,7 @@ Source    RFC 3261 (June 2002) 10.2, 11.1, 22.3; RFC 3327 5.1 (Supported: path).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from vfax.errors import DecodeError
 from vfax.transports.sip.account import Account
@@ -18,6 +19,9 @@ from vfax.transports.sip.options import Dice
 from vfax.transports.sip.outside import Asking
 from vfax.transports.sip.registration import Register, Result
 from vfax.transports.sip.values import Hop, RequestDone, RequestKey
+
+STUBBORN: Final = frozenset(range(400, 700)) - {401, 407, 408, 423, 503}
+"""Answers that may be about what a REGISTER says: not those about who says it, or for how long, or of nobody."""
 
 
 @dataclass(slots=True, eq=False)
@@ -90,6 +94,8 @@ class Clerk:
             thread.cseq = done.cseq + 1
             if found[0] == "REGISTER" and 200 <= done.status < 300:
                 thread.registered = contact_of(done)
+            elif found[0] == "REGISTER" and done.status in STUBBORN:
+                thread.registered = ""  # Quirk: registrars that take one Contact alone refuse two; the old one expires
         return found
 
     def forget(self, method: str, key: str) -> None:
