@@ -148,7 +148,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},
     # the device sees a network, never a host; the host sees the contract, never a device
     "device": BASE | {"fsp", "call", "ports", "endpoint", "verdict"},
-    "stimulus": BASE | {"call", "device", "endpoint", "fsp", "fsp/conformance", "transports"},
+    "stimulus": BASE | {"call", "device", "endpoint", "fsp", "fsp/conformance", "leg", "transports"},
     "host": BASE | {"fsp", "codecs", "ports", "pages", "disk"},
     # a client sees the contract and the wire, never the host
     "client": BASE | {"fsp"},

@@ -22,12 +22,19 @@ from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import FaxError, LinkError
 from vfax.fsp.conformance import NotChecked
 from vfax.fsp.conformance.paper import write_document
+from vfax.leg import LegOptions
+from vfax.transports.parameters import Dtls
 from vfax.transports.udp import format_address
 
 NUMBER: Final = "+1 555 0142"
 UNDER_WAY: Final = 5.0
 """Seconds after which a call that has neither rung nor ended counts as being on its way all the same."""
 BUSY_HERE: Final = 486
+
+
+def _dtls_of(provider: object) -> Dtls:
+    network = getattr(provider, "network", None)
+    return network.options.leg.dtls if isinstance(network, Endpoint) else Dtls.OFF
 
 
 class _Caller:
@@ -54,12 +61,15 @@ class _Caller:
 
 
 class Machine:
-    """The stimulus for a provider that has its Endpoint in `network`, as those of vfax.device have."""
+    """The stimulus for a provider that has its Endpoint in `network`, as those of vfax.device have.
+
+    It encrypts where the provider does, for one that has `dtls = "required"` talks to no other machine.
+    """
 
     def __init__(self, provider: object, configuration: Mapping[str, object]) -> None:
         self._provider = provider
         self._folder = tempfile.TemporaryDirectory(prefix="vfax-machine-")
-        self._endpoint = Endpoint(EndpointOptions(listen=("127.0.0.1", 0)))
+        self._endpoint = Endpoint(EndpointOptions(listen=("127.0.0.1", 0), leg=LegOptions(dtls=_dtls_of(provider))))
         self._caller: _Caller | None = None
         self._thread = TrioThread("vfax machine")
         self._thread.start()

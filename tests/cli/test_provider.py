@@ -9,7 +9,12 @@ from typer.testing import CliRunner
 
 from tests.fsp.broken import BROKEN
 from vfax.cli import app
+from vfax.device import create_provider
+from vfax.endpoint import EndpointOptions
 from vfax.fsp.conformance import RULES
+from vfax.leg import LegOptions
+from vfax.stimulus import Machine
+from vfax.transports.parameters import Dtls
 
 TOY = "tests.fsp.toy:Toy"
 WIRE = "tests.fsp.toy:Wire"
@@ -95,3 +100,24 @@ def test_the_device_keeps_rules_over_real_endpoints(make: str) -> None:
     result = check(make, "--stimulus", "vfax.stimulus:Machine", *only)
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[-1] == f"{len(chosen)} passed, 0 failed, 0 not checked."
+
+
+def test_so_it_does_with_many_trunks(tmp_path: Path) -> None:
+    config = tmp_path / "vfax.toml"
+    trunks = "".join(f'[[trunk]]\nname = "t{n}"\ngateways = ["127.0.0.1:{20_000 + n}"]\n' for n in range(100))
+    config.write_text(f'[sip]\nlisten = "127.0.0.1:0"\n[media]\ndtls = "required"\n{trunks}', encoding="utf-8")
+    chosen = ("trunks-are-told-in-rows", "peers-are-told-in-rows", "nothing-is-told-after-shutdown")
+    only = [word for name in chosen for word in ("--only", name)]
+    result = check("--config", config, "--stimulus", "vfax.stimulus:Machine", *only)
+    assert result.output.splitlines()[-1] == f"{len(chosen)} passed, 0 failed, 0 not checked.", result.output
+
+
+@pytest.mark.parametrize("dtls", list(Dtls))
+def test_the_machine_of_the_checks_encrypts_as_the_device_does(dtls: Dtls) -> None:
+    """One that needs it talks to no other machine: every rule with a fax in it failed of a device that is well."""
+    options = EndpointOptions(listen=("127.0.0.1", 0), leg=LegOptions(dtls=dtls))
+    machine = Machine(create_provider({"endpoint": options}), {})
+    try:
+        assert machine._endpoint.options.leg.dtls is dtls
+    finally:
+        machine.close()
