@@ -36,6 +36,7 @@ from tests.interop.documents import standard_page, write_fax
 from vfax.cli import SWITCH_SECONDS
 from vfax.fsp.constants import JobStatusEnum
 from vfax.fsp.provider import RegistrationRecord
+from vfax.host.memory import settled
 from vfax.host.outgoing import keep_document
 from vfax.host.queue import QueueOptions
 from vfax.host.server import FaxServer, ServerOptions
@@ -170,6 +171,18 @@ def receiver(folder: Path, lines: int) -> Iterator[Real]:
         serving.wait(30)
 
 
+async def until_sent(store: Store, jobs: int) -> tuple[float, Mapping[JobStatusEnum, int]]:
+    """Wait for all jobs to be sent, or for the limit: the seconds, and how many jobs have which status."""
+    began = time.perf_counter()
+    while True:
+        counts = await trio.to_thread.run_sync(store.counts)
+        done = counts.get(JobStatusEnum.fjsCOMPLETED, 0)
+        print(f"\r{done} of {jobs} sent", end="", file=sys.stderr, flush=True)
+        if done >= jobs or time.perf_counter() - began > LIMIT:
+            return time.perf_counter() - began, counts
+        await trio.sleep(1.0)
+
+
 async def load(spool: Path, url: str, jobs: int, devices: Scripted | Real) -> tuple[float, Counter[str], Counter[str]]:
     """Queue, send, and tell the seconds it took, how the jobs ended, and why attempts failed."""
     page = spool / "page.tif"
@@ -184,15 +197,8 @@ async def load(spool: Path, url: str, jobs: int, devices: Scripted | Real) -> tu
             to = tuple(Recipient(number=devices.number(at)) for at in range(first, min(first + BROADCAST, jobs)))
             await server.queue.submit(Submission(document=document, pages=1, recipients=to, retry_delay=AGAIN))
         await server.queue.pause_queue(paused=False)
-        began = time.perf_counter()
-        while True:
-            counts = await trio.to_thread.run_sync(server.store.counts)
-            done = counts.get(JobStatusEnum.fjsCOMPLETED, 0)
-            print(f"\r{done} of {jobs} sent", end="", file=sys.stderr, flush=True)
-            if done >= jobs or time.perf_counter() - began > LIMIT:
-                break
-            await trio.sleep(1.0)
-        took = time.perf_counter() - began
+        with settled():  # as `vfax serve`
+            took, counts = await until_sent(server.store, jobs)
         causes = await trio.to_thread.run_sync(failures, server.store)
         server.stop()
     print(file=sys.stderr)
