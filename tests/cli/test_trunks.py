@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -190,13 +191,21 @@ def test_a_trunk_that_there_is_none_of_cannot_be_checked(tmp_path: Path) -> None
     assert "there is no trunk 'offcie'; the settings have office" in result.stderr
 
 
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Where somebody is who never says a word."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        yield silent.getsockname()[1]
+
+
 @pytest.mark.realtime
-def test_a_check_that_is_interrupted_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_check_that_is_interrupted_ends_with_130_and_leaves_nothing(tmp_path: Path, silent_port: int) -> None:
     config = tmp_path / "vfax.toml"
     spool = tmp_path / "spool"
     config.write_text(
         f'[sip]\nlisten = "127.0.0.1:0"\n[host]\nspool = "{spool}"\n'
-        '[[trunk]]\nname = "office"\ngateways = ["127.0.0.1:9"]\n'
+        f'[[trunk]]\nname = "office"\ngateways = ["127.0.0.1:{silent_port}"]\n'
     )
     command = [sys.executable, "-m", "vfax", "check-trunk", "office", "--config", str(config)]
     plain = {name: value for name, value in os.environ.items() if not name.startswith("VFAX_")}
