@@ -398,28 +398,24 @@ async def test_endpoint_that_ends_says_bye_and_its_calls_have_an_outcome(tmp_pat
 
 async def test_a_question_that_outlasts_the_endpoint_has_an_end() -> None:
     endpoint = Endpoint(EndpointOptions(listen=("127.0.0.1", 0)))
-    silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    silent.bind(("127.0.0.1", 0))
-    targets = [Hop(Transport.UDP, *silent.getsockname())]
-    asking = Asking(method="OPTIONS", uri="sip:127.0.0.1", targets=targets, from_user="vfax")
+    serving = trio.CancelScope()
     said: list[str] = []
 
-    async def ask() -> None:
+    async def serve(*, task_status: trio.TaskStatus[None]) -> None:
+        with serving:
+            await endpoint.run(lambda arrived: None, task_status=task_status)
+
+    async def ask(silent: Hop) -> None:
         try:
-            await endpoint.ask(asking)
+            await endpoint.ask(Asking(method="OPTIONS", uri="sip:127.0.0.1", targets=[silent], from_user="vfax"))
         except LinkError as why:
             said.append(str(why))
 
-    with silent, trio.fail_after(5):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody, trio.fail_after(5):
+        nobody.bind(("127.0.0.1", 0))
         async with trio.open_nursery() as nursery:
-            serving = trio.CancelScope()
-
-            async def serve(*, task_status: trio.TaskStatus[None]) -> None:
-                with serving:
-                    await endpoint.run(lambda arrived: None, task_status=task_status)
-
             await nursery.start(serve)
-            nursery.start_soon(ask)
+            nursery.start_soon(ask, Hop(Transport.UDP, *nobody.getsockname()))
             await trio.testing.wait_all_tasks_blocked(0.05)
             serving.cancel()
     assert said == ["the endpoint has been shut down"]
