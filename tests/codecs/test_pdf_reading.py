@@ -77,7 +77,8 @@ def of_poppler(path: Path, resolution: Resolution, size: tuple[int, int]) -> Ima
 
 def strays(page: Image.Image, other: Image.Image) -> float:
     """The share of the ink of `page` that lies further from any of `other` than a quarter of a millimetre."""
-    near = other.filter(ImageFilter.MinFilter(5 if page.width <= 2000 else 9))
+    blurred = other.filter(ImageFilter.BoxBlur(2 if page.width <= 2000 else 4))
+    near = blurred.point([0] * 255 + [255])  # as a minimum filter has it, in a tenth of the time
     missed = ImageChops.subtract(near, page)  # white there, black here
     return missed.histogram()[255] / max(1, page.histogram()[0])
 
