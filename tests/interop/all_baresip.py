@@ -1,4 +1,4 @@
-"""Calls with baresip, a telephone without T.38: `script/interop baresip` (two minutes).
+"""Calls with baresip, a telephone without T.38: `script/interop baresip` (four minutes).
 
     python -m tests.interop.all_baresip [--only WORD ...] [--list]
 
@@ -33,10 +33,10 @@ from vfax.transports.certificates import TlsOptions
 from vfax.transports.sip.values import Transport
 
 PCMU: Final = 64_000
-SWITCH_AFTER: Final = 6.0
+SWITCH_AFTER: Final = 9.0
 PACKETS: Final = 40  # of 50 a second
-TALK: Final = 3.5
-"""Seconds of a call that somebody hangs up before T.38 is offered."""
+TALK: Final = 6.5
+"""Seconds of a call that somebody hangs up before T.38 is offered; baresip counts its audio every 3 s."""
 ENOUGH: Final = 0.8
 """The share of a codec's rate that a status line has to show: it may fall into the beginning."""
 
