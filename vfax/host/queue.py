@@ -16,7 +16,7 @@ An attempt is in the store before anything is dialled, and pages are noted as th
 killed goes on behind the last page that is known to have arrived, and is marked uncertain.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -206,38 +206,39 @@ class Queue:
             self._bell = trio.Event()
             pause = self._options.look
             try:
-                await self._claim()
-                pause = await self._pause()
+                pause = await self._give_out()
             except StoreError as why:
                 self._complain("", str(why))
             with trio.move_on_after(pause):
                 await self._bell.wait()
 
-    async def _claim(self) -> None:
+    async def _give_out(self) -> float:
+        """Give jobs that are due to free devices: seconds until there may be more of either."""
         while not self._stopping and (devices := self._service.senders()[:AT_ONCE]):
-            numbers = [device.device_id for device in devices]
-            taken = await self._in_store(
-                partial(self._store.take, lease=self._options.lease, devices=numbers), self.host, self._clock()
-            )
-            self._told.pop("", None)
-            for device, (job, attempt) in zip(devices, taken, strict=False):
-                if device.can_send:
-                    device.job = job.name  # taken before anything waits
-                before, running = self._running.get(job.id), _Running(job)
-                self._running[job.id] = running
-                assert self._nursery is not None  # it is what runs this
-                self._nursery.start_soon(self._carry_out, running, before, device, attempt)
-            if len(taken) < len(devices):
-                return
+            due = await self._in_store(self._store.next_due)  # reading costs no other transaction its turn
+            pause = self._options.look if due is None else (due - self._clock()).total_seconds()
+            if pause <= 0 and not await self._take(devices):
+                await self._expire()  # it is too old to be sent, or another host's by now
+                return SHORTEST_PAUSE
+            if pause > 0:
+                return max(SHORTEST_PAUSE, min(self._options.look, pause))
+        return self._options.look
 
-    async def _pause(self) -> float:
-        """Seconds until something may be due."""
-        due = await self._in_store(self._store.next_due)
-        if due is None or not self._service.senders_free:
-            return self._options.look
-        if due <= self._clock():  # claimed it was not: it is too old to be sent
-            await self._expire()
-        return max(SHORTEST_PAUSE, min(self._options.look, (due - self._clock()).total_seconds()))
+    async def _take(self, devices: Sequence[Device]) -> bool:
+        """Begin the next jobs, one for each device. False: there was none."""
+        numbers = [device.device_id for device in devices]
+        taken = await self._in_store(
+            partial(self._store.take, lease=self._options.lease, devices=numbers), self.host, self._clock()
+        )
+        self._told.pop("", None)
+        for device, (job, attempt) in zip(devices, taken, strict=False):
+            if device.can_send:
+                device.job = job.name  # taken before anything waits
+            before, running = self._running.get(job.id), _Running(job)
+            self._running[job.id] = running
+            assert self._nursery is not None  # it is what runs this
+            self._nursery.start_soon(self._carry_out, running, before, device, attempt)
+        return bool(taken)
 
     async def _put_back(self, job: StoredJob, *, no_line: bool) -> None:
         again = self._clock() + timedelta(seconds=self._options.no_line_delay) if no_line else None
