@@ -12,19 +12,17 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, event
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import Connection
 
 from tests.durability.house import Letter
 from tests.durability.model import Image, Past, Recorder, key_of, lay_out
 from vfax.host.store.store import Store
 
-COMMITTED: Final = "vfax tests: there was a commit"
 STORE: Final = "store "
 FILE: Final = Path("spool") / "vfax.db"
 
@@ -40,9 +38,17 @@ class Snapshots:
     def open(self, url: str) -> Store:
         """For a server's `open_store`."""
         store = Store.open(url)
-        engine = store._database.engine
-        event.listen(engine, "commit", self._commit)
-        event.listen(engine.pool, "checkin", self._checked_in)
+        database = store._database
+        connection = database._connection
+
+        @contextmanager
+        def watched(writes: bool) -> Iterator[Connection]:
+            with connection(writes) as db:
+                yield db
+                if writes:  # it is committed, and nobody else may write yet
+                    self._take()
+
+        database._connection = watched  # type: ignore[method-assign]
         self._take()
         return store
 
@@ -51,19 +57,11 @@ class Snapshots:
         numbers = [int(words.removeprefix(STORE)) for words in marks if words.startswith(STORE)]
         return self._taken[numbers[-1]] if numbers else None
 
-    @staticmethod
-    def _commit(connection: Connection) -> None:
-        connection.info[COMMITTED] = True
-
-    def _checked_in(self, _connection: object, entry: ConnectionPoolEntry) -> None:
-        if entry.info.pop(COMMITTED, False):
-            self._take()
-
     def _take(self) -> None:
         with closing(sqlite3.connect(self._file)) as source, closing(sqlite3.connect(":memory:")) as copy:
             source.backup(copy)
             octets = copy.serialize()
-        if not self._taken or self._taken[-1] != octets:  # a transaction that only read
+        if not self._taken or self._taken[-1] != octets:  # a transaction that changed nothing
             self._taken.append(octets)
             self._recorder.mark(f"{STORE}{len(self._taken) - 1}")
 

@@ -10,14 +10,13 @@ from typing import Any, Final
 
 import trio
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, create_engine, event, insert, select
-from sqlalchemy.pool import ConnectionPoolEntry, Pool
+from sqlalchemy.engine.default import DefaultDialect
 
 from tests.durability.killing import Killer
 from vfax.host.store.store import Store
 
 POINTS: Final = ("store.begin", "store.execute", "store.commit")
 ROWS: Final = 20
-COMMITTING: Final = "vfax tests: the commit is asked for"
 
 NUMBERS: Final = Table("numbers", MetaData(), Column("number", Integer, primary_key=True))
 
@@ -34,7 +33,7 @@ def watched_store(killer: Killer) -> Callable[[str], Store]:
 def watch_engine(engine: Engine | type[Engine], killer: Killer) -> None:
     """Let the killer see every BEGIN, statement and COMMIT of the engine, or of all engines of the process.
 
-    "After the commit" is when the connection goes back to the pool: nobody else has heard of the commit by then.
+    "After the commit" is when the driver has returned from it: nobody else has heard of the commit by then.
     """
 
     def begin(connection: Connection) -> None:
@@ -47,19 +46,18 @@ def watch_engine(engine: Engine | type[Engine], killer: Killer) -> None:
     def executed(*_: Any) -> None:
         killer.leave("store.execute")
 
-    def commit(connection: Connection) -> None:
-        connection.info[COMMITTING] = True
-        killer.reach("store.commit")
-
-    def checked_in(_connection: object, entry: ConnectionPoolEntry) -> None:
-        if entry.info.pop(COMMITTING, False):
-            killer.leave("store.commit")
-
     event.listen(engine, "begin", begin)
     event.listen(engine, "before_cursor_execute", execute)
     event.listen(engine, "after_cursor_execute", executed)
-    event.listen(engine, "commit", commit)
-    event.listen(engine.pool if isinstance(engine, Engine) else Pool, "checkin", checked_in)
+    dialect = engine.dialect if isinstance(engine, Engine) else DefaultDialect
+    commit = dialect.do_commit
+
+    def committing(*about: Any) -> None:
+        killer.reach("store.commit")
+        commit(*about)
+        killer.leave("store.commit")
+
+    dialect.do_commit = committing  # type: ignore[method-assign]  # there is no event for it
 
 
 def open_numbers(root: Path) -> Engine:
