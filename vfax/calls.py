@@ -17,7 +17,7 @@ from vfax import call, leg
 from vfax.carried import NOTHING, Carried, Carrier, seen_from
 from vfax.codecs import tiff
 from vfax.codecs.header_line import HeaderLine
-from vfax.errors import DecodeError, DocumentError, FaxError, LinkError
+from vfax.errors import DecodeError, DocumentError, FaxError, LinkError, NameServiceSilent
 from vfax.leg import Leg, LegOptions, SipOrder
 from vfax.outcome import Cause, Outcome
 from vfax.pages import PageFolder
@@ -371,7 +371,11 @@ class OutgoingFax(Carried):
             found = await self._find(way.goals)
             self._targets, self._uris = found.targets, [way.uris[number] for number in found.goals]
         except LinkError as why:
-            return self._failed(Cause.BAD_ADDRESS if trunk is None else Cause.NETWORK, str(why))
+            self.note("found", why=str(why))
+            if trunk is None and not isinstance(why, NameServiceSilent):
+                return self._failed(Cause.BAD_ADDRESS, str(why))
+            self._unfound = True
+            return self._failed(Cause.NETWORK, str(why))
         try:
             return await self._carrier.open_media(self._targets[0].address, self._account, options)
         except FaxError as why:

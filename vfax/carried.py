@@ -148,6 +148,7 @@ class Carried:
         self.id = carrier.new_id()
         self.journal_path = carrier.journal_path(self.id)
         self._failed_so_far = True
+        self._unfound = False  # where to call was not to be found out
         self._journal = Journal(None, clock=trio.current_time, call=self.id)
         self._capture = self._make_capture(None)
 
@@ -284,7 +285,7 @@ class Carried:
         return self._explained(replace(so_far, cause=Cause.INTERNAL), repr(fault))
 
     def _explained(self, outcome: Outcome, evidence: str) -> Outcome:
-        course = Course(calling=self.calling) if self._runner is None else self._runner.course
+        course = Course(calling=self.calling, unfound=self._unfound) if self._runner is None else self._runner.course
         return verdict.explain(outcome, course, sending=self.sending, evidence=evidence)
 
     def _failed(self, cause: Cause, evidence: str, status: int | None = None) -> Outcome:

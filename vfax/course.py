@@ -74,6 +74,7 @@ class Course:
     # the call
     calling: bool | None = None  # this side dialled; None: nobody said
     first: int = 1  # page from which a document was to be sent
+    unfound: bool = False  # where to call was not to be found out
     rang: bool = False
     media: str = ""  # t38 or audio: what the call was answered with; empty while it was not
     answered_at: float | None = None
@@ -281,6 +282,8 @@ class Course:
         match kind:
             case "call":
                 self.calling = {"out": True, "in": False}.get(_text(facts.get("direction")))
+            case "found":
+                self.unfound = "why" in facts and "destination" not in facts
             case "options":
                 self.first = max(1, _number(facts.get("first")))
             case "frame" | "dis" | "dcs":

@@ -44,6 +44,10 @@ class LinkError(FaxError):
     """The road is gone: socket closed, no route, dialog torn down."""
 
 
+class NameServiceSilent(LinkError):
+    """Nobody said where a name is: it may be found later."""
+
+
 class AddressTaken(LinkError):
     """Somebody else listens there. `stream`: on TCP, else UDP."""
 

@@ -32,7 +32,7 @@ from dns.rdtypes.IN.AAAA import AAAA
 from dns.rdtypes.IN.NAPTR import NAPTR
 from dns.rdtypes.IN.SRV import SRV
 
-from vfax.errors import DecodeError, LinkError
+from vfax.errors import DecodeError, LinkError, NameServiceSilent
 from vfax.transports.sip import records as rr
 from vfax.transports.sip.blacklist import Blacklist, BlacklistOptions, PassedOver
 from vfax.transports.sip.headers import Uri, bracketed
@@ -349,7 +349,10 @@ class Finder:
         self.blacklist = Blacklist(options.blacklist)
 
     async def find(self, goals: Sequence[Uri], roads: Roads) -> Way:
-        """The targets of `goals` in their order (ordered gateways). Raises LinkError with one sentence for none."""
+        """The targets of `goals` in their order (ordered gateways).
+
+        Raises LinkError with one sentence for none, NameServiceSilent where that may change by itself.
+        """
         now = trio.current_time()
         search = Search(goals, roads, self._options.locate, self.answers, self._dice, now)
         with trio.move_on_after(self._options.lifetime):
@@ -359,7 +362,7 @@ class Finder:
         if not search.done:
             search.give_up(now, f"no answer came within {self._options.lifetime:g} s")
         if not search.found.targets:
-            raise LinkError(search.found.why)
+            raise (NameServiceSilent if search.found.passing else LinkError)(search.found.why)
         targets, passed_over = self.blacklist.sift(search.found.targets, now)
         return Way(targets, passed_over, search.found.notes, tuple(search.found.goals[hop] for hop in targets))
 

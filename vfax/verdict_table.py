@@ -34,6 +34,7 @@ class V(StrEnum):
     NOT_AVAILABLE = "not-available"
     NO_ANSWER = "no-answer"
     NAME_UNRESOLVED = "name-unresolved"
+    NAME_UNANSWERED = "name-unanswered"
     ADDRESS_INCOMPLETE = "address-incomplete"
     ADDRESS_MOVED = "address-moved"
     ADDRESS_UNKNOWN = "address-unknown"
@@ -784,6 +785,16 @@ _CALLING: Final = _calling(
         _after_sip,
         lambda outcome, _: outcome.sip_status is not None,
         proofs=("sip",),
+    ),
+    _row(
+        V.NAME_UNANSWERED,
+        None,
+        _C.NETWORK,
+        "Where to call could not be found out",
+        _R.NETWORK,
+        Retry.LATER,
+        lambda _, course: course.unfound,
+        hint="Check the name and the name service of this machine.",
     ),
     _row(
         V.SIP_SILENT,

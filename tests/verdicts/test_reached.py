@@ -1,5 +1,6 @@
 """Every verdict is reached by a call: a real leg, a peer that misbehaves, and the journal that both leave behind."""
 
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -21,6 +22,7 @@ from vfax.journal import Entry, Journal, facts_of, read_journal
 from vfax.leg import Answer, CallerOffer, DtlsFailed, DtlsUp, Finished, Invite, LegEvent, LegOptions, Offer
 from vfax.outcome import Cause, Outcome, Phase, Retry, T30Result
 from vfax.record import CallRecord, Packets, RecordOptions, Terms
+from vfax.resolving import DnsOptions
 from vfax.signals import FrameReceived, Modem, SendEcm, SendFrames, SendImage, SendTraining
 from vfax.simulate import Plane, Side, SimulatedPage, Simulation, Watcher
 from vfax.t30 import values as t30
@@ -484,10 +486,14 @@ def judged(folder: Path) -> list[Verdict]:
 
 
 async def through_endpoint(
-    folder: Path, on_call: Callable[[call.InboundCall], None], destination: str = "", document: Path | None = None
+    folder: Path,
+    on_call: Callable[[call.InboundCall], None],
+    destination: str = "",
+    document: Path | None = None,
+    **more: Any,
 ) -> tuple[Outcome | None, list[Verdict]]:
     """One call from one endpoint to another: the caller's outcome, and what both journals say."""
-    options = EndpointOptions(listen=("127.0.0.1", 0), journal=folder)
+    options = EndpointOptions(listen=("127.0.0.1", 0), journal=folder, **more)
     called, caller = Endpoint(options), Endpoint(options)
     outcome = None
     async with trio.open_nursery() as nursery:
@@ -547,6 +553,20 @@ async def test_a_destination_that_cannot_be_called(tmp_path: Path, make_document
     outcome, said = await through_endpoint(tmp_path, lambda arrived: None, "mailto:nobody", document)
     assert outcome is not None
     assert (outcome.verdict, [one.name for one in said]) == (V.NAME_UNRESOLVED, [V.NAME_UNRESOLVED])
+
+
+async def test_a_name_that_nobody_tells_may_be_told_later(tmp_path: Path, make_document: Callable[..., Path]) -> None:
+    document = make_document()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        mute = DnsOptions(servers=(silent.getsockname(),), lifetime=0.3)
+        outcome, said = await through_endpoint(
+            tmp_path, lambda arrived: None, "sip:1@pbx.example:5060", document, dns=mute
+        )
+    assert outcome is not None
+    assert (outcome.cause, outcome.retry) == (Cause.NETWORK, Retry.LATER)
+    assert outcome.sentence.startswith("Where to call could not be found out (no address is known for pbx.example: ")
+    assert (outcome.verdict, [one.name for one in said]) == (V.NAME_UNANSWERED, [V.NAME_UNANSWERED])
 
 
 async def test_a_document_that_is_none(tmp_path: Path) -> None:
@@ -708,6 +728,7 @@ OTHERS: Final = {
     V.REFUSED_UNANSWERED,
     V.REFUSED_HERE,
     V.NAME_UNRESOLVED,
+    V.NAME_UNANSWERED,
     V.DOCUMENT_UNREADABLE,
     V.FAULT,
 }

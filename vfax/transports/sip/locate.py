@@ -84,13 +84,15 @@ class Found:
     """What a search came to: targets, best first; without any, `why` is the sentence that says so.
 
     `notes` say what did not work on the way, also where there are targets. `goals`: to which of the goals (by number)
-    a target belongs, the first where it is to be found by several.
+    a target belongs, the first where it is to be found by several. `passing`: a question was not answered, so that
+    more may be found later.
     """
 
     targets: tuple[Hop, ...]
     why: str = ""
     notes: tuple[str, ...] = ()
     goals: Mapping[Hop, int] = field(default_factory=dict)
+    passing: bool = False
 
 
 class _Missing(Exception):
@@ -161,13 +163,16 @@ class Search:
     def _plan(self, now: float) -> None:
         targets: dict[Hop, int] = {}
         notes: dict[str, None] = {}
+        passing = False
         for number, goal in enumerate(self._goals):
             plan = _Plan(self, goal, now)
+            passing = passing or plan.passing
             for target in plan.targets:
                 targets.setdefault(target, number)
             notes.update(dict.fromkeys(plan.notes))
         self._over = not self._open
-        self._found = Found(tuple(targets), "" if targets else self._sentence(notes), tuple(notes), targets)
+        why = "" if targets else self._sentence(notes)
+        self._found = Found(tuple(targets), why, tuple(notes), targets, passing)
 
     def _sentence(self, notes: Iterable[str]) -> str:
         names = " or ".join(dict.fromkeys(target_of(goal) or goal.text for goal in self._goals))
@@ -199,7 +204,7 @@ class Search:
         if question in self._open:
             raise _Missing
         if not is_name(question.name):
-            return Reply(question, Status.FAILED, why=f"{question.name[:80]!r} is no name of a host")
+            return Reply(question, Status.NO_SUCH_NAME, why=f"{question.name[:80]!r} is no name of a host")
         if (kept := self._answers.find(question, now)) is not None:
             self._told[question] = kept
             return kept
@@ -234,6 +239,11 @@ class _Plan:
     def targets(self) -> tuple[Hop, ...]:
         """Best first."""
         return tuple(self._targets)[: self._search.options.max_targets]  # Limit: targets of one goal
+
+    @property
+    def passing(self) -> bool:
+        """Whether a question was not answered."""
+        return bool(self._failures)
 
     @property
     def notes(self) -> list[str]:
@@ -362,7 +372,7 @@ class _Plan:
         if reply.status is Status.FAILED:
             self._failures.setdefault(reply.why, []).append(f"{kind} of {name}")
         elif reply.status is Status.NO_SUCH_NAME and kind in HOSTS:
-            self._note(f"there is no such name as {name}")
+            self._note(reply.why or f"there is no such name as {name}")
         return settled, reply
 
     def _add(self, transport: Transport, host: str, port: int, fixed: bool) -> None:

@@ -99,7 +99,8 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to one question. `why` is a clause for people ("... : no server answered") where it failed.
+    """The answer to one question. `why` is a clause for people ("... : no server answered") where it failed, or could
+    not be asked.
 
     `negative_ttl` is what the zone says about how long there is nothing, None where it does not say.
     """
