@@ -285,7 +285,7 @@ class Registrations:
 
     def _unregister(self, key: Key, one: _One) -> None:
         if one.state.until is None:
-            self._gone(key, one, f"not registered at {one.options.registrar} any more")
+            self._gone(key, one, f"not registered at {one.options.registrar}")
             return
         one.at = _At.LEAVING
         self._order(key, one, 0)
