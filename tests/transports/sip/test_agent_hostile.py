@@ -131,3 +131,67 @@ def test_invite_of_a_stranger_costs_less_than_a_millisecond(make_desk: Any, peer
             desk.receive(invite)
         best = min(best, (time.thread_time() - begin) / 50)
     assert best < 0.001
+
+
+FIELDS = (
+    "Accept",
+    "Allow",
+    "Authorization",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Diversion",
+    "History-Info",
+    "Max-Forwards",
+    "Min-SE",
+    "P-Asserted-Identity",
+    "P-Called-Party-ID",
+    "P-Preferred-Identity",
+    "Proxy-Require",
+    "RAck",
+    "Reason",
+    "Remote-Party-ID",
+    "Require",
+    "Route",
+    "Session-Expires",
+    "Supported",
+    "Timestamp",
+    "User-Agent",
+)
+SPOILT = ('"open', "<sip:open", ",".join("a" * 200), ";".join("a" * 200), ";", ",", "\udcff", "9" * 40, "")
+
+
+@pytest.mark.parametrize("value", SPOILT)
+def test_no_field_that_cannot_be_read_raises(value: str, make_desk: Any, peer: Any, sdp: bytes) -> None:
+    for name in FIELDS:
+        for method in ("INVITE", "OPTIONS"):
+            desk = make_desk()
+            desk.receive(peer.request(method, body=sdp, fields=[f"{name}: {value}"]))
+            assert desk.sent, name
+
+
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS", "BYE", "CANCEL", "DANCE"])
+def test_via_with_as_many_parameters_as_are_read_is_answered(method: str, desk: Any, peer: Any, sdp: bytes) -> None:
+    many = "".join(f";p{number}" for number in range(126))
+    via = f"Via: SIP/2.0/UDP host.example;branch=z9hG4bKx{many}"
+    desk.receive(peer.request(method, via=via, body=sdp))
+    assert desk.sent[0].message.headers.first("via").endswith(";received=192.0.2.9")
+
+
+@pytest.mark.parametrize("value", SPOILT)
+@pytest.mark.parametrize("name", [*FIELDS, "Retry-After", "RSeq", "WWW-Authenticate", "Min-Expires", "Server"])
+def test_no_field_of_an_answer_that_cannot_be_read_raises(
+    name: str, value: str, make_desk: Any, peer: Any, sdp: bytes
+) -> None:
+    desk = make_desk()
+    for status in (183, 200, 401, 422, 423, 503):
+        desk.dial()
+        invite = desk.last("INVITE").message
+        require = ["Require: 100rel"] if status == 183 else []
+        desk.receive(peer.response(invite, status, body=sdp, fields=[f"{name}: {value}", *require]))
+    for method in ("INVITE", "UPDATE", "PRACK", "INFO", "BYE"):
+        peer.call_id, peer.our_tag = invite.call_id, invite.from_.tag
+        desk.receive(peer.request(method, cseq=7, body=sdp, fields=[f"{name}: {value}"]))
+    for call in range(1, 7):
+        desk.order("hang_up", call)
+    desk.drain()
+    assert desk.agent.is_empty

@@ -484,8 +484,7 @@ def server_key(request: Request, method: str) -> ServerKey:
     if via.branch.startswith(COOKIE) and len(via.branch) > len(COOKIE):
         host, port = via.sent_by
         return via.branch, host, str(port), method
-    top = ";".join([via.head, *via.parts])
-    return request.call_id, request.from_.tag, str(request.cseq.number), request.uri, top, method
+    return request.call_id, request.from_.tag, str(request.cseq.number), request.uri, via.value, method
 
 
 def _merge_key(request: Request) -> tuple[str, str, int, str]:
