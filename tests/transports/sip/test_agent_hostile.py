@@ -8,6 +8,8 @@ import pytest
 
 from vfax.errors import MisuseError
 from vfax.transports.sip import values as sip
+from vfax.transports.sip.transaction import MAX_OF_CALL
+from vfax.transports.sip.values import Hop, Transport
 
 METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "UPDATE", "INFO", "DANCE")
 STATUSES = (100, 180, 183, 200, 299, 302, 408, 481, 486, 487, 491, 500, 699)
@@ -193,5 +195,66 @@ def test_no_field_of_an_answer_that_cannot_be_read_raises(
         desk.receive(peer.request(method, cseq=7, body=sdp, fields=[f"{name}: {value}"]))
     for call in range(1, 7):
         desk.order("hang_up", call)
+    desk.drain()
+    assert desk.agent.is_empty
+
+
+def test_peer_of_one_call_does_not_take_the_room_of_the_others(desk: Any, peer: Any, sdp: bytes, answered: Any) -> None:
+    call = answered()
+    for number in range(2 * MAX_OF_CALL):
+        desk.receive(peer.request("UPDATE", cseq=2 + number, branch=f"z9hG4bKu{number}"))
+    assert desk.agent.transactions == MAX_OF_CALL
+    assert desk.last("503 UPDATE").message.headers.first("retry-after")
+    for number in range(10):
+        desk.receive(peer.request("BYE", cseq=1, branch=f"z9hG4bKold{number}"))
+    assert desk.agent.transactions == MAX_OF_CALL
+    desk.receive(peer.request("BYE", cseq=9999))
+    assert [event.call for event in desk.told(sip.Released)] == [call]
+
+
+def test_byes_to_a_call_that_we_leave_are_bounded(desk: Any, peer: Any, answered: Any) -> None:
+    desk.order("hang_up", answered())
+    for number in range(2 * MAX_OF_CALL):
+        desk.receive(peer.request("BYE", cseq=2 + number, branch=f"z9hG4bKb{number}"))
+    assert desk.agent.transactions == MAX_OF_CALL
+    desk.drain()
+    assert desk.agent.is_empty
+
+
+def test_reliable_responses_without_end_are_acknowledged_as_far_as_there_is_room(desk: Any, peer: Any) -> None:
+    call = desk.dial()
+    invite = desk.last("INVITE").message
+    for number in range(1, 2 * MAX_OF_CALL):
+        desk.receive(peer.response(invite, 183, fields=["Require: 100rel", f"RSeq: {number}"]))
+    assert desk.agent.transactions == MAX_OF_CALL
+    for prack in [sent.message for sent in desk.sent if sent.word == "PRACK"]:
+        desk.receive(peer.response(prack, 200))
+    desk.wait_until(6.0)
+    desk.receive(peer.response(invite, 183, fields=["Require: 100rel", f"RSeq: {MAX_OF_CALL}"]))
+    assert desk.last("PRACK").message.headers.first("rack") == f"{MAX_OF_CALL} 1 INVITE"
+    desk.order("hang_up", call)
+    desk.drain()
+    assert desk.agent.is_empty
+
+
+def test_branch_that_rings_anew_does_not_ring_for_ever(make_desk: Any, peer: Any) -> None:
+    desk = make_desk(ring_limit=60.0)
+    desk.dial(targets=[Hop(Transport.UDP, "192.0.2.9", 5060), Hop(Transport.UDP, "192.0.2.10", 5060)])
+    for status in (183, 503):
+        desk.receive(peer.response(desk.last("INVITE").message, status, tag="x"))
+    desk.receive(peer.response(desk.last("INVITE").message, 183, tag="x"))
+    desk.wait_until(60.0)
+    assert [event.status for event in desk.told(sip.Refused)] == [408]
+    assert desk.times_of("CANCEL") == [60.0]
+
+
+def test_offer_that_is_answered_late_leaves_nothing(make_desk: Any, peer: Any, sdp: bytes) -> None:
+    desk = make_desk(t1=0.1)
+    call = desk.dial(sdp=b"")
+    desk.receive(peer.response(desk.last("INVITE").message, 200, body=sdp))
+    desk.wait_until(10.0)  # the INVITE's transaction is over
+    desk.order("accept_offer", call, sdp)
+    desk.order("hang_up", call)
+    desk.receive(peer.response(desk.last("BYE").message, 200))
     desk.drain()
     assert desk.agent.is_empty

@@ -119,7 +119,7 @@ class Reception:
             self._desk.options(request, flow, key)
         elif call is None:
             self._desk.answer(request, flow, 481, None)  # BYE, UPDATE or PRACK outside any dialog
-        elif self._core.transactions.full and request.method != "BYE":
+        elif self._core.transactions.has_no_room_for(request.call_id) and not call.ends_by(request):
             self._desk.answer(request, flow, 503, key, fields=self._come_back_later())
         else:
             call.on_request(self._begin(request, flow, now, call=call.key), now)

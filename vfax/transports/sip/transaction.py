@@ -24,6 +24,8 @@ from vfax.transports.sip.values import CallKey, Destination
 COOKIE: Final = "z9hG4bK"  # RFC 3261 8.1.1.7
 _BEGINNING: Final = re.compile(rb"([A-Z]+) [^\r\n]+\r\nVia: [^\r\n]*?;branch=(z9hG4bK[0-9a-f]+)")
 
+MAX_OF_CALL: Final = 100  # Limit: transactions of one Call-ID at once: no peer of one call takes the room of all
+
 ClientKey = tuple[str, str]
 """Branch of our Via and method of CSeq (RFC 3261 17.1.3)."""
 
@@ -266,6 +268,10 @@ class TransactionLayer:
     def full(self) -> bool:
         """Whether the table has reached its limit."""
         return len(self._running) >= self._options.max_transactions
+
+    def has_no_room_for(self, call_id: str) -> bool:
+        """Whether another one of this Call-ID would be too many."""
+        return self.full or self.call_ids[call_id] >= MAX_OF_CALL
 
     # --- client side --------------------------------------------------------------------------------
 
