@@ -250,6 +250,12 @@ class Registrations:
                 one.again = False
                 self.renew(key, now)
 
+    def withdraw(self, key: Key) -> None:
+        """The last order was not carried out, and will not be: to `leave` there is no answer to wait for."""
+        one = self._one(key)
+        if one.at is _At.ASKING:
+            one.at = _At.IDLE
+
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
         while (due := self._timers.pop(now)) is not None:
