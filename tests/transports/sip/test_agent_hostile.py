@@ -1,5 +1,6 @@
 """A peer that is in the dialog and means no good: nothing raises, every call ends, nothing is left."""
 
+import gc
 import random
 import time
 from typing import Any
@@ -258,3 +259,22 @@ def test_offer_that_is_answered_late_leaves_nothing(make_desk: Any, peer: Any, s
     desk.receive(peer.response(desk.last("BYE").message, 200))
     desk.drain()
     assert desk.agent.is_empty
+
+
+def test_what_only_waits_for_repeats_is_few_objects(desk: Any, peer: Any, sdp: bytes) -> None:
+    """Python's collector looks at each of them, and holds all calls up meanwhile."""
+    calls = 100
+    gc.collect()
+    before = len(gc.get_objects())
+    for number in range(calls):
+        peer.call_id, peer.our_tag = f"call-{number}", ""
+        desk.receive(peer.request("INVITE", body=sdp, branch=f"z9hG4bKi{number}"))
+        desk.order("answer", desk.told(sip.IncomingCall)[-1].call, sdp)
+        peer.our_tag = desk.last("200 INVITE").message.to.tag
+        desk.receive(peer.request("ACK", branch=f"z9hG4bKa{number}"))
+        desk.receive(peer.request("BYE", cseq=2, branch=f"z9hG4bKb{number}"))
+        for told in (desk.sent, desk.events, desk.seen):
+            told.clear()
+    gc.collect()
+    assert desk.agent.transactions == 2 * calls
+    assert (len(gc.get_objects()) - before) / desk.agent.transactions < 20

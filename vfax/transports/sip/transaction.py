@@ -258,6 +258,7 @@ class TransactionLayer:
         self._timers: Timers[tuple[int, Timer]] = Timers()
         self._running: dict[int, Transaction] = {}
         self._ended: list[int] = []
+        self._settled: list[Transaction] = []
         self._serial = 0
         self.call_ids: Counter[str] = Counter()
 
@@ -276,13 +277,7 @@ class TransactionLayer:
     # --- client side --------------------------------------------------------------------------------
 
     def start_client(
-        self,
-        request: Request,
-        peer: Destination,
-        now: float,
-        *,
-        call: CallKey | None,
-        purpose: Purpose | None,
+        self, request: Request, peer: Destination, now: float, *, call: CallKey | None, purpose: Purpose | None
     ) -> Transaction:
         """Send `request`, whose top Via carries a fresh branch, and begin its machine."""
         kind = Kind.INVITE_CLIENT if request.method == "INVITE" else Kind.CLIENT
@@ -393,6 +388,9 @@ class TransactionLayer:
 
     def take_ended(self) -> list[int]:
         """Serials of the transactions that are over since the last time of asking."""
+        for transaction in self._settled:  # most of them wait for repeats alone, thousands at a time
+            transaction.request.fold()
+        self._settled.clear()
         ended, self._ended = self._ended, []
         return ended
 
@@ -419,6 +417,8 @@ class TransactionLayer:
             keep = (*step.keep, Timer.B) if transaction.abandoned and step.to is S.PROCEEDING else step.keep
             self._stop(transaction, [timer for timer in transaction.running if timer not in keep])
             transaction.state = step.to
+            if step.to in (S.COMPLETED, S.ACCEPTED):
+                self._settled.append(transaction)
         if step.to is S.TERMINATED:
             self._terminate(transaction)
         for timer in step.start:
