@@ -32,7 +32,7 @@ from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.outside import Asking
 from vfax.transports.sip.policy import DialogPolicy, Reliable
 from vfax.transports.sip.values import Address, Hop, Transport
-from vfax.transports.udp import UdpSocket
+from vfax.transports.udp import UdpSocket, address_towards
 
 ANY_PORT: Final = ("127.0.0.1", 0)
 
@@ -519,6 +519,8 @@ async def test_running_out_of_files_is_a_link_error() -> None:
     try:
         with pytest.raises(LinkError, match="cannot listen"):
             UdpSocket.bind("127.0.0.1", 0)
+        with pytest.raises(LinkError, match="Too many open files"):
+            address_towards(("127.0.0.1", 9))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
