@@ -9,11 +9,40 @@ import pytest
 
 from vfax.errors import MisuseError
 from vfax.transports.sip import values as sip
+from vfax.transports.sip.policy import DialogPolicy, RefreshBy, Reliable, SessionTimers
 from vfax.transports.sip.transaction import MAX_OF_CALL
 from vfax.transports.sip.values import Hop, Transport
 
-METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "UPDATE", "INFO", "DANCE")
-STATUSES = (100, 180, 183, 200, 299, 302, 408, 481, 486, 487, 491, 500, 699)
+METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "UPDATE", "INFO", "PRACK", "DANCE")
+STATUSES = (100, 180, 183, 183, 200, 299, 302, 401, 408, 420, 422, 481, 486, 487, 491, 500, 503, 699)
+CONTACTS = ("<sip:9@192.0.2.9>", "<sip:9@192.0.2.9>", "<sip:9@pbx.example>", "<tel:1>", "")
+SAYINGS = (
+    "Require: 100rel\r\nRSeq: {}",
+    "Supported: 100rel, timer",
+    "Session-Expires: {}0;refresher=uac",
+    "Session-Expires: 90;refresher=uas",
+    "Min-SE: {}00",
+    "Allow: INVITE, UPDATE, PRACK",
+    'WWW-Authenticate: Digest realm="{}", nonce="{}", qop="auth"',
+    "Retry-After: {}",
+    "Record-Route: <sip:edge{}.example;lr>",
+    "RAck: {} 1 INVITE",
+)
+HOPS = [Hop(Transport.UDP, "192.0.2.9", 5060), Hop(Transport.UDP, "192.0.2.10", 5060)]
+
+
+def sayings(dice: random.Random) -> list[str]:
+    return [one.format(dice.randrange(1, 5), dice.randrange(9)) for one in SAYINGS if dice.random() < 0.2]
+
+
+def policy(dice: random.Random) -> DialogPolicy:
+    return DialogPolicy(
+        session_timer=dice.choice(list(SessionTimers)),
+        session_expires=90,
+        reliable=dice.choice(list(Reliable)),
+        refresh_by=dice.choice(list(RefreshBy)),
+        max_redirects=dice.choice([0, 2]),
+    )
 
 
 def spoil(data: bytes, dice: random.Random) -> bytes:
@@ -26,12 +55,18 @@ def spoil(data: bytes, dice: random.Random) -> bytes:
 
 def act_at_random(desk: Any, dice: random.Random, sdp: bytes) -> None:
     """Any order about any call: MisuseError is all that may come."""
-    order = dice.choice(["ring", "answer", "refuse", "offer", "accept_offer", "refuse_offer", "hang_up"])
-    with_sdp = ("answer", "offer", "accept_offer")
+    with_sdp = ("answer", "offer", "accept_offer", "progress", "update", "refresh")
+    order = dice.choice(["ring", "refuse", "refuse_offer", "hang_up", "follow", "found", *with_sdp])
     args: list[Any] = [sdp] if order in with_sdp else [488] if order.startswith("refuse") else []
+    if order == "follow":
+        args = [dice.choice([[], [("sip:9@192.0.2.10", HOPS[1:])]])]
     call = dice.randint(1, 4)
     try:
-        desk.order(order, call, *args)
+        if order == "found":
+            for wanted in desk.told(sip.WayWanted)[-2:]:
+                desk.agent.found(wanted.call, wanted.uri, dice.choice([[], HOPS[1:]]))
+        else:
+            desk.order(order, call, *args)
     except MisuseError:
         desk.collect()
 
@@ -41,8 +76,15 @@ def speak_at_random(desk: Any, peer: Any, dice: random.Random, sdp: bytes) -> No
     body = dice.choice([b"", sdp])
     requests = [sent.message for sent in desk.sent[-30:] if " " not in sent.word]
     if requests and dice.random() < 0.5:
-        response = peer.response(dice.choice(requests), dice.choice(STATUSES), tag=dice.choice(["x", "y"]), body=body)
-        desk.receive(spoil(response, dice))
+        response = peer.response(
+            dice.choice(requests),
+            dice.choice(STATUSES),
+            tag=dice.choice(["x", "y"]),
+            body=body,
+            fields=sayings(dice),
+            contact=dice.choice(CONTACTS),
+        )
+        desk.receive(spoil(response, dice), (dice.choice(HOPS)).address)
         return
     if answers := [sent.message for sent in desk.sent[-30:] if " " in sent.word and sent.sound]:
         answer = dice.choice(answers)
@@ -52,19 +94,22 @@ def speak_at_random(desk: Any, peer: Any, dice: random.Random, sdp: bytes) -> No
             peer.our_tag, peer.tag = answer.from_.tag, answer.to.tag
     cseq = dice.randint(1, 12)
     branch = dice.choice(["", "z9hG4bK-INVITE-1", f"z9hG4bK{dice.randrange(5)}", "z9hG4bK", "2543"])
-    desk.receive(spoil(peer.request(dice.choice(METHODS), cseq=cseq, branch=branch, body=body), dice))
+    request = peer.request(dice.choice(METHODS), cseq=cseq, branch=branch, body=body, fields=sayings(dice))
+    desk.receive(spoil(request, dice))
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_no_mixture_of_messages_and_orders_breaks_the_agent(seed: int, make_desk: Any, peer: Any, sdp: bytes) -> None:
     dice = random.Random(seed)
-    desk = make_desk(seed=seed, unanswered_limit=30.0, ring_limit=30.0)
+    t1 = dice.choice([0.1, 0.5])
+    desk = make_desk(seed=seed, unanswered_limit=30.0, ring_limit=30.0, dialogs=policy(dice), t1=t1)
     for step in range(250):
         if step % 40 == 0:
             peer.call_id, peer.tag, peer.our_tag = f"call-{step}", "theirs", ""
-            desk.receive(peer.request("INVITE", body=sdp, branch=f"z9hG4bK-new-{step}"))
+            body, said = dice.choice([sdp, sdp, b""]), sayings(dice)
+            desk.receive(peer.request("INVITE", body=body, branch=f"z9hG4bK-new-{step}", fields=said))
         if step % 90 == 10:
-            desk.dial()
+            desk.dial(sdp=dice.choice([sdp, b""]), targets=HOPS[: dice.choice([1, 2])])
         if dice.random() < 0.4:
             act_at_random(desk, dice, sdp)
         else:
