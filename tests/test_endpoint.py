@@ -25,13 +25,14 @@ from vfax.leg import CallerOffer, LegOptions
 from vfax.outcome import Cause, Outcome
 from vfax.resolving import SystemResolver
 from vfax.transports.parameters import T38Parameters
+from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import NO_ACCOUNT
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.outside import Asking
 from vfax.transports.sip.policy import DialogPolicy, Reliable
 from vfax.transports.sip.values import Address, Hop, Transport
-from vfax.transports.udp import UdpSocket
+from vfax.transports.udp import UdpSocket, address_towards
 
 ANY_PORT: Final = ("127.0.0.1", 0)
 
@@ -421,6 +422,23 @@ async def test_a_question_that_outlasts_the_endpoint_has_an_end() -> None:
     assert said == ["the endpoint has been shut down"]
 
 
+async def test_a_name_that_was_wanted_when_the_endpoint_ended_does_not_trouble_the_next_run() -> None:
+    endpoint = Endpoint(EndpointOptions(listen=("127.0.0.1", 0)))
+
+    async def serve(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+        with scope:
+            await endpoint.run(lambda arrived: None, task_status=task_status)
+
+    for _ in range(2):
+        scope = trio.CancelScope()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(serve, scope)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert await still_serves(endpoint)
+            scope.cancel()
+        endpoint._dispatch(sip.WayWanted(57, "sip:9@127.0.0.1"))  # by the last goodbyes
+
+
 async def test_endpoint_that_ends_refuses_who_rings(tmp_path: Path) -> None:
     rang: list[call.InboundCall] = []
     async with Peer().open() as peer:
@@ -501,6 +519,8 @@ async def test_running_out_of_files_is_a_link_error() -> None:
     try:
         with pytest.raises(LinkError, match="cannot listen"):
             UdpSocket.bind("127.0.0.1", 0)
+        with pytest.raises(LinkError, match="Too many open files"):
+            address_towards(("127.0.0.1", 9))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

@@ -154,7 +154,8 @@ def test_what_is_not_encrypted_is_refused_meanwhile_and_afterwards(securing: Sec
     assert securing.runs
 
 
-def test_on_hold_the_association_waits() -> None:
+def on_hold() -> tuple[Secure, MediaSession]:
+    """T.38 over DTLS is agreed with a peer that has put it on hold at once."""
     theirs = session(THEIRS, 2, Dtls.OPPORTUNISTIC, CERTIFICATE)
     offer = theirs.offer_t38().replace(b"c=IN IP4 192.0.2.9", b"c=IN IP4 0.0.0.0")
     world = Secure.__new__(Secure)
@@ -164,6 +165,19 @@ def test_on_hold_the_association_waits() -> None:
     world.take()
     assert world.told(DtlsAgreed) == []
     world.signal(sip.Confirmed(KEY, b""))
+    return world, theirs
+
+
+def test_on_hold_the_association_does_not_wait_for_ever() -> None:
+    world, _ = on_hold()
+    world.wait(MAY.audio_limit + 1.0)
+    assert world.outcome.cause is Cause.ENCRYPTION
+    assert "put on hold" in world.outcome.sentence
+    assert world.said(HangUp)
+
+
+def test_on_hold_the_association_waits() -> None:
+    world, theirs = on_hold()
     world.signal(sip.Reoffered(KEY, theirs.offer_t38()))
     world.signal(sip.Confirmed(KEY, b""))
     (agreed,) = world.told(DtlsAgreed)

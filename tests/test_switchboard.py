@@ -17,9 +17,12 @@ from vfax.endpoint import Endpoint
 from vfax.leg import CallerOffer, LegOptions
 from vfax.outcome import Cause, Outcome
 from vfax.switchboard import LONGEST_RETRY_AFTER, Switchboard, retry_after
+from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.message import Headers, Request
-from vfax.transports.sip.values import Hop, Transport
+from vfax.transports.sip.options import SipOptions
+from vfax.transports.sip.policy import DialogPolicy, Reliable
+from vfax.transports.sip.values import Flow, Hop, Send, Transport
 from vfax.trunks.board import Direction, FaxSeen, TrunkRow
 from vfax.trunks.limits import Turn
 from vfax.trunks.options import (
@@ -209,6 +212,40 @@ async def until(true: Callable[[], bool]) -> None:
             return
         await trio.sleep(0.01)
     raise AssertionError("it did not come true")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "field_of_theirs", "status"),
+    [
+        ({"reliable": Reliable.OFF}, {"reliable": Reliable.ACCEPT}, "Require: 100rel", 100),
+        ({"reliable": Reliable.ACCEPT}, {"reliable": Reliable.OFF}, "Require: 100rel", 420),
+        ({"min_se": 90}, {"min_se": 600}, "Session-Expires: 120\r\nSupported: timer", 422),
+        ({"min_se": 600}, {"min_se": 90}, "Session-Expires: 120\r\nSupported: timer", 100),
+    ],
+)
+def test_the_policy_of_the_trunk_decides_what_is_refused_before_the_call_is_known(
+    ours: dict[str, Any], theirs: dict[str, Any], field_of_theirs: str, status: int
+) -> None:
+    office = trunk(dialogs=DialogPolicy(**theirs))
+    admission = Switchboard((office,), LegOptions()).admission((), random.Random(1))
+    by_trunk, by_none = ("127.0.0.1", 5060), ("192.0.2.1", 5060)
+    for source, policy in ((by_trunk, office.dialogs), (by_none, DialogPolicy(**ours))):
+        agent = Agent(
+            SipOptions(dialogs=DialogPolicy(**ours)),
+            contact=("127.0.0.2", 5060),
+            dice=random.Random(1),
+            admission=admission,
+        )
+        for method in ("OPTIONS", "INVITE"):
+            invite = (
+                f"{method} sip:1@127.0.0.2 SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK{method};rport\r\n"
+                f"From: <sip:2@x>;tag=t\r\nTo: <sip:1@127.0.0.2>\r\nCall-ID: c\r\nCSeq: 1 {method}\r\n"
+                f"Contact: <sip:2@x>\r\n{field_of_theirs if method == 'INVITE' else 'Accept: */*'}\r\n\r\n"
+            )
+            agent.receive(invite.encode(), Flow(Transport.UDP, source, ("127.0.0.2", 5060)), 0.0)
+        options, answer = (one.octets.decode() for one in agent.take_output() if isinstance(one, Send))
+        assert field(options, "Supported") == ", ".join(policy.supported)
+        assert (int(answer.split()[1]) == status) is (source == by_trunk)
 
 
 async def test_the_number_that_was_dialled_and_the_caller_are_read_as_the_trunk_writes_them(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ class Office:
         self.requests: list[tuple[float, Request]] = []
         self.answers: Any = lambda request: 200
         self.missing = ""
+        self.find_takes = 0.01
         self.unreachable = ""  # why no connection comes about
         self.tries: list[float] = []  # when a registration was tried again
         self.nonce = ""  # asked for with a challenge
@@ -60,7 +61,7 @@ class Office:
             self.tries.append(trio.current_time())
 
     async def find(self, uri: str, account: Account) -> Sequence[Hop]:
-        await trio.sleep(0.01)
+        await trio.sleep(self.find_takes)
         if self.missing:
             raise LinkError(self.missing)
         return [THERE]
@@ -240,6 +241,17 @@ async def test_leaving_does_not_wait_for_ever(autojump_clock: MockClock) -> None
         assert trio.current_time() - began == pytest.approx(REGISTRATION.leave_limit)
         nursery.cancel_scope.cancel()
     assert office.last(Changed).now.standing is Standing.OFF
+
+
+async def test_leaving_does_not_wait_for_the_answer_to_what_was_not_asked(autojump_clock: MockClock) -> None:
+    office = Office(PBX)
+    office.find_takes = 20.0  # a DNS server that is silent
+    with trio.move_on_after(1):
+        await office.tending.run()
+    began = trio.current_time()
+    await office.tending.leave()
+    assert (trio.current_time() - began, office.requests) == (0.0, [])
+    assert [event.now.standing for event in office.told if isinstance(event, Changed)] == [Standing.OFF]
 
 
 async def test_leaving_before_anything_began_is_nothing(autojump_clock: MockClock) -> None:

@@ -104,7 +104,6 @@ class Endpoint:
         self._deaf = False  # the sockets broke
         self._quieter = trio.Event()  # something was heard or sent
         self._inquiries = Inquiries()
-        self._lookups = Lookups(self.finder, lambda: self._roads(NO_ACCOUNT), self._found_way)
 
     @property
     def address(self) -> Address:
@@ -144,6 +143,7 @@ class Endpoint:
 
     def _begin(self, sockets: Sockets) -> Tending:
         """Make the agent and what stands around it."""
+        self._lookups = Lookups(self.finder, lambda: self._roads(NO_ACCOUNT), self._found_way)
         self._agent = Agent(
             sip_options(self.options),
             contact=sockets.local,

@@ -27,6 +27,7 @@ from vfax.leg_values import (
 )
 from vfax.outcome import Cause, Outcome, Phase
 from vfax.t30 import values as t30
+from vfax.transports.parameters import DtlsTrouble
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.negotiation import AgreedMedia, MediaSession, T38Media
 from vfax.transports.sip.reason import Q850, Reason
@@ -175,7 +176,9 @@ class LegCore:
         self._awaited = media
         self._deadline = math.inf  # the handshake has its own limit
         remote = self._media.secure(media)
-        if not self._securing and not media.held:
+        if not self._securing and media.held:
+            self._give_up_at = min(self._give_up_at, now + self._options.audio_limit)
+        elif not self._securing:
             self._securing = True
             self._give_up_at = math.inf
             self._note(DtlsAgreed(remote, dtls, self._options.learn_source), now)
@@ -188,7 +191,9 @@ class LegCore:
     # --- ending ----------------------------------------------------------------------------------
 
     def _give_up(self, now: float) -> None:
-        if self._refusal is None:
+        if self._state is S.SECURING:
+            self._not_secured(DtlsFailed(DtlsTrouble.FAILED, "T.38 was put on hold at once, and stayed so"), now)
+        elif self._refusal is None:
             self._hang_up_with(Cause.NOT_FAX, "no T.38 was agreed while the audio call was up", now)
         else:
             self._sip.append(HangUp(farewell(Cause.T38_REFUSED, "T.38 refused")))

@@ -85,7 +85,7 @@ class Switchboard:
     def admission(self, allow: Sequence[IpNetwork], dice: Dice) -> Admission:
         """Who may call without a password: those in `allow`, and trunks that are known by where they are."""
         rules = (Rule(networks=tuple(allow)), *self.desk.rules())
-        return Admission(rules, dice, freely=self.desk.book.is_known_gateway)
+        return Admission(rules, dice, freely=self.desk.book.is_known_gateway, policy_of=self.desk.policy_of)
 
     def tending(self, rim: "Rim", dice: Dice, *, everybody: bool = True) -> Tending:
         """What looks after all trunks, for one run of the endpoint; not `everybody`: after none."""

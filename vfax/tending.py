@@ -183,6 +183,9 @@ class Tending:
             asking = self._clerk.registering(order, hops, account)
             self._clerk.sent("REGISTER", order.key, self._request(asking))
             self._pump()
+        except trio.Cancelled:
+            self._registrations.withdraw(order.key)
+            raise
         except (LinkError, MisuseError) as why:
             result = Result(status=NOT_SENT, reason=str(why))
             self._registrations.on_result(order.key, result, trio.current_time())

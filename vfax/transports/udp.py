@@ -194,9 +194,9 @@ def format_address(address: Address) -> str:
 def address_towards(peer: Address) -> str:
     """The address of this machine that `peer` would see, asked of the routing table; nothing is sent."""
     family = socket.AF_INET6 if ":" in peer[0] else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect(peer)
-        except OSError as why:
-            raise LinkError(f"no route to {format_address(peer)}: {why.strerror or why}") from why
-        return str(probe.getsockname()[0])
+            return str(probe.getsockname()[0])
+    except OSError as why:
+        raise LinkError(f"no route to {format_address(peer)}: {why.strerror or why}") from why

@@ -17,7 +17,7 @@ from vfax.trunks.identity import written
 from vfax.trunks.options import Accept, IpNetwork, TrunkOptions
 
 KEPT_HOSTS = 4096
-"""Limit: hosts of which it is remembered whether they may talk; only time is lost with the others."""
+"""Limit: hosts of which it is remembered whether they may talk and whose they are; only time is lost with others."""
 MAX_HOSTS = 64
 """Limit: numeric addresses that are remembered as one trunk's gateways."""
 
@@ -49,6 +49,9 @@ class TrunkBook:
         self._by_name = {trunk.name.lower(): trunk for trunk in trunks}
         self.may_talk = lru_cache(KEPT_HOSTS)(self._may_talk)
         """Whether datagrams from a host are read for the sake of a trunk."""
+        self.are_one = lru_cache(KEPT_HOSTS)(self._are_one)
+        """Whether two hosts are of one trunk. A network that is open to everybody makes nobody one with another."""
+        self._near = lru_cache(KEPT_HOSTS)(self._find_near)
         self._hosts: dict[str, tuple[str, ...]] = {trunk.name: _numeric_hosts(trunk) for trunk in trunks}
 
     def __len__(self) -> int:
@@ -89,9 +92,11 @@ class TrunkBook:
         """What the names of a trunk's gateways stand for now: calls from there are its own."""
         trunk = self.find(name)
         if trunk is not None:
-            known = dict.fromkeys((*_numeric_hosts(trunk), *hosts))
-            self._hosts[trunk.name] = tuple(known)[:MAX_HOSTS]
-            self.may_talk.cache_clear()
+            known = tuple(dict.fromkeys((*_numeric_hosts(trunk), *hosts)))[:MAX_HOSTS]
+            if known != self._hosts[trunk.name]:
+                self._hosts[trunk.name] = known
+                for remembered in (self.may_talk, self.are_one, self._near):
+                    remembered.cache_clear()
 
     def _may_talk(self, host: str) -> bool:
         address = _address(host)
@@ -107,15 +112,12 @@ class TrunkBook:
         `digest_user` has answered our challenge. `domains` are the hosts of Request-URI, To and From, `contact_user`
         the user of the Request-URI, `port` where it was sent from: they tell apart what comes from one host.
         """
-        enabled = [trunk for trunk in self.trunks if trunk.enabled]
         if digest_user:
-            return next((trunk for trunk in enabled if digest_user in trunk.inbound.users), None)
-        address = _address(host)
-        if address is None:
-            return None
-        reach = {trunk.name: self._reach(trunk, host, address) for trunk in enabled}
-        best = max(reach.values(), default=-1)
-        near = [trunk for trunk in enabled if reach[trunk.name] == best >= 0]
+            users = (trunk for trunk in self.trunks if trunk.enabled and digest_user in trunk.inbound.users)
+            return next(users, None)
+        near, address = self._near(host), _address(host)
+        if len(near) < 2:
+            return near[0] if near else None
         spoken = {domain.lower() for domain in domains}
         for trunk in near:
             if spoken & {domain.lower() for domain in (*trunk.inbound.domains, trunk.domain) if domain}:
@@ -126,10 +128,18 @@ class TrunkBook:
         for trunk in near:
             if any(uri.port == port and _address(uri.host) == address for uri in places(trunk)):
                 return trunk
-        return near[0] if near else None
+        return near[0]
 
-    def are_one(self, host: str, other: str) -> bool:
-        """Whether two hosts are of one trunk. A network that is open to everybody makes nobody one with another."""
+    def _find_near(self, host: str) -> tuple[TrunkOptions, ...]:
+        """The trunks that are closest to a host, as the settings have them in order."""
+        address = _address(host)
+        if address is None:
+            return ()
+        reach = [(self._reach(trunk, host, address), trunk) for trunk in self.trunks if trunk.enabled]
+        best = max((length for length, _ in reach), default=-1)
+        return tuple(trunk for length, trunk in reach if length == best >= 0)
+
+    def _are_one(self, host: str, other: str) -> bool:
         addresses = _address(host), _address(other)
         return any(
             trunk.enabled and all(one is not None and self._owns(trunk, one) for one in addresses)

@@ -15,6 +15,7 @@ from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import NO_ACCOUNT, Account
 from vfax.transports.sip.admission import Rule
 from vfax.transports.sip.headers import NameAddr, Uri
+from vfax.transports.sip.policy import DialogPolicy
 from vfax.transports.sip.warden import WardenOptions
 from vfax.trunks.book import TrunkBook
 from vfax.trunks.identity import NOBODY, Parties, of_call, parties
@@ -116,14 +117,22 @@ class TrunkDesk:
 
     def account_of(self, event: sip.IncomingCall) -> Account:
         """By which account a call comes in."""
-        trunk = self.book.of_incoming(
+        trunk = self._came_by(event)
+        return NO_ACCOUNT if trunk is None else self.account(trunk)
+
+    def policy_of(self, event: sip.IncomingCall) -> DialogPolicy | None:
+        """The policy of the dialogs of calls that come as this one would; None where no trunk has one."""
+        trunk = self._came_by(event)
+        return None if trunk is None else trunk.dialogs
+
+    def _came_by(self, event: sip.IncomingCall) -> TrunkOptions | None:
+        return self.book.of_incoming(
             event.source[0],
             port=event.source[1],
             digest_user=event.digest_user,
             domains=tuple(_domains(event)),
             contact_user=event.dialled,
         )
-        return NO_ACCOUNT if trunk is None else self.account(trunk)
 
     def parties(self, account: Account, event: sip.IncomingCall) -> Parties:
         """Who calls whom, as the trunk's numbers are read; without one as the agent read them."""

@@ -101,3 +101,15 @@ def test_numbers_and_symmetric_dialogs_are_not_looked_up(make_desk: Any, peer: A
         desk.receive(peer.request("INVITE", body=sdp, contact=contact))
         desk.order("answer", desk.told(sip.IncomingCall)[-1].call, sdp)
         assert desk.told(sip.WayWanted) == []
+
+
+@pytest.mark.parametrize(("order", "word"), [("offer", "INVITE"), ("update", "UPDATE")])
+def test_request_that_was_answered_is_not_said_to_the_other_machine_too(
+    order: str, word: str, desk: Any, peer: Any, answered: Any
+) -> None:
+    call = answered(contact=NAME)
+    desk.agent.found(call, URI, [udp(*THERE)])
+    desk.order(order, call, b"v=0")
+    desk.receive(peer.response(desk.last(word).message, 200, body=b"v=0", contact=NAME), THERE)
+    desk.wait_until(20.0)
+    assert [(sent.at, sent.to) for sent in desk.sent if sent.word == word] == [(0.0, THERE)]

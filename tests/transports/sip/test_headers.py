@@ -144,7 +144,7 @@ def test_what_is_no_via_is_refused(text: str) -> None:
     ],
 )
 def test_via_is_stamped_without_being_rendered_anew(text: str, stamped: str) -> None:
-    assert Via.parse(text).stamped(("192.0.2.9", 5099)) == stamped
+    assert Via.parse(text).stamped(("192.0.2.9", 5099)).value == stamped
 
 
 @pytest.mark.parametrize(

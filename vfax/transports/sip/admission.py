@@ -1,6 +1,6 @@
-"""Who may call without a password, and whose password is asked for.
+"""Who may call without a password, whose password is asked for, and what policy holds for whom.
 
-Owns      rules by source network; the judgement of one request.
+Owns      rules by source network; the judgement of one request; who is asked for the policy of one that begins a call.
 Not here  whose messages are read at all (endpoint.py), digest itself (warden.py), which trunk a call belongs to.
 Source    RFC 3261 (June 2002) 22.1, 22.2, 26.3.2.
 """
@@ -12,6 +12,8 @@ from typing import Final
 
 from vfax.transports.sip.message import Request
 from vfax.transports.sip.options import Dice
+from vfax.transports.sip.policy import DialogPolicy
+from vfax.transports.sip.values import IncomingCall
 from vfax.transports.sip.warden import Judgement, Verdict, Warden, WardenOptions
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -63,13 +65,20 @@ class _Realm:
 class Admission:
     """The rules of one agent. Without rules everybody who is heard comes in.
 
-    `freely` knows hosts that need no password besides: those that the names of trunks stand for just now.
+    `freely` knows hosts that need no password besides: those that the names of trunks stand for just now. `policy_of`
+    knows the policy of the trunk that a call would come by, None where that is the agent's own.
     """
 
     def __init__(
-        self, rules: Sequence[Rule], dice: Dice, *, freely: Callable[[str], bool] = lambda host: False
+        self,
+        rules: Sequence[Rule],
+        dice: Dice,
+        *,
+        freely: Callable[[str], bool] = lambda host: False,
+        policy_of: Callable[[IncomingCall], DialogPolicy | None] = lambda call: None,
     ) -> None:
         self._freely = freely
+        self.policy_of = policy_of
         self._free = [rule for rule in rules if rule.digest is None]
         realms = _by_realm(rules)
         self._wardens = [

@@ -215,8 +215,7 @@ class Agent:
         errand = self._core.errands.of(transaction)
         if self._try_again(errand, failure, now):
             return
-        call = self._calls.of(transaction)
-        if call is not None:
+        if (call := self._calls.of(transaction)) is not None:
             call.on_failure(transaction, failure, now)
         elif errand is not None:
             self._on_done(errand, failure.status, failure.reason, None, None)
@@ -459,13 +458,14 @@ class Agent:
             core.errands.note_provisional(errand)
         elif status >= 300 and self._try_again(errand, Failure(status, response.reason, response), now):
             return
+        elif errand is not None:
+            core.errands.close(errand)
         call = self._calls.of(transaction)
         if call is not None:
             call.on_response(transaction, response, now)
         elif success:
             core.dismiss(transaction, response, now, NO_ACCOUNT if errand is None else errand.account)
         elif errand is not None and status >= 200:
-            core.errands.close(errand)
             self._on_done(errand, status, response.reason, response, flow)
         elif errand is None and status < 200:
             core.errands.on_late_provisional(transaction, now)

@@ -333,5 +333,6 @@ def incoming_call(key: CallKey, request: Request, flow: Flow, user: str = "") ->
 
 def _identities(request: Request) -> Iterator[tuple[str, str]]:
     for name in IDENTITIES:
-        for value in request.headers.values(name)[:MAX_IDENTITIES]:
-            yield name, legible(value)
+        with suppress(DecodeError):  # a list that cannot be taken apart names nobody
+            for value in request.headers.values(name)[:MAX_IDENTITIES]:
+                yield name, legible(value)

@@ -126,6 +126,11 @@ class Call:
         """Whether `host` may have something to say in this call. One that knows both tags may, before the answer."""
         return self.dialog is None or host == self.host or self.dialog.comes_from(host)
 
+    def ends_by(self, request: Request) -> bool:
+        """Whether a request is the BYE that ends this call: it is taken however crowded it is."""
+        current = self.dialog is not None and not self.dialog.is_old(request)
+        return request.method == "BYE" and self.state not in ENDED and current
+
     def on_request(self, transaction: Transaction, now: float) -> None:
         """BYE, re-INVITE, UPDATE or PRACK of the peer; the transaction has just begun."""
         self._on_request(self.dialog, self.exchange, transaction, now)
@@ -291,6 +296,7 @@ class Call:
         if self.exchange is not None:
             self.exchange.close(now)
         self.keeper.close()
+        self.core.stop(self.key, *CallTimer)
 
     def _lose(self, loss: Loss | None, now: float) -> None:
         if loss is None or self.state in ENDED:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Final
 
 from vfax.errors import DecodeError
-from vfax.transports.sip.headers import Via
 from vfax.transports.sip.message import Headers, Request, Response, canonical
 from vfax.transports.sip.reasons import REASONS
 from vfax.transports.sip.syntax import split_outside
@@ -51,9 +50,8 @@ def stamp(request: Request, source: Address) -> None:
     """Write received and rport into the topmost Via of a request that came from `source`. Needs a readable Via."""
     field = request.headers.all("via")[0]
     _, *others = split_outside(field, ",")
-    values = [request.via.stamped(source), *others]
-    request.headers.replace_first("via", values)
-    request.via = Via.parse(values[0])
+    request.via = request.via.stamped(source)
+    request.headers.replace_first("via", [request.via.value, *others])
 
 
 def response_way(request: Request, flow: Flow, *, symmetric: bool) -> Flow:

@@ -235,7 +235,8 @@ class Core:
                 request.headers.keep(name, value)
         ack = wire(request)
         self.outbox.send(ack, hop, transaction.call)
-        self.acks.keep(transaction.serial, response.to.tag, ack, hop)
+        if not transaction.over:  # else nothing repeats its 2xx to us any more
+            self.acks.keep(transaction.serial, response.to.tag, ack, hop)
 
     def acknowledge_again(self, transaction: Transaction, response: Response) -> bool:
         """Answer a repeated 2xx with the ACK it had. False when this 2xx is new."""

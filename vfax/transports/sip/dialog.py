@@ -99,11 +99,14 @@ class Dialog:
 
     def is_stale(self, request: Request) -> bool:
         """Whether the request's CSeq is not above the last one; else it becomes the last (RFC 3261 12.2.2)."""
-        number = request.cseq.number
-        if self.remote_cseq is not None and number <= self.remote_cseq:
+        if self.is_old(request):
             return True
-        self.remote_cseq = number
+        self.remote_cseq = request.cseq.number
         return False
+
+    def is_old(self, request: Request) -> bool:
+        """The same, and nothing becomes the last."""
+        return self.remote_cseq is not None and request.cseq.number <= self.remote_cseq
 
     def request(self, method: str, via: str, *, cseq: int | None = None, body: bytes = b"") -> Request:
         """A request inside the dialog (RFC 3261 12.2.1.1). `cseq` is given for ACK only; else the next is taken."""

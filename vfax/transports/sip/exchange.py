@@ -59,6 +59,16 @@ THEIR_OFFER: Final[dict[Phase, Verdict]] = {
     Phase.UNCONFIRMED: Verdict.TAKE_IF_ANSWERED,
 }
 
+OFFERING: Final = (
+    CallTimer.OK_REPEAT,
+    CallTimer.ACK_LIMIT,
+    CallTimer.GLARE_PAUSE,
+    CallTimer.OFFER_LIMIT,
+    CallTimer.OFFER_CANCEL,
+    CallTimer.REOFFER_LIMIT,
+)
+"""Deadlines of offers; the others of a call go on when a branch of it is closed."""
+
 ENDING: Final[dict[int, bool]] = {408: True, 481: False}
 """Answers that end the dialog (RFC 3261 12.2.1.2) and whether a BYE makes sense then."""
 
@@ -404,7 +414,7 @@ class Exchange:
         self.confirm()
         self._latched = None
         self._withdrawn = True
-        self._core.stop(self._call, *CallTimer)
+        self._core.stop(self._call, *OFFERING)
 
 
 def glare_pause(core: Core, dialog: Dialog) -> float:

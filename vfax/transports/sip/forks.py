@@ -83,11 +83,13 @@ class Forks:
     # --- reliable responses -------------------------------------------------------------------------
 
     def take(self, fork: Fork, rseq: int, invite: Request, sdp: bytes, now: float) -> bool:
-        """A reliable response; False for a repeat, and for one that came before its turn.
+        """A reliable response; False for a repeat, for one that came before its turn, and for one too many.
 
-        It is acknowledged at once, but where it brings an offer that our owner has to answer first.
+        It is acknowledged at once, but where it brings an offer that our owner has to answer first. Of one too many
+        nothing is kept: when it is repeated there may be room for its PRACK.
         """
-        if fork.receiver.take(rseq) is not Arrival.NEW:
+        crowded = self._core.transactions.has_no_room_for(invite.call_id)
+        if crowded or fork.receiver.take(rseq) is not Arrival.NEW:
             return False
         rack = RAck(rseq, invite.cseq.number, "INVITE")
         if sdp and not fork.settled and not invite.body:

@@ -9,7 +9,7 @@ Every parser raises DecodeError, and nothing else, for any text.
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from vfax.errors import DecodeError
@@ -258,15 +258,23 @@ class Via:
         """Host in lower case and port with its default: the part of the transaction key."""
         return self.host.lower(), self.port or SIP_PORT
 
-    def stamped(self, source: Address) -> str:
-        """The value with received (and rport where asked for) set to `source` (RFC 3261 18.2.1, RFC 3581 4)."""
+    def stamped(self, source: Address) -> Self:
+        """This with received (and rport where asked for) set to `source` (RFC 3261 18.2.1, RFC 3581 4).
+
+        What the peer wrote has been counted; what we add may go beyond that limit.
+        """
         asked = "rport" in self.parameters
         kept = [part for part in self.parts if _name_of(part) not in ("received", "rport")]
         if asked or self.host.lower() != source[0].lower():
             kept.append(f"received={source[0]}")
         if asked:
             kept.append(f"rport={source[1]}")
-        return ";".join([self.head, *kept])
+        return replace(self, parameters=Parameters.parse(kept, "RFC 3261 20.42"), parts=tuple(kept))
+
+    @property
+    def value(self) -> str:
+        """As it stands in a message."""
+        return ";".join([self.head, *self.parts])
 
 
 def _name_of(part: str) -> str:

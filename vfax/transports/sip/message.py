@@ -44,6 +44,7 @@ KNOWN_METHODS: Final = frozenset(
 _ONCE: Final = ("to", "from", "call-id", "cseq", "max-forwards", "content-length", "content-type")
 _LISTS: Final = ("via", "contact", "record-route", "accept")  # whose values are all read
 _NEEDED: Final = ("via", "to", "from", "call-id", "cseq")
+_VIEWS: Final = ("call_id", "cseq", "from_", "to", "vias", "contacts", "content_type", "options", "target")
 # Line breaks, and surrogates that do not stand for an octet that came (those are U+DC80 to U+DCFF).
 _UNSENDABLE: Final = re.compile("[\r\n\ud800-\udc7f\udd00-\udfff]")
 _BLANK: Final = re.compile(r"[\x00-\x20]")
@@ -72,13 +73,25 @@ def canonical(name: str) -> str:
 class Headers:
     """Header fields in order: names and values as received, found by canonical name."""
 
-    __slots__ = ("_items", "_named")
+    __slots__ = ("_index", "_items")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         self._items: list[tuple[str, str]] = []
-        self._named: dict[str, list[str]] = {}
+        self._index: dict[str, list[str]] | None = {}
         for name, value in items:
             self.add(name, value)
+
+    def fold(self) -> None:
+        """Keep the fields alone; they are found as before, a little later."""
+        self._index = None
+
+    @property
+    def _named(self) -> dict[str, list[str]]:
+        if self._index is None:
+            self._index = {}
+            for name, value in self._items:
+                self._index.setdefault(canonical(name), []).append(value)
+        return self._index
 
     def add(self, name: str, value: str) -> None:
         """Append one field. Raises MisuseError for a line break or a name that is no token: nothing is injected."""
@@ -88,14 +101,14 @@ class Headers:
 
     def keep(self, name: str, value: str) -> None:
         """Append one field that was read from a line, hence cannot hold a line break."""
-        self._items.append((name, value))
         self._named.setdefault(canonical(name), []).append(value)
+        self._items.append((name, value))
 
     def replace_first(self, name: str, values: list[str]) -> None:
         """Put `values` in the place of the first field `name`."""
+        self._named[name][:1] = values
         at = next(i for i, (key, _) in enumerate(self._items) if canonical(key) == name)
         self._items[at : at + 1] = [(self._items[at][0], value) for value in values]
-        self._named[name][:1] = values
 
     def first(self, name: str) -> str | None:
         """The value of the first field `name` (canonical), None when there is none."""
@@ -145,6 +158,15 @@ class Message:
         lines += [f"{name}: {value}" for name, value in self.headers if canonical(name) != "content-length"]
         lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
         return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
+
+    def fold(self) -> None:
+        """Forget what was read out of it, as far as it can be read again: what only waits shall be few objects.
+
+        Not the topmost Via, which we may have written longer than we would read it.
+        """
+        for name in _VIEWS:
+            self.__dict__.pop(name, None)
+        self.headers.fold()
 
     def _one(self, name: str) -> str:
         value = self.headers.first(name)

@@ -6,6 +6,8 @@ Not here  responses and orders (agent.py), what is answered before any call is (
 Source    RFC 3261 (June 2002) 8.2, 9.2, 12.2.2, 17.2.3, 21.5.4.
 """
 
+from functools import partial
+
 from vfax.errors import DecodeError
 from vfax.transports.sip.admission import OPEN, Admission
 from vfax.transports.sip.callbook import CallBook
@@ -15,6 +17,7 @@ from vfax.transports.sip.compose import Fields, response_way
 from vfax.transports.sip.core import Core
 from vfax.transports.sip.doorkeeper import Doorkeeper
 from vfax.transports.sip.message import Request
+from vfax.transports.sip.policy import DialogPolicy
 from vfax.transports.sip.screen import Desk, screen
 from vfax.transports.sip.sieve import Nuisance
 from vfax.transports.sip.transaction import S, Transaction
@@ -98,10 +101,11 @@ class Reception:
         if call is not None and not self._door.hears_in(call, flow, now):
             call = None
         key = call.key if call is not None else None
+        policy = partial(self._policy, request, flow, entry.user, call)
         if request.method != "INVITE" or request.to.tag:  # a new call is seen once it has its key
             self._seen(key, flow, request)
         try:
-            refusal = screen(request, self._core)
+            refusal = screen(request, self._core, policy)
         except DecodeError as why:
             self._core.outbox.drop(flow, str(why))
             refusal = 400, ()
@@ -116,13 +120,19 @@ class Reception:
         elif request.method == "INFO":
             self._desk.info(request, flow, key)
         elif request.method == "OPTIONS":
-            self._desk.options(request, flow, key)
+            self._desk.options(request, flow, key, policy())
         elif call is None:
             self._desk.answer(request, flow, 481, None)  # BYE, UPDATE or PRACK outside any dialog
-        elif self._core.transactions.full and request.method != "BYE":
+        elif self._core.transactions.has_no_room_for(request.call_id) and not call.ends_by(request):
             self._desk.answer(request, flow, 503, key, fields=self._come_back_later())
         else:
             call.on_request(self._begin(request, flow, now, call=call.key), now)
+
+    def _policy(self, request: Request, flow: Flow, user: str, call: Call | None) -> DialogPolicy:
+        """That of the call, or of the trunk by which the request would begin one."""
+        if call is not None:
+            return call.keeper.policy
+        return self._admission.policy_of(incoming_call(0, request, flow, user)) or self._core.options.dialogs
 
     def _come_back_later(self) -> Fields:
         return (("Retry-After", str(self._core.options.retry_after)),)

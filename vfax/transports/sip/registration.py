@@ -8,7 +8,8 @@ Source    RFC 3261 (June 2002) 10.2, 20.23; RFC 5626 4.5 (back-off); RFC 3608 (S
           registrar's affair: read by nobody here).
 
 One engine for all registrations of a machine: orders, results and time in; `take_orders`, `take_events`,
-`next_timeout` out. Nothing a registrar sends raises, and nothing it sends makes us ask more often than `min_pause`.
+`next_timeout` out. Nothing a registrar sends raises, and nothing it sends makes us begin a try more often than
+`min_pause`; a try is at most `MAX_REDIRECTS + MAX_MIN_EXPIRES + 1` REGISTERs, besides answers to challenges.
 """
 
 from dataclasses import dataclass, replace
@@ -249,6 +250,12 @@ class Registrations:
             elif one.again and one.at is _At.IDLE:
                 one.again = False
                 self.renew(key, now)
+
+    def withdraw(self, key: Key) -> None:
+        """The last order was not carried out, and will not be: to `leave` there is no answer to wait for."""
+        one = self._one(key)
+        if one.at is _At.ASKING:
+            one.at = _At.IDLE
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""

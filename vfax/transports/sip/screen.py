@@ -6,6 +6,7 @@ Source    RFC 3261 (June 2002) 8.2, 8.2.7 (stateless UAS), 11.2; RFC 4028 9 (422
 """
 
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -16,6 +17,7 @@ from vfax.transports.sip.compose import Fields, respond, response_way, stamp
 from vfax.transports.sip.core import ALLOW, Core
 from vfax.transports.sip.exchange import supported
 from vfax.transports.sip.message import KNOWN_METHODS, MessageError, Request
+from vfax.transports.sip.policy import DialogPolicy
 from vfax.transports.sip.session_timer import SessionTimer
 from vfax.transports.sip.values import CallKey, CredentialsRefused, Flow
 
@@ -28,22 +30,26 @@ SCHEMES: Final = frozenset({"sip", "sips", "tel"})
 Refusal = tuple[int, Fields]
 
 
-def screen(request: Request, core: Core) -> Refusal | None:
-    """The checks of RFC 3261 8.2 in its order. Raises DecodeError for a value that cannot be read."""
+def screen(request: Request, core: Core, policy: Callable[[], DialogPolicy]) -> Refusal | None:
+    """The checks of RFC 3261 8.2 in its order. Raises DecodeError for a value that cannot be read.
+
+    `policy` finds the one that holds for the request, and is asked where it matters.
+    """
     if request.method not in SERVED and not (request.method == "INFO" and request.to.tag):
         return (405 if request.method in KNOWN_METHODS else 501), (ALLOW,)
     if request.target.scheme not in SCHEMES:
         return 416, ()
     if core.transactions.is_merged(request) or core.transactions.is_looped(request):
         return 482, ()
-    strange = [tag for tag in request.require if tag.lower() not in core.options.dialogs.supported]
-    if strange:
-        return 420, (("Unsupported", ", ".join(strange)),)
+    if required := request.require:
+        known = policy().supported
+        if strange := [tag for tag in required if tag.lower() not in known]:
+            return 420, (("Unsupported", ", ".join(strange)),)
     takes = takes_sdp(request)
     if request.method not in ("INVITE", "UPDATE", "PRACK"):
         return None
-    if request.method == "INVITE" and not request.to.tag:
-        objection = SessionTimer(core.options.dialogs).objection(request)
+    if request.method == "INVITE" and not request.to.tag and "session-expires" in request.headers:
+        objection = SessionTimer(policy()).objection(request)
         if objection is not None:
             return objection
     if sdp_of(request) is None:
@@ -96,12 +102,12 @@ class Desk:
             self._core.outbox.tell(CredentialsRefused(flow.remote, entry.refused))
         self.answer(request, flow, 401, None, fields=entry.fields)
 
-    def options(self, request: Request, flow: Flow, call: CallKey | None) -> None:
-        """Answer OPTIONS (RFC 3261 11.2)."""
+    def options(self, request: Request, flow: Flow, call: CallKey | None, policy: DialogPolicy) -> None:
+        """Answer OPTIONS (RFC 3261 11.2): as an INVITE of the same peer would be."""
         core = self._core
         body = core.options.options_sdp if takes_sdp(request) else b""
         fields = [ALLOW, ("Accept", SDP), ("Accept-Encoding", "identity"), ("Accept-Language", "en")]
-        fields += supported(core.options.dialogs)
+        fields += supported(policy)
         secure = request.target.scheme == "sips"
         fields.append(("Contact", core.contact_for(request.target.user_text, flow, secure=secure)))
         if body:

@@ -24,6 +24,8 @@ from vfax.transports.sip.values import CallKey, Destination
 COOKIE: Final = "z9hG4bK"  # RFC 3261 8.1.1.7
 _BEGINNING: Final = re.compile(rb"([A-Z]+) [^\r\n]+\r\nVia: [^\r\n]*?;branch=(z9hG4bK[0-9a-f]+)")
 
+MAX_OF_CALL: Final = 100  # Limit: transactions of one Call-ID at once: no peer of one call takes the room of all
+
 ClientKey = tuple[str, str]
 """Branch of our Via and method of CSeq (RFC 3261 17.1.3)."""
 
@@ -256,6 +258,7 @@ class TransactionLayer:
         self._timers: Timers[tuple[int, Timer]] = Timers()
         self._running: dict[int, Transaction] = {}
         self._ended: list[int] = []
+        self._settled: list[Transaction] = []
         self._serial = 0
         self.call_ids: Counter[str] = Counter()
 
@@ -267,16 +270,14 @@ class TransactionLayer:
         """Whether the table has reached its limit."""
         return len(self._running) >= self._options.max_transactions
 
+    def has_no_room_for(self, call_id: str) -> bool:
+        """Whether another one of this Call-ID would be too many."""
+        return self.full or self.call_ids[call_id] >= MAX_OF_CALL
+
     # --- client side --------------------------------------------------------------------------------
 
     def start_client(
-        self,
-        request: Request,
-        peer: Destination,
-        now: float,
-        *,
-        call: CallKey | None,
-        purpose: Purpose | None,
+        self, request: Request, peer: Destination, now: float, *, call: CallKey | None, purpose: Purpose | None
     ) -> Transaction:
         """Send `request`, whose top Via carries a fresh branch, and begin its machine."""
         kind = Kind.INVITE_CLIENT if request.method == "INVITE" else Kind.CLIENT
@@ -387,6 +388,9 @@ class TransactionLayer:
 
     def take_ended(self) -> list[int]:
         """Serials of the transactions that are over since the last time of asking."""
+        for transaction in self._settled:  # most of them wait for repeats alone, thousands at a time
+            transaction.request.fold()
+        self._settled.clear()
         ended, self._ended = self._ended, []
         return ended
 
@@ -413,6 +417,8 @@ class TransactionLayer:
             keep = (*step.keep, Timer.B) if transaction.abandoned and step.to is S.PROCEEDING else step.keep
             self._stop(transaction, [timer for timer in transaction.running if timer not in keep])
             transaction.state = step.to
+            if step.to in (S.COMPLETED, S.ACCEPTED):
+                self._settled.append(transaction)
         if step.to is S.TERMINATED:
             self._terminate(transaction)
         for timer in step.start:
@@ -484,8 +490,7 @@ def server_key(request: Request, method: str) -> ServerKey:
     if via.branch.startswith(COOKIE) and len(via.branch) > len(COOKIE):
         host, port = via.sent_by
         return via.branch, host, str(port), method
-    top = ";".join([via.head, *via.parts])
-    return request.call_id, request.from_.tag, str(request.cseq.number), request.uri, top, method
+    return request.call_id, request.from_.tag, str(request.cseq.number), request.uri, via.value, method
 
 
 def _merge_key(request: Request) -> tuple[str, str, int, str]:
