@@ -58,9 +58,11 @@ def unsent(job: StoredJob, why: FaxError, again: datetime) -> AttemptEnd:
     return _undialled(job, _J.fjsFAILED, FaxStatus.FS_FATAL_ERROR, Cause.DOCUMENT, str(why))
 
 
-def overtaken(job: StoredJob) -> AttemptEnd:
+def overtaken(job: StoredJob, *, stopping: bool) -> AttemptEnd:
     """While the store was asked, somebody rang on the device, or its provider ended: another device may have it."""
     sentence = "The line was taken, or went away, before it was dialled."
+    if stopping:
+        sentence = "The service was stopped before it was dialled."
     return _undialled(job, _J.fjsINPROGRESS, FaxStatus.FS_LINE_UNAVAILABLE, Cause.LINE_UNAVAILABLE, sentence)
 
 

@@ -18,7 +18,7 @@ killed goes on behind the last page that is known to have arrived, and is marked
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from vfax.errors import DocumentError, MisuseError, StoreError
+from vfax.errors import DocumentError, FaxError, MisuseError, StoreError
 from vfax.fsp.constants import JobStatusEnum
 from vfax.fsp.errors import FaxServiceError
 from vfax.fsp.structures import FaxSend, SendHints
@@ -58,9 +58,9 @@ class QueueOptions:
     """How the queue works; times in seconds.
 
     `lease`: so long a job belongs to the host that claimed it, unless renewed; every third of it is renewed. `look`:
-    how often the store is asked for jobs that another host or program put there. `no_line_delay`: until a job for which
-    no device could be had is tried again, unless a device becomes free first. `note_interval`: how often confirmed
-    pages of a running job are written down. `policy` has what submissions do not say.
+    how often the store is asked for jobs that another host or program put there. `no_line_delay`: until a job is tried
+    again that a device had no line for, and no other device was free. `note_interval`: how often confirmed pages of a
+    running job are written down. `policy` has what submissions do not say.
     """
 
     lease: float = 60.0
@@ -80,6 +80,8 @@ class _Running:
     operation: Job | None = None
     cancelled: bool = False
     lost: bool = False
+    refused: bool = False  # a device said that it has no line
+    end: AttemptEnd | None = None  # how its attempt ended, while the store does not know
     over: trio.Event = field(default_factory=trio.Event)
 
 
@@ -108,6 +110,7 @@ class Queue:
         self.documents = options.documents or service.spool.root
         self._stopping = False
         self._idle = trio.Event()  # set when the last running job is over
+        self._claimed = trio.Event()  # set when nothing is claimed any more
         self._told: dict[str, str] = {}  # the last complaint of the store about each job, and about none
 
     # --- life --------------------------------------------------------------------------------------
@@ -127,6 +130,8 @@ class Queue:
         """Claim nothing any more and wait until all that runs has ended; the service aborts it."""
         self._stopping = True
         self.kick()
+        if self._nursery is not None:
+            await self._claimed.wait()  # what is being taken meanwhile is in hand then
         if self._running:
             self._idle = trio.Event()
             await self._idle.wait()
@@ -208,10 +213,11 @@ class Queue:
             try:
                 await self._claim()
                 pause = await self._pause()
-            except StoreError as why:
+            except FaxError as why:
                 self._complain("", str(why))
             with trio.move_on_after(pause):
                 await self._bell.wait()
+        self._claimed.set()
 
     async def _claim(self) -> None:
         while not self._stopping and (devices := self._service.senders()[:AT_ONCE]):
@@ -226,7 +232,8 @@ class Queue:
                 before, running = self._running.get(job.id), _Running(job)
                 self._running[job.id] = running
                 assert self._nursery is not None  # it is what runs this
-                self._nursery.start_soon(self._carry_out, running, before, device, attempt)
+                carry_out = partial(self._carry_out, running, before, device)
+                self._nursery.start_soon(self._service.isolated, carry_out, attempt)
             if len(taken) < len(devices):
                 return
 
@@ -260,22 +267,24 @@ class Queue:
         with self._storing(running.job.name):
             try:
                 if before is not None:
-                    before.lost = True
-                    self._abort(before, cancelled=False)
+                    self._lose(before)
                     await before.over.wait()
+                    if before.end is not None:  # else what arrived would be sent again
+                        return await self._write_end(running, attempt, before.end)
                 while device is not None:
                     tried.add(device.device_id)
                     if await self._attempt(running, device, attempt):
                         return
+                    self._release(device, running.job)
                     self.kick()
                     device = None if self._over(running) else self._service.sender(tried)
                     if device is not None:
                         device.job = running.job.name
                         attempt = await self._begin(running.job, device)
-                await self._put_back(running.job, no_line=not self._stopping)
+                await self._put_back(running.job, no_line=running.refused and not self._stopping)
             finally:
-                if device is not None and device.job == running.job.name:
-                    self._service.give_back(device)
+                if device is not None:
+                    self._release(device, running.job)
                 if self._running.get(running.job.id) is running:
                     del self._running[running.job.id]
                 running.over.set()
@@ -283,6 +292,10 @@ class Queue:
                 if not self._running:
                     self._idle.set()
                 self.kick()
+
+    def _release(self, device: Device, job: StoredJob) -> None:
+        if device.job == job.name:
+            self._service.give_back(device)
 
     def _over(self, running: _Running) -> bool:
         return running.cancelled or running.lost or self._stopping
@@ -295,8 +308,8 @@ class Queue:
     async def _attempt(self, running: _Running, device: Device, attempt: StoredAttempt) -> bool:
         """Make an attempt that is in the store already. False: this device cannot, another one may."""
         job = running.job
-        if device.job != job.name:
-            await self._write_end(running, attempt, overtaken(job))
+        if device.job != job.name or self._stopping:
+            await self._write_end(running, attempt, overtaken(job, stopping=self._stopping))
             return False
         try:
             order, hints = await self._order(job, device, await self._lost_attempts(job))
@@ -365,18 +378,20 @@ class Queue:
 
     async def _end(self, running: _Running, attempt: StoredAttempt, sent: Sent) -> bool:
         job, ending = running.job, sent.ending
-        if running.lost:
-            return True
         advice = Retry(sent.record.retry) if sent.record.retry else None
         said = ending.facts.outcome if ending.facts is not None else None
         asked = float(said.retry_after or 0) if said is not None else 0.0
         policy = self._policy(job)
         decision = decide(ending.ok, ending.reported, policy, failures=job.failures, advice=advice, asked=asked)
-        if ending.stopped_by_host or (self._stopping and decision.what is Next.OTHER_LINE):
+        running.refused = decision.what is Next.OTHER_LINE
+        if ending.stopped_by_host or (running.lost and not ending.ok) or (self._stopping and running.refused):
             decision = Decision(what=Next.RETRY)  # the queue has it again at the next start, no retry used up
         elif running.cancelled and not ending.ok:
             decision = Decision(what=Next.CANCELLED)
-        await self._write_end(running, attempt, ended(job, sent, decision, advice, self._clock()))
+        running.end = ended(job, sent, decision, advice, self._clock())
+        if not running.lost:
+            await self._write_end(running, attempt, running.end)
+            running.end = None
         self._observe(FaxEnded(sent.record, None, None))
         self._tell_deleted(running)
         return decision.what is not Next.OTHER_LINE
@@ -403,15 +418,7 @@ class Queue:
             self._observe(JobDeleted(running.job.name, running.job.device_id))
 
     def _policy(self, job: StoredJob) -> RetryPolicy:
-        policy = self._options.policy
-        return RetryPolicy(
-            max_retries=job.max_retries,
-            delay=job.retry_delay,
-            soon=policy.soon,
-            longest_wait=policy.longest_wait,
-            call_delayed=policy.call_delayed,
-            provider_defined=policy.provider_defined,
-        )
+        return replace(self._options.policy, max_retries=job.max_retries, delay=job.retry_delay)
 
     # --- beside it -----------------------------------------------------------------------------------
 
@@ -419,18 +426,22 @@ class Queue:
         """Renew what is in hand; abort what was taken away, or what was cancelled through another host."""
         while True:
             await trio.sleep(self._options.lease / 3)
-            leases = {running.job.id: running.job.lease_term for running in self._running.values()}
-            if not leases:
-                continue
             with self._storing(""):
-                ours = await self._in_store(
-                    partial(self._store.renew, lease=self._options.lease), self.host, leases, self._clock()
-                )
-                for number in leases.keys() - ours:
-                    if number in self._running:
-                        self._running[number].lost = True
-                        self._abort(self._running[number], cancelled=False)
-                await self._heed_cancels(ours)
+                await self._heed_cancels(await self._renew())
+
+    async def _renew(self) -> set[int]:
+        """Hold on to what is in hand; the numbers of what is still ours. What is not is aborted."""
+        held = dict(self._running)
+        if not held:
+            return set()
+        leases = {number: running.job.lease_term for number, running in held.items()}
+        ours = await self._in_store(
+            partial(self._store.renew, lease=self._options.lease), self.host, leases, self._clock()
+        )
+        for number in leases.keys() - ours:
+            if self._running.get(number) is held[number]:  # else it has ended meanwhile, and may have been taken anew
+                self._lose(held[number])
+        return ours
 
     async def _heed_cancels(self, numbers: set[int]) -> None:
         for number in numbers:
@@ -444,6 +455,7 @@ class Queue:
         while True:
             with self._storing(""):
                 await self._expire()
+                await self._renew()  # first: a clock that jumps makes leases old, ours too
                 if await self._in_store(self._store.repair, None, self._clock()):
                     self.kick()
             await trio.sleep(self._options.expire_interval)
@@ -452,6 +464,10 @@ class Queue:
         while expired := await self._in_store(self._store.expire, self._clock()):
             for job in expired:
                 self._observe(JobDeleted(job.name))
+
+    def _lose(self, running: _Running) -> None:
+        running.lost = True
+        self._abort(running, cancelled=False)
 
     def _abort(self, running: _Running, *, cancelled: bool) -> None:
         running.cancelled = running.cancelled or cancelled
@@ -475,7 +491,7 @@ class Queue:
             self._told.pop(job, None)
         except LeaseLost as why:
             self._complain(job, f"{why}; what this host did about it is not written down")
-        except StoreError as why:
+        except FaxError as why:
             self._complain(job, str(why))
 
     def _complain(self, job: str, sentence: str) -> None:
