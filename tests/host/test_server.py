@@ -64,7 +64,7 @@ def record_of(script: Script) -> RegistrationRecord:
 def serving(ear: Ear, options: ServerOptions) -> Serving:
     @asynccontextmanager
     async def serve(script: Script, given: ServerOptions = options, **more: Any) -> AsyncIterator[FaxServer]:
-        server = FaxServer(given, [record_of(script)], observe=ear, **more)
+        server = FaxServer(given, [record_of(script)], **{"observe": ear, **more})
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda task_status=trio.TASK_STATUS_IGNORED: server.run(task_status=task_status))
             yield server
@@ -133,6 +133,19 @@ async def test_a_received_fax_is_in_the_store_and_delivered(
     (copy,) = (tmp_path / "copies").glob("*.tif")
     assert copy.read_bytes() == document.read_bytes()
     assert len(fax.digest) == 64
+
+
+async def test_who_watches_and_fails_costs_no_fax(serving: Serving, script: Script, tmp_path: Path) -> None:
+    def hear(event: HostEvent) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with serving(script, observe=hear) as server:
+        (job,) = await server.door.submit(order(tmp_path))
+        await until(lambda: (found := server.store.job(job.id)) is not None and found.ended_at is not None)
+        script.ring()
+        await until(server.store.faxes)
+        published = server.hub.published
+    assert published > 5, "clients are told all the same"
 
 
 async def test_the_page_of_a_check_that_comes_back_is_delivered_nowhere_and_leaves_the_inbox(

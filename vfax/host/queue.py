@@ -270,7 +270,8 @@ class Queue:
                     self._lose(before)
                     await before.over.wait()
                     if before.end is not None:  # else what arrived would be sent again
-                        return await self._write_end(running, attempt, before.end)
+                        await self._write_end(running, attempt, before.end)
+                        return
                 while device is not None:
                     tried.add(device.device_id)
                     if await self._attempt(running, device, attempt):

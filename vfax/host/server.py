@@ -9,6 +9,7 @@ Not here  each of them: service.py, queue.py, books.py, store/, delivery.py, hou
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -224,7 +225,8 @@ class FaxServer:
         self.hub.hear(event)
         if self._parts is not None:
             self._parts.door.hear(event)
-        self._observer(event)
+        with suppress(Exception):  # who only watches must not cost a fax
+            self._observer(event)
 
     def _filetime(self) -> int:
         return FILETIME_1970 + int(self._clock().timestamp() * 10_000_000)
