@@ -22,7 +22,7 @@ from vfax.host.check_pages import CheckPages, new_mark
 from vfax.host.delivery import DeliveryPlan
 from vfax.host.door import Addressee, JobCommand, Order, Upload
 from vfax.host.doorway import DoorOptions
-from vfax.host.events import FaxEnded, HostEvent, JobDeleted, ServiceStarted, ServiceStopped, StorageFailed
+from vfax.host.events import FaxEnded, HostEvent, JobDeleted, JobMoved, ServiceStarted, ServiceStopped, StorageFailed
 from vfax.host.housekeeping import KeepOptions
 from vfax.host.outgoing import WORKROOM
 from vfax.host.queue import QueueOptions
@@ -194,6 +194,44 @@ async def test_a_fax_is_received_while_the_store_is_away_and_taken_in_later(
         (fax,) = server.store.faxes()
         await until(lambda: server.store.deliveries(state=DeliveryState.DONE))
     assert fax.document is not None
+
+
+class Still(Store):
+    """A store that answers when it is let on: it is locked, or the network swallows what it is asked."""
+
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
+        self.on = threading.Event()
+
+    def receive(self, *about: Any, **more: Any) -> Any:
+        self.on.wait(20.0)
+        return super().receive(*about, **more)
+
+    def queue_paused(self) -> bool:
+        self.on.wait(20.0)
+        return super().queue_paused()
+
+
+async def test_a_store_that_does_not_answer_keeps_no_caller_waiting(serving: Serving, script: Script, ear: Ear) -> None:
+    async with serving(script, open_store=Still.open) as server, trio.open_nursery() as nursery:
+        for _ in range(50):  # clients, who wait as well: more than the process has threads
+            nursery.start_soon(server.door.server)
+        script.ring()
+        with trio.fail_after(10.0):
+            await script.running.wait()
+        assert isinstance(server.store, Still)
+        server.store.on.set()
+        assert (await ear.ended()).document is not None
+        await until(lambda: server.store.deliveries(state=DeliveryState.DONE))
+
+
+async def test_of_faxes_that_are_over_nothing_is_remembered(serving: Serving, script: Script, ear: Ear) -> None:
+    async with serving(script) as server:
+        script.ring()
+        await ear.ended()
+        await until(lambda: not server.service.running)
+        assert ear.of(JobMoved)
+        assert not server.door._moving
 
 
 @pytest.mark.parametrize("refused", ["receive", "end_receive"])
