@@ -1,5 +1,6 @@
 """The whole server over a scripted provider, on SQLite and PostgreSQL: what is kept, what is told, in which order."""
 
+import json
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -274,6 +275,29 @@ async def test_a_fax_in_the_inbox_that_no_store_knows_is_taken_in_at_the_start(
         stored = server.store.job(fax.job)
     assert stored is not None
     assert (stored.job_type, fax.record["caller"]) == (JobType.JT_RECEIVE, {"id": "+49 89 1234", "name": ""})
+
+
+async def test_a_fax_that_the_store_cannot_take_in_keeps_no_other_back(
+    serving: Serving, script: Script, ear: Ear, options: ServerOptions, tmp_path: Path
+) -> None:
+    async with serving(script):
+        script.ring()
+        await ear.ended()
+    (whole,) = (options.host.spool / "inbox").glob("*.json")
+    said = json.loads(whole.read_text())
+    for job, wrong in (("00000001", {"ended": "2025-01-31T12:00:00"}), ("00000002", {"remarks": "\u00e9" * 400_000})):
+        (whole.parent / f"19990101-strange-{job}.json").write_text(
+            json.dumps({**said, "job": job, **wrong}, ensure_ascii=False), "utf-8"
+        )
+    unreadable = whole.parent / "19990102-strange-00000003"
+    unreadable.with_suffix(".tif").mkdir()
+    unreadable.with_suffix(".json").write_text(json.dumps({**said, "job": "00000003"}))
+    async with serving(script, replace(options, store_url=f"sqlite:///{tmp_path / 'another.db'}")) as server:
+        (fax,) = server.store.faxes()
+    assert f"{fax.job:08x}" == said["job"]
+    assert [event.sentence.partition(":")[0] for event in ear.of(StorageFailed)] == [
+        str(whole.parent / "19990101-strange-00000001.json")
+    ]
 
 
 async def test_a_failed_call_is_in_the_store_without_a_document(serving: Serving, ear: Ear) -> None:
