@@ -349,7 +349,7 @@ class Recorder:
 
     def _next(self) -> list[tuple[int, FaxEvent]]:
         try:
-            return self._hub.after(self._written)[:EVENT_BATCH]
+            return self._hub.after(self._written, EVENT_BATCH)
         except OutOfResources as why:  # the store was too slow for too long
             self._observe(StorageFailed("", f"{why}; they are missing in the store"))
             self._written = self._hub.published
