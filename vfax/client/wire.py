@@ -110,7 +110,8 @@ def reaching(address: Address) -> Iterator[None]:
         ) from why
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as why:
         words = re.sub(r"^\[Errno -?\d+\] ", "", str(why)) or type(why).__name__
-        remedy = "; start it, or give the address that it has" if isinstance(why, httpx.ConnectError) else ""
+        nobody = isinstance(why, httpx.ConnectError | FileNotFoundError | ConnectionRefusedError)
+        remedy = "; start it, or give the address that it has" if nobody else ""
         raise ServiceUnavailable(f"the fax service at {address} cannot be reached: {words}{remedy}") from why
 
 
