@@ -125,9 +125,7 @@ def test_a_certificate_that_is_not_trusted_is_not_talked_to(host: Host) -> None:
 
 
 def test_no_service_at_all_is_said_so_with_its_address(folder: Path) -> None:
-    with pytest.raises(
-        ServiceUnavailable, match="nowhere cannot be reached: .*; start it, or give the address that it"
-    ):
+    with pytest.raises(ServiceUnavailable, match="directory; start it, or give the address"):
         vfax.client.connect(folder / "nowhere")
     with pytest.raises(ServiceUnavailable, match=str(folder / "nothing")):
         vfax.client.connect(folder / "nothing")

@@ -404,6 +404,22 @@ async def test_a_job_that_runs_when_the_service_stops_waits_for_the_next_start(
     assert [hint.first_page for hint in script.hints] == [1, 2]
 
 
+async def test_a_job_that_was_cut_off_behind_its_last_page_has_arrived_and_nobody_is_called_again(
+    jumping_clock: MockClock, opening: Opening, script: Script
+) -> None:
+    script.waits, script.reached_page = True, 4
+    async with opening(script) as desk:
+        job = await desk.submit()
+        await script.running.wait()
+    script.waits = False
+    async with opening(script) as desk:
+        done = await desk.ended(job)
+        await desk.until(lambda: bool(desk.service.senders_free == 2))
+    assert (done.status, done.cause, len(script.sent)) == (_J.fjsCOMPLETED, "complete", 1)
+    assert done.sentence.startswith("Every page was confirmed in an earlier call")
+    assert [event.job for event in desk.ear.of(JobDeleted)] == [job.name]
+
+
 async def test_a_job_whose_host_was_killed_goes_on_and_is_marked_uncertain(
     jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
 ) -> None:

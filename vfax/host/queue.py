@@ -30,7 +30,7 @@ from vfax.errors import DocumentError, FaxError, MisuseError, StoreError
 from vfax.fsp.constants import JobStatusEnum
 from vfax.fsp.errors import FaxServiceError
 from vfax.fsp.structures import FaxSend, SendHints
-from vfax.host.endings import ended, overtaken, unsent
+from vfax.host.endings import arrived, ended, overtaken, unsent
 from vfax.host.events import FaxEnded, HostEvent, JobDeleted, JobQueued, StorageFailed
 from vfax.host.jobs import Job
 from vfax.host.loading import Device
@@ -48,9 +48,6 @@ MAX_LOST: Final = 3
 SHORTEST_PAUSE: Final = 0.05
 AT_ONCE: Final = 4
 """Jobs that are taken in one transaction: others wait for it."""
-
-
-_J = JobStatusEnum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +167,7 @@ class Queue:
         running = self._running.get(number)
         if running is not None:
             self._abort(running, cancelled=True)
-        elif job is not None and job.status is _J.fjsCANCELED:
+        elif job is not None and job.status is JobStatusEnum.fjsCANCELED:
             self._observe(JobDeleted(job.name))
         return job
 
@@ -256,14 +253,13 @@ class Queue:
     # --- one job -------------------------------------------------------------------------------------
 
     async def _carry_out(
-        self, running: _Running, before: _Running | None, first: Device, attempt: StoredAttempt
+        self, running: _Running, before: _Running | None, device: Device | None, attempt: StoredAttempt
     ) -> None:
-        """Try a job on one device after the other until one of them has had it; `attempt` is begun, on the first.
+        """Try a job on one device after the other until one of them has had it; `attempt` is begun, on `device`.
 
         `before`: this host has it in hand already, and forgot to renew the lease; that ends first.
         """
         tried: set[int] = set()
-        device: Device | None = first
         with self._storing(running.job.name):
             try:
                 if before is not None:
@@ -284,8 +280,7 @@ class Queue:
                         attempt = await self._begin(running.job, device)
                 await self._put_back(running.job, no_line=running.refused and not self._stopping)
             finally:
-                if device is not None:
-                    self._release(device, running.job)
+                self._release(device, running.job)
                 if self._running.get(running.job.id) is running:
                     del self._running[running.job.id]
                 running.over.set()
@@ -294,8 +289,8 @@ class Queue:
                     self._idle.set()
                 self.kick()
 
-    def _release(self, device: Device, job: StoredJob) -> None:
-        if device.job == job.name:
+    def _release(self, device: Device | None, job: StoredJob) -> None:
+        if device is not None and device.job == job.name:
             self._service.give_back(device)
 
     def _over(self, running: _Running) -> bool:
@@ -312,14 +307,13 @@ class Queue:
         if device.job != job.name or self._stopping:
             await self._write_end(running, attempt, overtaken(job, stopping=self._stopping))
             return False
+        if 0 < job.pages < job.next_page:
+            return await self._undialled(running, attempt, arrived(job))
         try:
             order, hints = await self._order(job, device, await self._lost_attempts(job))
         except (DocumentError, StoreError, FaxServiceError) as why:
-            await self._write_end(
-                running, attempt, unsent(job, why, self._clock() + timedelta(seconds=self._options.no_line_delay))
-            )
-            self._tell_deleted(running)
-            return True
+            again = self._clock() + timedelta(seconds=self._options.no_line_delay)
+            return await self._undialled(running, attempt, unsent(job, why, again))
         operation = running.operation = self._service.begin_send(job.name, device)
         if self._over(running):
             operation.abort()
@@ -329,6 +323,11 @@ class Queue:
             nursery.cancel_scope.cancel()
         running.operation = None
         return await self._end(running, attempt, sent)
+
+    async def _undialled(self, running: _Running, attempt: StoredAttempt, end: AttemptEnd) -> bool:
+        await self._write_end(running, attempt, end)
+        self._tell_deleted(running)
+        return True
 
     async def _lost_attempts(self, job: StoredJob) -> int:
         """Attempts in which the host was killed: a job that does that must not do it for ever."""
