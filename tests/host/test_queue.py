@@ -607,6 +607,26 @@ async def test_a_job_that_lost_its_only_line_to_a_caller_goes_when_the_caller_is
     store.close()
 
 
+async def test_a_job_that_is_cancelled_while_it_loses_its_line_is_told_to_be_over(
+    jumping_clock: MockClock, opening: Opening, store_url: str
+) -> None:
+    store, script = Slow.open(store_url), Script(count=1)
+    async with opening(script, store=store) as desk:
+        device = desk.service.sender()
+        assert device is not None
+
+        def meanwhile() -> None:
+            device.job = "somebody who rang"
+            store.cancel(store.jobs()[0].id, BEGIN)
+
+        store.meanwhile = meanwhile
+        job = await desk.ended(await desk.submit())
+        await desk.ear.wait_for(JobDeleted)
+        assert (job.status, desk.ear.of(JobDeleted)[0].job) == (_J.fjsCANCELED, job.name)
+        device.job = None
+    store.close()
+
+
 async def test_a_fault_of_this_host_ends_one_job_and_no_other(
     jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
 ) -> None:

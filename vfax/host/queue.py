@@ -243,12 +243,11 @@ class Queue:
             await self._expire()
         return max(SHORTEST_PAUSE, min(self._options.look, (due - self._clock()).total_seconds()))
 
-    async def _put_back(self, job: StoredJob, *, no_line: bool) -> None:
+    async def _put_back(self, running: _Running, *, no_line: bool) -> None:
         again = self._clock() + timedelta(seconds=self._options.no_line_delay) if no_line else None
-        with self._storing(job.name):
-            await self._in_store(
-                partial(self._store.put_back, no_line=no_line, next_attempt_at=again, now=self._clock()), job
-            )
+        put_back = partial(self._store.put_back, no_line=no_line, next_attempt_at=again, now=self._clock())
+        running.job = await self._in_store(put_back, running.job)
+        self._tell_deleted(running)
 
     # --- one job -------------------------------------------------------------------------------------
 
@@ -266,7 +265,7 @@ class Queue:
                     self._lose(before)
                     await before.over.wait()
                     if before.end is not None:  # else what arrived would be sent again
-                        await self._write_end(running, attempt, before.end)
+                        await self._undialled(running, attempt, before.end)
                         return
                 while device is not None:
                     tried.add(device.device_id)
@@ -278,7 +277,7 @@ class Queue:
                     if device is not None:
                         device.job = running.job.name
                         attempt = await self._begin(running.job, device)
-                await self._put_back(running.job, no_line=running.refused and not self._stopping)
+                await self._put_back(running, no_line=running.refused and not self._stopping)
             finally:
                 self._release(device, running.job)
                 if self._running.get(running.job.id) is running:
