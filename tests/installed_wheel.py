@@ -8,7 +8,7 @@ import vfax
 def test_wheel_brings_the_command_the_provider_and_no_tests() -> None:
     (command,) = entry_points(group="console_scripts", name="vfax")
     (provider,) = entry_points(group="vfax.providers")
-    assert command.value == "vfax.cli:main"
+    assert command.value == "vfax.__main__:main"
     assert callable(command.load())
     assert provider.load().__name__ == "create_provider"
     shipped = {path.parts[0] for path in distribution("vfax").files or []}

@@ -1,14 +1,18 @@
 """The reader of a call: what datagrams that come all at once cost the others on the loop."""
 
+from typing import cast
+
 import pytest
 import trio
 from trio.testing import MockClock
 
 from vfax.capture import Capture, CaptureOptions
+from vfax.codecs.dis import Agreement
 from vfax.journal import Journal
 from vfax.leg import Dial, Leg, LegOptions
 from vfax.record import CallRecord, RecordOptions, Terms
 from vfax.runner import TURN, Runner
+from vfax.t30.values import PageKept, PageReceived
 from vfax.transports.parameters import T38Parameters
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.values import Address
@@ -72,3 +76,24 @@ async def test_datagrams_that_come_at_once_are_all_taken_and_leave_others_their_
     finally:
         socket.close()
         peer.close()
+
+
+async def test_a_page_is_kept_though_others_use_up_the_threads_of_the_process(
+    still_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    socket = MediaSocket.bind(HOST, 0)
+    runner, said = running(DearLeg(still_clock, socket.address[1]), socket), list[object]()
+    page = PageReceived(1, cast(Agreement, None), 1728, 0, (), 0, 0, complete=True)  # nobody looks at it
+    monkeypatch.setattr(runner, "_store", lambda page: None)
+    monkeypatch.setattr(runner, "_command", said.append)
+    threads = trio.to_thread.current_default_thread_limiter()
+    try:
+        others = [object() for _ in range(int(threads.total_tokens))]
+        for other in others:
+            threads.acquire_on_behalf_of_nowait(other)
+        still_clock.rate = 1.0
+        with trio.move_on_after(5.0):
+            await runner._keep_page(page)
+        assert said == [PageKept(1)]
+    finally:
+        socket.close()

@@ -116,6 +116,7 @@ class Runner:
         self._armed = math.inf
         self._nursery: trio.Nursery
         self._one_page = trio.Lock()  # pages are kept in order, one thread at a time
+        self._threads = trio.CapacityLimiter(2)  # its own: whoever uses up those of the process keeps no page waiting
 
     async def run(self, first: LegOrder) -> Outcome:
         """Run to the end. Cancelling hangs up at once: nothing of the call outlives this function."""
@@ -335,7 +336,7 @@ class Runner:
         """Make one received page durable, then say so; only then may it be confirmed."""
         try:
             async with self._one_page:
-                await trio.to_thread.run_sync(self._store, page)
+                await trio.to_thread.run_sync(self._store, page, limiter=self._threads)
         except StoreError as why:
             self._command(t30.PageLost(page.number, str(why)))
         else:
@@ -359,7 +360,7 @@ class Runner:
 
     async def _code_page(self, needed: t30.PageNeeded) -> None:
         try:
-            sheet = await trio.to_thread.run_sync(self._code, needed)
+            sheet = await trio.to_thread.run_sync(self._code, needed, limiter=self._threads)
         except DocumentError as why:
             self._command(t30.PageUnavailable(needed.number, str(why)))
             return

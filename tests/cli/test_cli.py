@@ -75,6 +75,30 @@ def test_help_shows_every_exit_code(command: list[str]) -> None:
         assert re.search(rf"^ +{row.code}  {re.escape(row.meaning)}$", shown, re.MULTILINE), row
 
 
+def test_help_says_what_each_command_does_in_one_line_of_80_columns() -> None:
+    shown = run("--help", env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}).stdout
+    assert "..." not in shown.partition("Commands:")[2]
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("module", ["typer", "vfax.settings"], ids=["at the start", "in a command"])
+def test_ctrl_c_while_python_imports_ends_without_a_word(tmp_path: Path, module: str) -> None:
+    interrupted = (
+        "import runpy, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "sys.argv[1:] = ['devices']\n"
+        "runpy.run_module('vfax', run_name='__main__')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", interrupted], env=environment(), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (exits.INTERRUPTED, "", "")
+
+
 def test_every_cause_has_one_exit_code_and_only_success_is_zero() -> None:
     causes = [cause for row in exits.TABLE for cause in row.causes]
     assert sorted(causes) == sorted(Cause)

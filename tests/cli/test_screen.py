@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from rich.console import Console
 
-from vfax.cli.screen import Bars, Screen, Sentences, Silence, choose, ended, printable, say, sentence
+from vfax.cli.screen import Bars, Screen, Sentences, Silence, choose, ended, printable, say, sentence, tell
 from vfax.fsp.constants import FaxStatus, JobType
 from vfax.host.events import (
     DeliveriesStalled,
@@ -190,3 +190,27 @@ def test_a_running_fax_takes_one_line_however_long_its_callers_name() -> None:
 
 def test_printable_text_is_left_alone() -> None:
     assert printable("Müller & Söhne +49 (30) 1") == "Müller & Söhne +49 (30) 1"
+
+
+class Full(io.StringIO):
+    """A log on a disk without room."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+class Unread(Console):
+    """A pipe whose reader is gone, as rich takes it."""
+
+    def print(self, *_: object, **__: object) -> None:
+        raise SystemExit(1)
+
+
+@pytest.mark.parametrize("console", [Console(file=Full()), Unread()], ids=["no room", "nobody reads"])
+def test_what_cannot_be_printed_ends_no_fax(console: Console) -> None:
+    tell(console, "vfax is listening.")
+    screen = Sentences(console)
+    for event in (moved(page=1), FaxEnded(record(), None, None)):
+        screen.show(event)
+    with pytest.raises((OSError, SystemExit)):
+        say(console, "A command that does nothing else may as well end.")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import trio
 
 import vfax.client
 from tests.client.plain import CLERK, GUEST, MASTER, Host, hosting
@@ -27,8 +28,10 @@ from vfax.fsp.errors import (
     OutOfResources,
 )
 from vfax.fsp.structures import FaxEvent
+from vfax.host.door import Order, ServerInfo
 from vfax.host.events import DeviceIdle, DeviceInService, JobQueued, RingReceived, ServiceStarted, ServiceStopped
 from vfax.host.notify import ENDED_WITH_SERVICE, Account, HubOptions, Profile
+from vfax.host.store.values import StoredJob
 
 START = 0x9000
 ROOT = Path(__file__).parents[2]
@@ -122,6 +125,8 @@ def test_a_certificate_that_is_not_trusted_is_not_talked_to(host: Host) -> None:
 
 
 def test_no_service_at_all_is_said_so_with_its_address(folder: Path) -> None:
+    with pytest.raises(ServiceUnavailable, match="directory; start it, or give the address"):
+        vfax.client.connect(folder / "nowhere")
     with pytest.raises(ServiceUnavailable, match=str(folder / "nothing")):
         vfax.client.connect(folder / "nothing")
 
@@ -197,6 +202,27 @@ def test_a_document_becomes_a_job_for_each_recipient(host: Host, fax: Client, do
     assert [(one.number, one.name) for one in order.addressees] == [("+49 30 1", ""), ("sip:fax@example.net", "Bob")]
     assert host.door.contents == [document.read_bytes()]
     assert list((host.folder / "uploads").iterdir()) == [], "the spooled copy is gone"
+
+
+def test_a_document_that_takes_its_time_is_waited_for_and_another_answer_is_not(
+    host: Host, document: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, server = host.door.submit, host.door.server
+
+    async def slow_submit(order: Order) -> list[StoredJob]:
+        await trio.sleep(0.4)
+        return await submit(order)
+
+    async def slow_server() -> ServerInfo:
+        await trio.sleep(0.4)
+        return await server()
+
+    monkeypatch.setattr(host.door, "submit", slow_submit)
+    monkeypatch.setattr(host.door, "server", slow_server)
+    with vfax.client.connect(host.socket, timeout=0.2) as fax:
+        assert len(fax.submit(document, ["+4930"])) == 1
+        with pytest.raises(ServiceUnavailable, match="has not answered in time: look what it did before you ask"):
+            fax.server()
 
 
 def test_jobs_are_found_changed_and_aborted(host: Host, fax: Client, document: Path) -> None:

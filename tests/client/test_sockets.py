@@ -4,6 +4,7 @@ import os
 import socket
 import ssl
 import stat
+import threading
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ import trio
 from tests.client.plain import MASTER, Host, hosting
 from tests.client.test_client import until
 from vfax.errors import LinkError
-from vfax.host.api.listening import _bind_unix
+from vfax.host.api.listening import _bind_unix, user_name
 from vfax.host.events import DeviceIdle, JobQueued
 from vfax.host.notify import TOO_SLOW, HubOptions, Profile
 
@@ -40,7 +41,7 @@ def serves(host: Host) -> None:
     """The host is well, and no connection is held."""
     with host.local() as http:
         assert http.get("/v1/server").status_code == 200
-    until(lambda: host.listeners._free == host.listeners._options.max_connections, "every connection is given back")
+    until(lambda: not any(room.borrowed_tokens for room in host.listeners._rooms), "every connection is given back")
     assert host.faults == []
 
 
@@ -113,13 +114,45 @@ def test_a_head_that_does_not_come_is_not_waited_for(folder: Path) -> None:
 def test_more_connections_than_the_limit_are_turned_away_and_the_others_live(folder: Path) -> None:
     with hosting(folder, listen={"max_connections": 2}, tls=False) as host:
         with raw(host) as first, raw(host) as second:
-            until(lambda: host.listeners._free == 0, "both are there")
+            until(lambda: host.listeners._rooms[0].borrowed_tokens == 2, "both are there")
             with raw(host) as third:
                 assert rest(third) == b""
             assert host.listeners.refused == 1
             for sock in (first, second):
                 sock.sendall(b"GET /v1/server HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                 assert rest(sock).startswith(b"HTTP/1.1 200")
+        serves(host)
+
+
+def test_strangers_on_the_network_keep_nobody_of_this_machine_out(folder: Path) -> None:
+    with hosting(folder, listen={"max_connections": 2}) as host:
+        assert host.listeners.address is not None
+        address = host.listeners.address
+        with socket.create_connection(address, 20), socket.create_connection(address, 20):
+            until(lambda: host.listeners._rooms[1].borrowed_tokens == 2, "both are there")
+            with host.local() as http:
+                assert http.get("/v1/server").status_code == 200
+        serves(host)
+
+
+def test_a_user_database_that_is_slow_holds_up_nobody_else(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, on = threading.Event(), threading.Event()
+
+    def slow(uid: int) -> str:
+        asked.set()
+        on.wait(20.0)
+        return user_name(uid)
+
+    with hosting(folder) as host, monkeypatch.context() as patch:
+        patch.setattr("vfax.host.api.listening.user_name", slow)
+        try:
+            with raw(host):
+                assert asked.wait(20.0)
+                with host.remote(MASTER) as http:
+                    http.timeout = 5.0
+                    assert http.get("/v1/server").status_code == 200
+        finally:
+            on.set()
         serves(host)
 
 

@@ -47,7 +47,7 @@ class Script:
     it posts no final status and lets itself be asked for it.
 
     `ends` is the status it reports at the end, `succeeds` the Boolean; `pages` are received whole, `waits` says that
-    the operation runs until it is aborted (or, with `stubborn`, for ever).
+    the operation runs until it is aborted (or, with `stubborn`, for ever); `deaf`: every abort comes too late.
     """
 
     count: int = 2
@@ -61,6 +61,7 @@ class Script:
     facts: bool = True
     waits: bool = False
     stubborn: bool = False
+    deaf: bool = False
     assemble: bool = True
     empty_handle: bool = False
     posts: bool = True
@@ -219,7 +220,7 @@ class ScriptedProvider:
             await trio.sleep_forever()
         if self.script.waits:
             await job.aborted.wait()
-        if job.aborted.is_set():
+        if job.aborted.is_set() and not self.script.deaf:
             self._say(job, FaxStatus.FS_USER_ABORT)
             job.outcome = Outcome(cause=Cause.ABORTED, sentence="Aborted as asked.")
             raise OperationAborted("Aborted as asked.")

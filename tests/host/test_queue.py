@@ -1,5 +1,6 @@
 """The queue: jobs of a real store, SQLite and PostgreSQL, on the devices of a scripted provider, in virtual time."""
 
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -14,9 +15,9 @@ from trio.testing import MockClock
 from tests.host.conftest import Ear, Hosting
 from tests.host.scripted import PAGE, Halt, Script
 from vfax.codecs import tiff
-from vfax.errors import StoreError
+from vfax.errors import MisuseError, StoreError
 from vfax.fsp.constants import FaxStatus, JobStatusEnum, PortFlag
-from vfax.host.events import FaxEnded, JobDeleted, JobQueued, StorageFailed
+from vfax.host.events import FaxEnded, HostFaulted, JobDeleted, JobQueued, StorageFailed
 from vfax.host.outgoing import keep_document
 from vfax.host.queue import Queue, QueueOptions
 from vfax.host.retry import RetryPolicy
@@ -40,6 +41,7 @@ class Desk:
     def __init__(self, service: FaxService, queue: Queue, store: Store, ear: Ear, document: str) -> None:
         self.service, self.queue, self.store, self.ear, self.document = service, queue, store, ear, document
         self.began = trio.current_time()
+        self.jump: Callable[[float], None] = lambda seconds: None  # set the clock of the queue ahead
 
     def now(self) -> datetime:
         return BEGIN + timedelta(seconds=trio.current_time() - self.began)
@@ -96,12 +98,15 @@ def opening(hosting: Hosting, ear: Ear, tmp_path: Path, store_url: str) -> Openi
         document = keep_document(spool, made)
         opened = store or Store.open(store_url)
         began = trio.current_time()
-        clock = lambda: BEGIN + timedelta(seconds=trio.current_time() - began)  # noqa: E731
+        jumps = [0.0]
+        clock = lambda: BEGIN + timedelta(seconds=trio.current_time() - began + sum(jumps))  # noqa: E731
         try:
             async with hosting(*scripts) as service, trio.open_nursery() as nursery:
                 queue = Queue(service, opened, options, observe=ear, host=host, clock=clock)
                 await nursery.start(queue.run)
-                yield Desk(service, queue, opened, ear, document)
+                desk = Desk(service, queue, opened, ear, document)
+                desk.jump = jumps.append
+                yield desk
                 service.stop()
                 await queue.stop()
                 nursery.cancel_scope.cancel()
@@ -399,6 +404,22 @@ async def test_a_job_that_runs_when_the_service_stops_waits_for_the_next_start(
     assert [hint.first_page for hint in script.hints] == [1, 2]
 
 
+async def test_a_job_that_was_cut_off_behind_its_last_page_has_arrived_and_nobody_is_called_again(
+    jumping_clock: MockClock, opening: Opening, script: Script
+) -> None:
+    script.waits, script.reached_page = True, 4
+    async with opening(script) as desk:
+        job = await desk.submit()
+        await script.running.wait()
+    script.waits = False
+    async with opening(script) as desk:
+        done = await desk.ended(job)
+        await desk.until(lambda: bool(desk.service.senders_free == 2))
+    assert (done.status, done.cause, len(script.sent)) == (_J.fjsCOMPLETED, "complete", 1)
+    assert done.sentence.startswith("Every page was confirmed in an earlier call")
+    assert [event.job for event in desk.ear.of(JobDeleted)] == [job.name]
+
+
 async def test_a_job_whose_host_was_killed_goes_on_and_is_marked_uncertain(
     jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
 ) -> None:
@@ -461,7 +482,7 @@ async def test_a_job_whose_lease_ran_out_here_is_aborted_before_it_is_taken_agai
         script.waits = False
         await trio.to_thread.run_sync(store.repair, None, desk.now() + timedelta(hours=1))
         done = await desk.ended(job)
-        assert (done.status, done.uncertain, done.attempts) == (_J.fjsCOMPLETED, True, 2)
+        assert (done.status, done.uncertain, done.attempts) == (_J.fjsCOMPLETED, True, 3)  # the 2nd dials nothing
         assert [call for call in script.calls if call in ("FaxDevSend", "FaxDevAbortOperation")] == [
             "FaxDevSend",
             "FaxDevAbortOperation",
@@ -487,6 +508,165 @@ async def test_a_line_that_rings_while_the_store_is_asked_is_left_to_the_caller(
     assert first.sentence == "The line was taken, or went away, before it was dialled."
     assert (done.status, done.failures, second.device_id != device.device_id) == (_J.fjsCOMPLETED, 0, True)
     store.close()
+
+
+async def test_a_clock_that_jumps_ahead_takes_no_running_job_away(
+    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
+) -> None:
+    store = Store.open(store_url)
+    script.waits = True
+    options = replace(OPTIONS, expire_interval=7.0)  # it comes before the next renewal
+    async with opening(script, store=store, options=options) as desk:
+        job = await desk.submit()
+        await script.running.wait()
+        desk.jump(3600.0)
+        await trio.sleep(15.0)
+        assert desk.queue.running == (job.id,)
+        assert "FaxDevAbortOperation" not in script.calls
+        assert [one.interrupted for one in store.attempts(job.id)] == [False]
+    store.close()
+
+
+async def test_a_fax_that_arrived_while_its_lease_was_lost_is_not_sent_again(
+    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
+) -> None:
+    store = Slow.open(store_url)
+    script.halts["dialling"] = Halt()
+    async with opening(script, store=store) as desk:
+        job = await desk.submit()
+        await script.halts["dialling"].reached.wait()
+        script.deaf = True  # all pages are there: the abort comes too late
+        await trio.to_thread.run_sync(store.repair, None, desk.now() + timedelta(hours=1))
+        desk.queue.kick()
+        await desk.until(lambda: desk.job(job.id).attempts == 2)
+        script.halts["dialling"].on.set()
+        done = await desk.ended(job)
+    assert (done.status, len(script.sent)) == (_J.fjsCOMPLETED, 1)
+    store.close()
+
+
+async def test_a_renewal_that_is_late_costs_nobody_else_the_job(
+    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
+) -> None:
+    """While the leases are renewed, the attempt ends, and the job is taken anew."""
+    store = Late.open(store_url)
+    script.waits, script.endings = False, [FaxStatus.FS_BUSY]
+    script.halts["dialling"] = Halt()
+    async with opening(script, store=store) as desk:
+        job = await desk.submit(retry_delay=0.0)
+        await script.halts["dialling"].reached.wait()
+        store.hold.clear()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(desk.queue._renew)
+            await trio.to_thread.run_sync(store.asked.wait)
+            first, script.halts["dialling"] = script.halts["dialling"], Halt()
+            first.on.set()
+            await script.halts["dialling"].reached.wait()  # the second attempt
+            store.hold.set()
+        script.halts["dialling"].on.set()
+        done = await desk.ended(job)
+    assert (done.status, done.uncertain, len(script.sent)) == (_J.fjsCOMPLETED, False, 2)
+    assert "FaxDevAbortOperation" not in script.calls
+    store.close()
+
+
+async def test_a_job_that_is_being_taken_when_the_service_stops_waits_undialled(
+    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
+) -> None:
+    store = Slow.open(store_url)
+    async with opening(script, store=store) as desk, trio.open_nursery() as nursery:
+
+        def stop() -> None:
+            desk.service.stop()
+            nursery.start_soon(desk.queue.stop)
+
+        store.meanwhile = lambda: trio.from_thread.run_sync(stop)
+        job = await desk.submit()
+        await trio.sleep(1.0)
+    (attempt,) = store.attempts(job.id)
+    waits = desk.job(job.id)
+    assert (waits.status, waits.uncertain, waits.next_attempt_at) == (_J.fjsPENDING, False, None)
+    assert (attempt.interrupted, attempt.sentence) == (False, "The service was stopped before it was dialled.")
+    assert not script.sent
+    store.close()
+
+
+async def test_a_job_that_lost_its_only_line_to_a_caller_goes_when_the_caller_is_done(
+    jumping_clock: MockClock, opening: Opening, store_url: str
+) -> None:
+    store, script = Slow.open(store_url), Script(count=1)
+    async with opening(script, store=store) as desk:
+        device = desk.service.sender()
+        assert device is not None
+        store.meanwhile = lambda: setattr(device, "job", "somebody who rang")
+        job = await desk.submit()
+        await trio.sleep(1.0)
+        store.meanwhile = lambda: None
+        desk.service.give_back(device)
+        assert await desk.until(lambda: desk.job(job.id).ended_at is not None) < 3.0
+    store.close()
+
+
+async def test_a_job_that_is_cancelled_while_it_loses_its_line_is_told_to_be_over(
+    jumping_clock: MockClock, opening: Opening, store_url: str
+) -> None:
+    store, script = Slow.open(store_url), Script(count=1)
+    async with opening(script, store=store) as desk:
+        device = desk.service.sender()
+        assert device is not None
+
+        def meanwhile() -> None:
+            device.job = "somebody who rang"
+            store.cancel(store.jobs()[0].id, BEGIN)
+
+        store.meanwhile = meanwhile
+        job = await desk.ended(await desk.submit())
+        await desk.ear.wait_for(JobDeleted)
+        assert (job.status, desk.ear.of(JobDeleted)[0].job) == (_J.fjsCANCELED, job.name)
+        device.job = None
+    store.close()
+
+
+async def test_a_fault_of_this_host_ends_one_job_and_no_other(
+    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
+) -> None:
+    store = Broken.open(store_url)
+    async with opening(script, store=store) as desk:
+        store.fault = RuntimeError("a bug")
+        await desk.submit()
+        await desk.ear.wait_for(HostFaulted)
+        store.fault = MisuseError("the store was asked for what it cannot do")
+        await desk.submit(BOB)
+        await desk.until(lambda: bool(desk.ear.of(StorageFailed)))
+        store.fault = None
+        assert (await desk.ended(await desk.submit(BOB))).status is _J.fjsCOMPLETED
+    store.close()
+
+
+class Broken(Store):
+    """A store with a fault where ends are written."""
+
+    fault: Exception | None = None
+
+    def end_attempt(self, *about: Any) -> StoredJob:
+        if self.fault is not None:
+            raise self.fault
+        return super().end_attempt(*about)
+
+
+class Late(Store):
+    """A store that takes its time to renew leases."""
+
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
+        self.hold, self.asked = threading.Event(), threading.Event()
+        self.hold.set()
+
+    def renew(self, *about: Any, **more: Any) -> set[int]:
+        if not self.hold.is_set():
+            self.asked.set()
+            self.hold.wait(10.0)
+        return super().renew(*about, **more)
 
 
 class Slow(Store):

@@ -1,5 +1,6 @@
 """The whole server over a scripted provider, on SQLite and PostgreSQL: what is kept, what is told, in which order."""
 
+import json
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +23,7 @@ from vfax.host.check_pages import CheckPages, new_mark
 from vfax.host.delivery import DeliveryPlan
 from vfax.host.door import Addressee, JobCommand, Order, Upload
 from vfax.host.doorway import DoorOptions
-from vfax.host.events import FaxEnded, HostEvent, JobDeleted, ServiceStarted, ServiceStopped, StorageFailed
+from vfax.host.events import FaxEnded, HostEvent, JobDeleted, JobMoved, ServiceStarted, ServiceStopped, StorageFailed
 from vfax.host.housekeeping import KeepOptions
 from vfax.host.outgoing import WORKROOM
 from vfax.host.queue import QueueOptions
@@ -64,7 +65,7 @@ def record_of(script: Script) -> RegistrationRecord:
 def serving(ear: Ear, options: ServerOptions) -> Serving:
     @asynccontextmanager
     async def serve(script: Script, given: ServerOptions = options, **more: Any) -> AsyncIterator[FaxServer]:
-        server = FaxServer(given, [record_of(script)], observe=ear, **more)
+        server = FaxServer(given, [record_of(script)], **{"observe": ear, **more})
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda task_status=trio.TASK_STATUS_IGNORED: server.run(task_status=task_status))
             yield server
@@ -135,6 +136,19 @@ async def test_a_received_fax_is_in_the_store_and_delivered(
     assert len(fax.digest) == 64
 
 
+async def test_who_watches_and_fails_costs_no_fax(serving: Serving, script: Script, tmp_path: Path) -> None:
+    def hear(event: HostEvent) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with serving(script, observe=hear) as server:
+        (job,) = await server.door.submit(order(tmp_path))
+        await until(lambda: (found := server.store.job(job.id)) is not None and found.ended_at is not None)
+        script.ring()
+        await until(server.store.faxes)
+        published = server.hub.published
+    assert published > 5, "clients are told all the same"
+
+
 async def test_the_page_of_a_check_that_comes_back_is_delivered_nowhere_and_leaves_the_inbox(
     serving: Serving, script: Script, ear: Ear, tmp_path: Path, options: ServerOptions
 ) -> None:
@@ -183,6 +197,44 @@ async def test_a_fax_is_received_while_the_store_is_away_and_taken_in_later(
     assert fax.document is not None
 
 
+class Still(Store):
+    """A store that answers when it is let on: it is locked, or the network swallows what it is asked."""
+
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
+        self.on = threading.Event()
+
+    def receive(self, *about: Any, **more: Any) -> Any:
+        self.on.wait(20.0)
+        return super().receive(*about, **more)
+
+    def queue_paused(self) -> bool:
+        self.on.wait(20.0)
+        return super().queue_paused()
+
+
+async def test_a_store_that_does_not_answer_keeps_no_caller_waiting(serving: Serving, script: Script, ear: Ear) -> None:
+    async with serving(script, open_store=Still.open) as server, trio.open_nursery() as nursery:
+        for _ in range(50):  # clients, who wait as well: more than the process has threads
+            nursery.start_soon(server.door.server)
+        script.ring()
+        with trio.fail_after(10.0):
+            await script.running.wait()
+        assert isinstance(server.store, Still)
+        server.store.on.set()
+        assert (await ear.ended()).document is not None
+        await until(lambda: server.store.deliveries(state=DeliveryState.DONE))
+
+
+async def test_of_faxes_that_are_over_nothing_is_remembered(serving: Serving, script: Script, ear: Ear) -> None:
+    async with serving(script) as server:
+        script.ring()
+        await ear.ended()
+        await until(lambda: not server.service.running)
+        assert ear.of(JobMoved)
+        assert not server.door._moving
+
+
 @pytest.mark.parametrize("refused", ["receive", "end_receive"])
 async def test_a_fax_is_taken_in_and_delivered_as_soon_as_the_store_is_back(
     refused: str, serving: Serving, script: Script, ear: Ear, options: ServerOptions, monkeypatch: pytest.MonkeyPatch
@@ -223,6 +275,29 @@ async def test_a_fax_in_the_inbox_that_no_store_knows_is_taken_in_at_the_start(
         stored = server.store.job(fax.job)
     assert stored is not None
     assert (stored.job_type, fax.record["caller"]) == (JobType.JT_RECEIVE, {"id": "+49 89 1234", "name": ""})
+
+
+async def test_a_fax_that_the_store_cannot_take_in_keeps_no_other_back(
+    serving: Serving, script: Script, ear: Ear, options: ServerOptions, tmp_path: Path
+) -> None:
+    async with serving(script):
+        script.ring()
+        await ear.ended()
+    (whole,) = (options.host.spool / "inbox").glob("*.json")
+    said = json.loads(whole.read_text())
+    for job, wrong in (("00000001", {"ended": "2025-01-31T12:00:00"}), ("00000002", {"remarks": "\u00e9" * 400_000})):
+        (whole.parent / f"19990101-strange-{job}.json").write_text(
+            json.dumps({**said, "job": job, **wrong}, ensure_ascii=False), "utf-8"
+        )
+    unreadable = whole.parent / "19990102-strange-00000003"
+    unreadable.with_suffix(".tif").mkdir()
+    unreadable.with_suffix(".json").write_text(json.dumps({**said, "job": "00000003"}))
+    async with serving(script, replace(options, store_url=f"sqlite:///{tmp_path / 'another.db'}")) as server:
+        (fax,) = server.store.faxes()
+    assert f"{fax.job:08x}" == said["job"]
+    assert [event.sentence.partition(":")[0] for event in ear.of(StorageFailed)] == [
+        str(whole.parent / "19990101-strange-00000001.json")
+    ]
 
 
 async def test_a_failed_call_is_in_the_store_without_a_document(serving: Serving, ear: Ear) -> None:

@@ -13,7 +13,7 @@ import typer
 from vfax import __version__
 from vfax.cli import clients, exits
 from vfax.cli.common import one_line_errors, read_for_images, read_settings
-from vfax.cli.options import Config, Delay, Files, Json, MaxRate, NoEcm, Resolution, Share
+from vfax.cli.options import Config, Files, Json, MaxRate, NoEcm, Resolution
 from vfax.cli.provider import app as provider
 from vfax.errors import SettingsError
 
@@ -57,9 +57,11 @@ def _common(
 @app.command(epilog=exits.help_text())
 def serve(
     config: Config = None,
-    listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Where to listen for calls (UDP).")] = None,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where to listen for calls (SIP over UDP).")
+    ] = None,
     spool: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the faxes; see its inbox.")] = None,
-    lines: Annotated[int | None, typer.Option(help="Faxes at once.")] = None,
+    lines: Annotated[int | None, typer.Option(help="How many faxes at once.")] = None,
     allow: Annotated[
         list[str] | None, typer.Option(metavar="NET", help="Who may call, as in 192.0.2.0/24; may be said again.")
     ] = None,
@@ -153,7 +155,7 @@ def offer(
     max_rate: MaxRate = None,
     config: Config = None,
 ) -> None:
-    """Hold files ready as one fax for machines that call and poll it, until Ctrl-C."""
+    """Hold files ready for machines that call and poll. They are one fax, until Ctrl-C."""
     with one_line_errors():
         if not files:
             raise SettingsError("nothing is too little to offer: say vfax offer FILE...")
@@ -179,15 +181,16 @@ def loopback(
     json: Json = False,
     config: Config = None,
     simnet: Annotated[
-        int | None, typer.Option(metavar="SEED", help="In virtual time over a line with these dice, without sockets.")
+        int | None,
+        typer.Option(metavar="SEED", help="In virtual time, without sockets: a number for its dice."),
     ] = None,
-    loss: Share = 0.0,
-    duplicate: Share = 0.0,
-    reorder: Share = 0.0,
-    delay: Delay = 0.02,
-    jitter: Delay = 0.0,
+    loss: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of packets that the line loses.")] = 0.0,
+    duplicate: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share that comes twice.")] = 0.0,
+    reorder: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share that comes out of order.")] = 0.0,
+    delay: Annotated[float, typer.Option(min=0.0, max=10.0, help="Seconds that each takes.")] = 0.02,
+    jitter: Annotated[float, typer.Option(min=0.0, max=10.0, help="Seconds that chance may add.")] = 0.0,
 ) -> None:
-    """Send files from one instance to another on this machine, and compare what arrives."""
+    """Send a fax from this machine to itself. What arrives is compared with what was sent."""
     with one_line_errors(as_json=json):
         settings, images = read_for_images(config, _fax_overrides(no_ecm=no_ecm, max_rate=max_rate), resolution)
         if not files:
@@ -205,7 +208,7 @@ def loopback(
 
 @app.command()
 def devices(json: Json = False, config: Config = None) -> None:
-    """Show the registered providers, whether each can be loaded and why not, and their devices."""
+    """Show the registered providers and their devices. Of one that cannot be loaded it says why."""
     with one_line_errors(as_json=json):
         settings = read_settings(config, {})
         from vfax.cli.devices import devices as run
@@ -226,7 +229,7 @@ def check_trunk(
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """Try a trunk step by step: names, connections, registration, OPTIONS, a call, T.38, a page, NAT."""
+    """Try a trunk step by step. Names, connections, registration, OPTIONS, a call, T.38, a page, NAT."""
     with one_line_errors(as_json=json):
         settings = read_settings(config, {})
         from vfax.cli.check_trunk import check_trunk as run
@@ -240,7 +243,7 @@ def backup(
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """Copy a spool with its store into one file, while a service may be running."""
+    """Copy a spool with its store into one file. A service may be running meanwhile."""
     with one_line_errors(as_json=json):
         from vfax.cli.backup import backup as run
 
@@ -265,7 +268,7 @@ def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE.tif", help="A TIFF document.")],
     json: Json = False,
 ) -> None:
-    """Show the pages of a fax document, and what about it is not TIFF Class F."""
+    """Show the pages of a fax document. Says what about it is not TIFF Class F."""
     with one_line_errors(as_json=json):
         from vfax.cli.inspect import inspect as run
 
@@ -284,7 +287,7 @@ def simulate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Simulate calls with everything going wrong that dice can think of, and check what must never happen."""
+    """Simulate calls in which everything may go wrong. Dice say what; what must never happen is looked for."""
     with one_line_errors(as_json=json):
         from vfax.cli.simulate import simulate as run
         from vfax.simulation.scenario import Kind
@@ -308,7 +311,7 @@ def replay(
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """Run a recorded call through the engine of today: 0 when it does the same, 1 when something differs."""
+    """Run a recorded call through the engine of today. Ends with 0 when it does the same, 1 when something differs."""
     with one_line_errors(as_json=json):
         if end not in ("", "caller", "called"):
             raise SettingsError(f"--as {end}: expected caller or called")
@@ -329,7 +332,7 @@ def show(
     packets: Annotated[bool, typer.Option("--packets", help="Every recorded datagram in a line of its own.")] = False,
     json: Json = False,
 ) -> None:
-    """Show a call as a timeline, and say in one sentence how it went and why."""
+    """Show a recorded call as a timeline. Says in one sentence how it went and why."""
     with one_line_errors(as_json=json):
         from vfax.cli.show import show as run
 

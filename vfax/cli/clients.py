@@ -23,7 +23,7 @@ def watch(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     config: Config = None,
 ) -> None:
-    """Show what happens at a running service, event by event, until it ends or Ctrl-C."""
+    """Show what happens at a running service. Event by event, until it ends or Ctrl-C."""
     with one_line_errors(as_json=json):
         from vfax.cli.watch import watch as run
 
@@ -38,7 +38,7 @@ def clients(
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """List the clients of a running service: connections, registrations, leases."""
+    """List the clients of a running service. Their connections, registrations and leases."""
     with one_line_errors(as_json=json):
         from vfax.cli.watch import clients as run
 
@@ -57,7 +57,7 @@ def submit(
     schedule: Annotated[str | None, typer.Option(metavar="TIME", help="Not before: 2026-12-24T18:00+01:00.")] = None,
     resolution: Annotated[str | None, typer.Option(help="Of PDF pages and images: standard, fine, 300x300 ...")] = None,
     first_page: Annotated[int | None, typer.Option(min=1, metavar="N", help="Begin at this page.")] = None,
-    retries: Annotated[int | None, typer.Option(min=0, help="Attempts after the first one that failed.")] = None,
+    retries: Annotated[int | None, typer.Option(min=0, help="How often to try again what failed.")] = None,
     service: Service = "",
     token_file: TokenFile = None,
     certificate: Certificate = None,
@@ -84,7 +84,7 @@ def submit(
 
 
 def jobs(
-    every: Annotated[bool, typer.Option("--all", help="Those that ended, too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also those that have ended.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many.")] = 100,
     service: Service = "",
     token_file: TokenFile = None,
@@ -102,7 +102,7 @@ def jobs(
 def job(
     number: Annotated[str, typer.Argument(metavar="JOB", help="Its eight hexadecimal digits.")],
     command: Annotated[
-        str, typer.Argument(metavar="[COMMAND]", help="cancel, pause, resume, retry or abort.", show_default=False)
+        str, typer.Argument(metavar="COMMAND", help="cancel, pause, resume, retry or abort.", show_default=False)
     ] = "",
     priority: Annotated[str, typer.Option(help="low, normal or high.", show_default=False)] = "",
     schedule: Annotated[str, typer.Option(metavar="TIME", help="Not before; now: at once.", show_default=False)] = "",
@@ -146,7 +146,7 @@ def faxes(
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """List the faxes that a running service has received, newest first."""
+    """List the faxes that a running service received. The newest come first."""
     with one_line_errors(as_json=json):
         from vfax.cli.queue import faxes as run
 
@@ -160,7 +160,7 @@ def trunks(
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """Show how the trunks of a running service fare: registration, OPTIONS, calls, the last fax either way."""
+    """Show how the trunks of a running service fare. Registration, OPTIONS, calls, the last fax either way."""
     with one_line_errors(as_json=json):
         from vfax.cli.trunks import trunks as run
 
@@ -179,7 +179,7 @@ def peers(
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """Show what a running service has learned of those it calls and is called by, or have it forget."""
+    """Show what a running service has learned of its peers. Those are whom it calls and who calls; or forget it."""
     with one_line_errors(as_json=json):
         from vfax.cli.trunks import forget_peers
         from vfax.cli.trunks import peers as show

@@ -58,7 +58,7 @@ TABLE: Final = (
     Exit(25, "the last page's confirmation never came; it may have arrived", (Cause.UNCERTAIN,)),
     Exit(26, "a limit was reached", (Cause.LIMIT,)),
     Exit(27, "aborted", (Cause.ABORTED,)),
-    Exit(INTERRUPTED, "interrupted from the keyboard (vfax serve ends with 0 when its calls ended in peace)"),
+    Exit(INTERRUPTED, "interrupted by Ctrl-C (vfax serve: 0 when its calls ended in peace)"),
 )
 
 _CODE_OF_CAUSE: Final = {cause: row.code for row in TABLE for cause in row.causes}

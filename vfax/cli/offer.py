@@ -17,7 +17,7 @@ from vfax.cli import exits
 from vfax.cli.common import out, scratch
 from vfax.cli.documents import prepare
 from vfax.cli.hosting import interruptible
-from vfax.cli.screen import printable, say
+from vfax.cli.screen import printable, tell
 from vfax.cli.send import journal_folder
 from vfax.cli.sockets import explain
 from vfax.codecs.dis import Resolution
@@ -76,7 +76,7 @@ class _Stand:
             host, port = self._endpoint.address
             shown = f"[{host}]" if ":" in host else host
             async with interruptible(interrupted.set):
-                say(self._console, f"The document can be polled at sip:fax@{shown}:{port}")
+                tell(self._console, f"The document can be polled at sip:fax@{shown}:{port}")
                 self._nursery.start_soon(self._stop_when, interrupted)
                 await self._enough.wait()
             self._nursery.cancel_scope.cancel()
@@ -108,10 +108,10 @@ class _Stand:
             outcome = await caller.offer(self._offered, publish=partial(self._tell, who))
         finally:
             self._callers.discard(caller)
-        say(self._console, f"{who}: {printable(outcome.sentence)}")
+        tell(self._console, f"{who}: {printable(outcome.sentence)}")
         self._closing = self._closing or (outcome.ok and self._once)
         self._end_if_over()
 
     def _tell(self, who: str, event: call.CallEvent) -> None:
         if isinstance(event, call.PageBegun):
-            say(self._console, f"{who}: page {event.number} is going out.")
+            tell(self._console, f"{who}: page {event.number} is going out.")

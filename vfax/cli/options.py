@@ -4,7 +4,7 @@ Owns      their names, types and help. Not here: which command has which (vfax/c
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -21,17 +21,12 @@ Resolution = Annotated[
 Files = Annotated[
     list[Path] | None, typer.Argument(metavar="FILE", help="PDF, TIFF or any image; several files are one fax.")
 ]
-Address = Annotated[
-    str, typer.Argument(metavar="[ADDRESS]", help="Path of its socket, or https://HOST:PORT.", show_default=False)
-]
-Service = Annotated[
-    str, typer.Option(metavar="ADDRESS", help="Path of its socket, or https://HOST:PORT.", show_default=False)
-]
+PLACE: Final = "Path of its socket, or https://HOST:PORT; [clients] socket unless given."
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help=PLACE, show_default=False)]
+Service = Annotated[str, typer.Option(metavar="ADDRESS", help=PLACE, show_default=False)]
 TokenFile = Annotated[
-    Path | None, typer.Option("--token-file", metavar="FILE", help="File with the token for https://.")
+    Path | None, typer.Option("--token-file", metavar="FILE", help="File with the token that https:// needs.")
 ]
 Certificate = Annotated[
     Path | None, typer.Option(metavar="FILE", help="What the service's certificate is checked against, PEM.")
 ]
-Share = Annotated[float, typer.Option(min=0.0, max=1.0)]
-Delay = Annotated[float, typer.Option(min=0.0, max=10.0)]

@@ -14,7 +14,7 @@ from vfax import call
 from vfax.cli import exits
 from vfax.cli.common import out, print_json
 from vfax.cli.hosting import interruptible
-from vfax.cli.screen import printable, say
+from vfax.cli.screen import printable, say, tell
 from vfax.cli.send import journal_folder
 from vfax.cli.sockets import explain
 from vfax.codecs import tiff
@@ -99,7 +99,7 @@ async def _poll(
         words = _words(event)
         if console is not None and words and words != said:
             said = words
-            say(console, words)
+            tell(console, words)
 
     def abort() -> None:
         nonlocal interrupted

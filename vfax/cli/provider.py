@@ -11,7 +11,7 @@ import typer
 from vfax.cli import exits
 from vfax.cli.common import one_line_errors, read_settings
 
-app = typer.Typer(name="provider", help="Fax service providers.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(name="provider", help="Check fax service providers.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
@@ -35,7 +35,7 @@ def check(
         Path | None, typer.Option("--config", help="Settings in TOML; see config/vfax.example.toml.")
     ] = None,
 ) -> None:
-    """Check a provider against each rule of the contract: 0 when none is broken, 1 when one is."""
+    """Check a provider against each rule of the contract. Ends with 0 when none is broken, 1 when one is."""
     with one_line_errors(as_json=json):
         from vfax.cli.conformance import check as run
 

@@ -6,6 +6,7 @@ Text from the peer is shown with everything unprintable replaced and never read 
 """
 
 import textwrap
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -76,6 +77,15 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def tell(console: Console, text: str) -> None:
+    """Print one line as `say` does, if that can be had: a log without room, or a pipe that nobody reads, ends no fax.
+
+    rich ends the program when the reader of a pipe is gone.
+    """
+    with suppress(OSError, ValueError, SystemExit):
+        say(console, text)
+
+
 class Silence:
     """Shows nothing: the JSON object at the end is all."""
 
@@ -104,12 +114,12 @@ class Sentences(Silence):
             line = moving(event)
             if event.status in WORDS and self._said.get(event.job) != line:
                 self._said[event.job] = line
-                say(self._console, f"{event.job}: {line}")
+                tell(self._console, f"{event.job}: {line}")
             return
         if isinstance(event, FaxEnded):
             self._said.pop(event.record.job, None)
         if line := sentence(event):
-            say(self._console, line)
+            tell(self._console, line)
 
 
 class Bars(Silence):
@@ -142,12 +152,13 @@ class Bars(Silence):
     def show(self, event: HostEvent) -> None:
         """Move a bar, or end it with a line."""
         if isinstance(event, JobMoved):
-            self._move(event)
+            with suppress(OSError, ValueError, SystemExit):
+                self._move(event)
             return
         if isinstance(event, FaxEnded) and (task := self._tasks.pop(event.record.job, None)) is not None:
             self._bars.remove_task(task)
         if line := sentence(event):
-            say(self._bars.console, line)
+            tell(self._bars.console, line)
 
     def _move(self, event: JobMoved) -> None:
         rows = f"{event.done} rows" if event.direction is Direction.RECEIVE and event.done else ""

@@ -14,7 +14,7 @@ from vfax import __version__
 from vfax.cli import exits
 from vfax.cli.common import make_journal_folder, out
 from vfax.cli.hosting import interruptible, running
-from vfax.cli.screen import Screen, choose, say
+from vfax.cli.screen import Screen, choose, tell
 from vfax.errors import FaxError
 from vfax.fsp.errors import FaxServiceError
 from vfax.host.events import HostEvent, IdleLongEnough, ProviderFaulted, ProviderLost, ProviderSaid
@@ -46,7 +46,7 @@ async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
     def hear(event: HostEvent) -> None:
         screen.show(event)
         if isinstance(event, ProviderSaid):  # a service alone lives long enough for it to matter
-            say(console, sentence_of(event.sentence))
+            tell(console, sentence_of(event.sentence))
         if isinstance(event, IdleLongEnough):  # it stops by itself
             ended.set()
         dead = bool(server.providers) and not any(one.usable or one.returning for one in server.providers)
@@ -58,15 +58,15 @@ async def _serve(settings: Settings, console: Console, screen: Screen) -> int:
     async with interruptible(ended.set), running(server):
         service = server.service
         for line in (*refusals(service), *greeting(settings, address_of(service), service)):
-            say(console, line)
+            tell(console, line)
         with settled():
             await ended.wait()
         alive = any(provider.usable or provider.returning for provider in service.providers)
         lost = None if alive else next((provider.failure for provider in service.providers), None)
-        say(console, f"vfax is stopping; running faxes: {len(service.running)}.")
+        tell(console, f"vfax is stopping; running faxes: {len(service.running)}.")
     if lost is not None:
         raise FaxError(f"vfax has stopped, for its provider cannot be used any more: {lost}")
-    say(console, "vfax has stopped.")
+    tell(console, "vfax has stopped.")
     return exits.OK
 
 

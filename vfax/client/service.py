@@ -56,7 +56,8 @@ def connect(
     """FaxConnectFaxServer: connect to the service at a Unix socket (a path) or https://HOST:PORT with a `token`.
 
     `certificate` is what the service's own is checked against where the system does not know it; `timeout` seconds is
-    what any answer may take. Raises ServiceUnavailable, AccessDenied, InvalidParameter, NotReady.
+    what an answer may take, but for that to a document, which may take ten minutes. Raises ServiceUnavailable,
+    AccessDenied, InvalidParameter, NotReady.
     """
     if not isinstance(timeout, int | float) or isinstance(timeout, bool) or not 0 < timeout < float("inf"):
         raise InvalidParameter(f"timeout: seconds above 0 are expected, not {timeout!r}")

@@ -20,6 +20,8 @@ import httpx
 from vfax.client.errors import ServiceUnavailable, refused
 from vfax.fsp.errors import InvalidParameter
 
+PATIENCE: Final = 600.0
+"""Seconds that the service may take for a document: it converts it before it answers, and queues it all the same."""
 MAX_ANSWER: Final = 64 << 20
 """Limit: octets of an answer that is no document."""
 
@@ -102,9 +104,14 @@ def reaching(address: Address) -> Iterator[None]:
         yield
     except UnicodeError as why:
         raise InvalidParameter(f"what is said holds text that cannot be sent: {why}") from why
+    except httpx.ReadTimeout as why:
+        raise ServiceUnavailable(
+            f"the fax service at {address} has not answered in time: look what it did before you ask it again"
+        ) from why
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as why:
         words = re.sub(r"^\[Errno -?\d+\] ", "", str(why)) or type(why).__name__
-        remedy = "; start it, or give the address that it has" if isinstance(why, httpx.ConnectError) else ""
+        nobody = isinstance(why, httpx.ConnectError | FileNotFoundError | ConnectionRefusedError)
+        remedy = "; start it, or give the address that it has" if nobody else ""
         raise ServiceUnavailable(f"the fax service at {address} cannot be reached: {words}{remedy}") from why
 
 
@@ -117,10 +124,13 @@ class Body:
     fields: Mapping[str, object] | None = None
     file: tuple[str, BinaryIO] | None = None
 
-    def arguments(self) -> dict[str, Any]:
-        """As httpx wants it."""
-        files = None if self.file is None else {"document": self.file}
-        return {"params": self.query, "json": self.json, "data": self.fields, "files": files}
+    def arguments(self, timeout: float) -> dict[str, Any]:
+        """As httpx wants it; `timeout` is what an answer may take where there is no document to be looked at first."""
+        said = {"params": self.query, "json": self.json, "data": self.fields}
+        if self.file is None:
+            return said
+        patience = httpx.Timeout(timeout, read=max(timeout, PATIENCE))
+        return said | {"files": {"document": self.file}, "timeout": patience}
 
 
 NOTHING: Final = Body()
@@ -130,7 +140,10 @@ def ask(
     http: httpx.Client, address: Address, method: str, path: str, *, headers: Mapping[str, str], body: Body = NOTHING
 ) -> object:
     """One request and its answer as JSON (None for an empty one). Raises the exception of an error."""
-    with reaching(address), http.stream(method, path, headers=dict(headers), **body.arguments()) as response:
+    with (
+        reaching(address),
+        http.stream(method, path, headers=dict(headers), **body.arguments(address.timeout)) as response,
+    ):
         octets = bytearray()
         for piece in response.iter_bytes():
             octets += piece

@@ -18,7 +18,7 @@ from typing import Final
 
 import trio
 
-from vfax.errors import StoreError
+from vfax.errors import FaxError, StoreError
 from vfax.fsp.constants import JobStatusEnum
 from vfax.host.check_pages import CheckPages
 from vfax.host.events import HostEvent, StorageFailed
@@ -34,6 +34,8 @@ PIECE: Final = 1 << 20
 MAX_RECORD: Final = 1 << 20
 """Limit: octets of a record that is read back."""
 BATCH: Final = 500
+MAX_REFUSED: Final = 10
+"""Limit: faxes that the store refuses in one round: each may take as long as the store has patience."""
 
 
 class Books:
@@ -96,7 +98,7 @@ class Books:
         with trio.CancelScope(shield=True):
             try:
                 await trio.to_thread.run_sync(call)
-            except StoreError as why:
+            except FaxError as why:
                 self._behind = True
                 if not again:
                     self._observe(StorageFailed(job, f"{why}; the fax is in the spool and will be found there"))
@@ -141,13 +143,21 @@ class Books:
         self._store.add_fax(fax, deliveries, now, job_type=record.job_type)
 
     def _catch_up(self, found: list[int]) -> None:
-        records = self._records()
+        """What is wrong with one fax is told when the others are in; the store itself may be what is wrong."""
+        records, refused = self._records(), list[FaxError]()
         for at in range(0, len(records), BATCH):
             batch = records[at : at + BATCH]
             known = self._store.known_faxes([one.job for one in batch])
             for one in batch:
-                if one.job not in known and self._add(one):
-                    found.append(one.job)
+                try:
+                    if one.job not in known and self._add(one):
+                        found.append(one.job)
+                except FaxError as why:
+                    refused.append(StoreError(f"{one.record}: {why}"))
+                    if len(refused) >= MAX_REFUSED:
+                        raise refused[0] from why
+        if refused:
+            raise refused[0]
 
     def _records(self) -> list["_Found"]:
         """The records of the spool by their job numbers, which stand at the end of their names."""

@@ -20,7 +20,7 @@ from vfax.fsp.errors import InvalidParameter
 from vfax.host import reports
 from vfax.host.convert import ConvertLimits, convert
 from vfax.host.door import DeviceInfo, JobChange, JobCommand, Order, Rescheduled, ServerInfo, Upload
-from vfax.host.events import HostEvent, JobMoved, StatusPosted
+from vfax.host.events import HostEvent, JobDeleted, JobMoved, StatusPosted
 from vfax.host.loading import Device
 from vfax.host.outgoing import count_pages, counted, keep_document, workroom
 from vfax.host.queue import Queue
@@ -43,6 +43,8 @@ from vfax.host.store.values import (
 
 T = TypeVar("T")
 
+ASKED_AT_ONCE: Final = 16
+"""Limit: questions to the store at once; with a store that is slow they must not use up the threads of the process."""
 ENDED: Final = {
     JobStatusEnum.fjsCOMPLETED: "it was delivered",
     JobStatusEnum.fjsFAILED: "it failed",
@@ -86,11 +88,14 @@ class Door:
         self._clock = clock
         self._moving: dict[int, JobMoved] = {}
         self._said: dict[int, int] = {}  # the last status of each device that has a job
+        self._threads = trio.CapacityLimiter(ASKED_AT_ONCE)
 
     def hear(self, event: HostEvent) -> None:
         """Remember what clients may ask for."""
         if isinstance(event, JobMoved):
             self._moving[int(event.job, 16)] = event
+        elif isinstance(event, JobDeleted):
+            self._moving.pop(int(event.job, 16), None)
         elif isinstance(event, StatusPosted):
             self._said[event.device_id] = event.status_id
 
@@ -324,7 +329,7 @@ class Door:
         return await self._ask(partial(self._store.events, after=after, limit=limit))
 
     async def _ask(self, call: Callable[..., T], *about: object) -> T:
-        return await trio.to_thread.run_sync(partial(call, *about))
+        return await trio.to_thread.run_sync(partial(call, *about), limiter=self._threads)
 
 
 def _number(job: str | None) -> int | None:

@@ -58,9 +58,17 @@ def unsent(job: StoredJob, why: FaxError, again: datetime) -> AttemptEnd:
     return _undialled(job, _J.fjsFAILED, FaxStatus.FS_FATAL_ERROR, Cause.DOCUMENT, str(why))
 
 
-def overtaken(job: StoredJob) -> AttemptEnd:
+def arrived(job: StoredJob) -> AttemptEnd:
+    """An earlier attempt has had every page confirmed, and was cut off before its end was known."""
+    sentence = "Every page was confirmed in an earlier call, whose end is not known: nothing was left to send."
+    return _undialled(job, _J.fjsCOMPLETED, FaxStatus.FS_COMPLETED, Cause.COMPLETE, sentence)
+
+
+def overtaken(job: StoredJob, *, stopping: bool) -> AttemptEnd:
     """While the store was asked, somebody rang on the device, or its provider ended: another device may have it."""
     sentence = "The line was taken, or went away, before it was dialled."
+    if stopping:
+        sentence = "The service was stopped before it was dialled."
     return _undialled(job, _J.fjsINPROGRESS, FaxStatus.FS_LINE_UNAVAILABLE, Cause.LINE_UNAVAILABLE, sentence)
 
 

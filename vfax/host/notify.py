@@ -236,8 +236,8 @@ class Hub:
         else:
             registration.delivered += 1
 
-    def after(self, number: int) -> list[tuple[int, FaxEvent]]:
-        """The events behind event `number` of this session, with their numbers.
+    def after(self, number: int, most: int) -> list[tuple[int, FaxEvent]]:
+        """The events behind event `number` of this session, with their numbers: at most so many of them.
 
         Raises OutOfResources when some of them are not kept any more: the reader was too slow.
         """
@@ -246,7 +246,8 @@ class Hub:
         missing = self.published - number
         if missing > len(self._kept):
             raise OutOfResources(f"events {number + 1} to {self.published - len(self._kept)} are not kept any more")
-        return [self._kept[at] for at in range(len(self._kept) - missing, len(self._kept))]
+        first = len(self._kept) - missing
+        return [self._kept[at] for at in range(first, first + min(missing, most))]
 
     def wake(self, waker: Callable[[], None]) -> None:
         """Call `waker` after each event and when a registration is over; it must be quick and must not raise."""

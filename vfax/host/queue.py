@@ -18,7 +18,7 @@ killed goes on behind the last page that is known to have arrived, and is marked
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -26,11 +26,11 @@ from typing import Final, TypeVar
 
 import trio
 
-from vfax.errors import DocumentError, MisuseError, StoreError
+from vfax.errors import DocumentError, FaxError, MisuseError, StoreError
 from vfax.fsp.constants import JobStatusEnum
 from vfax.fsp.errors import FaxServiceError
 from vfax.fsp.structures import FaxSend, SendHints
-from vfax.host.endings import ended, overtaken, unsent
+from vfax.host.endings import arrived, ended, overtaken, unsent
 from vfax.host.events import FaxEnded, HostEvent, JobDeleted, JobQueued, StorageFailed
 from vfax.host.jobs import Job
 from vfax.host.loading import Device
@@ -50,17 +50,14 @@ AT_ONCE: Final = 4
 """Jobs that are taken in one transaction: others wait for it."""
 
 
-_J = JobStatusEnum
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueOptions:
     """How the queue works; times in seconds.
 
     `lease`: so long a job belongs to the host that claimed it, unless renewed; every third of it is renewed. `look`:
-    how often the store is asked for jobs that another host or program put there. `no_line_delay`: until a job for which
-    no device could be had is tried again, unless a device becomes free first. `note_interval`: how often confirmed
-    pages of a running job are written down. `policy` has what submissions do not say.
+    how often the store is asked for jobs that another host or program put there. `no_line_delay`: until a job is tried
+    again that a device had no line for, and no other device was free. `note_interval`: how often confirmed pages of a
+    running job are written down. `policy` has what submissions do not say.
     """
 
     lease: float = 60.0
@@ -80,6 +77,8 @@ class _Running:
     operation: Job | None = None
     cancelled: bool = False
     lost: bool = False
+    refused: bool = False  # a device said that it has no line
+    end: AttemptEnd | None = None  # how its attempt ended, while the store does not know
     over: trio.Event = field(default_factory=trio.Event)
 
 
@@ -108,6 +107,7 @@ class Queue:
         self.documents = options.documents or service.spool.root
         self._stopping = False
         self._idle = trio.Event()  # set when the last running job is over
+        self._claimed = trio.Event()  # set when nothing is claimed any more
         self._told: dict[str, str] = {}  # the last complaint of the store about each job, and about none
 
     # --- life --------------------------------------------------------------------------------------
@@ -127,6 +127,8 @@ class Queue:
         """Claim nothing any more and wait until all that runs has ended; the service aborts it."""
         self._stopping = True
         self.kick()
+        if self._nursery is not None:
+            await self._claimed.wait()  # what is being taken meanwhile is in hand then
         if self._running:
             self._idle = trio.Event()
             await self._idle.wait()
@@ -165,7 +167,7 @@ class Queue:
         running = self._running.get(number)
         if running is not None:
             self._abort(running, cancelled=True)
-        elif job is not None and job.status is _J.fjsCANCELED:
+        elif job is not None and job.status is JobStatusEnum.fjsCANCELED:
             self._observe(JobDeleted(job.name))
         return job
 
@@ -207,10 +209,11 @@ class Queue:
             pause = self._options.look
             try:
                 pause = await self._give_out()
-            except StoreError as why:
+            except FaxError as why:
                 self._complain("", str(why))
             with trio.move_on_after(pause):
                 await self._bell.wait()
+        self._claimed.set()
 
     async def _give_out(self) -> float:
         """Give jobs that are due to free devices: seconds until there may be more of either."""
@@ -237,46 +240,47 @@ class Queue:
             before, running = self._running.get(job.id), _Running(job)
             self._running[job.id] = running
             assert self._nursery is not None  # it is what runs this
-            self._nursery.start_soon(self._carry_out, running, before, device, attempt)
+            carry_out = partial(self._carry_out, running, before, device)
+            self._nursery.start_soon(self._service.isolated, carry_out, attempt)
         return bool(taken)
 
-    async def _put_back(self, job: StoredJob, *, no_line: bool) -> None:
+    async def _put_back(self, running: _Running, *, no_line: bool) -> None:
         again = self._clock() + timedelta(seconds=self._options.no_line_delay) if no_line else None
-        with self._storing(job.name):
-            await self._in_store(
-                partial(self._store.put_back, no_line=no_line, next_attempt_at=again, now=self._clock()), job
-            )
+        put_back = partial(self._store.put_back, no_line=no_line, next_attempt_at=again, now=self._clock())
+        running.job = await self._in_store(put_back, running.job)
+        self._tell_deleted(running)
 
     # --- one job -------------------------------------------------------------------------------------
 
     async def _carry_out(
-        self, running: _Running, before: _Running | None, first: Device, attempt: StoredAttempt
+        self, running: _Running, before: _Running | None, device: Device | None, attempt: StoredAttempt
     ) -> None:
-        """Try a job on one device after the other until one of them has had it; `attempt` is begun, on the first.
+        """Try a job on one device after the other until one of them has had it; `attempt` is begun, on `device`.
 
         `before`: this host has it in hand already, and forgot to renew the lease; that ends first.
         """
         tried: set[int] = set()
-        device: Device | None = first
         with self._storing(running.job.name):
             try:
                 if before is not None:
-                    before.lost = True
-                    self._abort(before, cancelled=False)
+                    self._lose(before)
                     await before.over.wait()
+                    if before.end is not None:  # else what arrived would be sent again
+                        await self._undialled(running, attempt, before.end)
+                        return
                 while device is not None:
                     tried.add(device.device_id)
                     if await self._attempt(running, device, attempt):
                         return
+                    self._release(device, running.job)
                     self.kick()
                     device = None if self._over(running) else self._service.sender(tried)
                     if device is not None:
                         device.job = running.job.name
                         attempt = await self._begin(running.job, device)
-                await self._put_back(running.job, no_line=not self._stopping)
+                await self._put_back(running, no_line=running.refused and not self._stopping)
             finally:
-                if device is not None and device.job == running.job.name:
-                    self._service.give_back(device)
+                self._release(device, running.job)
                 if self._running.get(running.job.id) is running:
                     del self._running[running.job.id]
                 running.over.set()
@@ -284,6 +288,10 @@ class Queue:
                 if not self._running:
                     self._idle.set()
                 self.kick()
+
+    def _release(self, device: Device | None, job: StoredJob) -> None:
+        if device is not None and device.job == job.name:
+            self._service.give_back(device)
 
     def _over(self, running: _Running) -> bool:
         return running.cancelled or running.lost or self._stopping
@@ -296,17 +304,16 @@ class Queue:
     async def _attempt(self, running: _Running, device: Device, attempt: StoredAttempt) -> bool:
         """Make an attempt that is in the store already. False: this device cannot, another one may."""
         job = running.job
-        if device.job != job.name:
-            await self._write_end(running, attempt, overtaken(job))
+        if device.job != job.name or self._stopping:
+            await self._write_end(running, attempt, overtaken(job, stopping=self._stopping))
             return False
+        if 0 < job.pages < job.next_page:
+            return await self._undialled(running, attempt, arrived(job))
         try:
             order, hints = await self._order(job, device, await self._lost_attempts(job))
         except (DocumentError, StoreError, FaxServiceError) as why:
-            await self._write_end(
-                running, attempt, unsent(job, why, self._clock() + timedelta(seconds=self._options.no_line_delay))
-            )
-            self._tell_deleted(running)
-            return True
+            again = self._clock() + timedelta(seconds=self._options.no_line_delay)
+            return await self._undialled(running, attempt, unsent(job, why, again))
         operation = running.operation = self._service.begin_send(job.name, device)
         if self._over(running):
             operation.abort()
@@ -316,6 +323,11 @@ class Queue:
             nursery.cancel_scope.cancel()
         running.operation = None
         return await self._end(running, attempt, sent)
+
+    async def _undialled(self, running: _Running, attempt: StoredAttempt, end: AttemptEnd) -> bool:
+        await self._write_end(running, attempt, end)
+        self._tell_deleted(running)
+        return True
 
     async def _lost_attempts(self, job: StoredJob) -> int:
         """Attempts in which the host was killed: a job that does that must not do it for ever."""
@@ -366,18 +378,20 @@ class Queue:
 
     async def _end(self, running: _Running, attempt: StoredAttempt, sent: Sent) -> bool:
         job, ending = running.job, sent.ending
-        if running.lost:
-            return True
         advice = Retry(sent.record.retry) if sent.record.retry else None
         said = ending.facts.outcome if ending.facts is not None else None
         asked = float(said.retry_after or 0) if said is not None else 0.0
         policy = self._policy(job)
         decision = decide(ending.ok, ending.reported, policy, failures=job.failures, advice=advice, asked=asked)
-        if ending.stopped_by_host or (self._stopping and decision.what is Next.OTHER_LINE):
+        running.refused = decision.what is Next.OTHER_LINE
+        if ending.stopped_by_host or (running.lost and not ending.ok) or (self._stopping and running.refused):
             decision = Decision(what=Next.RETRY)  # the queue has it again at the next start, no retry used up
         elif running.cancelled and not ending.ok:
             decision = Decision(what=Next.CANCELLED)
-        await self._write_end(running, attempt, ended(job, sent, decision, advice, self._clock()))
+        running.end = ended(job, sent, decision, advice, self._clock())
+        if not running.lost:
+            await self._write_end(running, attempt, running.end)
+            running.end = None
         self._observe(FaxEnded(sent.record, None, None))
         self._tell_deleted(running)
         return decision.what is not Next.OTHER_LINE
@@ -404,15 +418,7 @@ class Queue:
             self._observe(JobDeleted(running.job.name, running.job.device_id))
 
     def _policy(self, job: StoredJob) -> RetryPolicy:
-        policy = self._options.policy
-        return RetryPolicy(
-            max_retries=job.max_retries,
-            delay=job.retry_delay,
-            soon=policy.soon,
-            longest_wait=policy.longest_wait,
-            call_delayed=policy.call_delayed,
-            provider_defined=policy.provider_defined,
-        )
+        return replace(self._options.policy, max_retries=job.max_retries, delay=job.retry_delay)
 
     # --- beside it -----------------------------------------------------------------------------------
 
@@ -420,18 +426,22 @@ class Queue:
         """Renew what is in hand; abort what was taken away, or what was cancelled through another host."""
         while True:
             await trio.sleep(self._options.lease / 3)
-            leases = {running.job.id: running.job.lease_term for running in self._running.values()}
-            if not leases:
-                continue
             with self._storing(""):
-                ours = await self._in_store(
-                    partial(self._store.renew, lease=self._options.lease), self.host, leases, self._clock()
-                )
-                for number in leases.keys() - ours:
-                    if number in self._running:
-                        self._running[number].lost = True
-                        self._abort(self._running[number], cancelled=False)
-                await self._heed_cancels(ours)
+                await self._heed_cancels(await self._renew())
+
+    async def _renew(self) -> set[int]:
+        """Hold on to what is in hand; the numbers of what is still ours. What is not is aborted."""
+        held = dict(self._running)
+        if not held:
+            return set()
+        leases = {number: running.job.lease_term for number, running in held.items()}
+        ours = await self._in_store(
+            partial(self._store.renew, lease=self._options.lease), self.host, leases, self._clock()
+        )
+        for number in leases.keys() - ours:
+            if self._running.get(number) is held[number]:  # else it has ended meanwhile, and may have been taken anew
+                self._lose(held[number])
+        return ours
 
     async def _heed_cancels(self, numbers: set[int]) -> None:
         for number in numbers:
@@ -445,6 +455,7 @@ class Queue:
         while True:
             with self._storing(""):
                 await self._expire()
+                await self._renew()  # first: a clock that jumps makes leases old, ours too
                 if await self._in_store(self._store.repair, None, self._clock()):
                     self.kick()
             await trio.sleep(self._options.expire_interval)
@@ -453,6 +464,10 @@ class Queue:
         while expired := await self._in_store(self._store.expire, self._clock()):
             for job in expired:
                 self._observe(JobDeleted(job.name))
+
+    def _lose(self, running: _Running) -> None:
+        running.lost = True
+        self._abort(running, cancelled=False)
 
     def _abort(self, running: _Running, *, cancelled: bool) -> None:
         running.cancelled = running.cancelled or cancelled
@@ -476,7 +491,7 @@ class Queue:
             self._told.pop(job, None)
         except LeaseLost as why:
             self._complain(job, f"{why}; what this host did about it is not written down")
-        except StoreError as why:
+        except FaxError as why:
             self._complain(job, str(why))
 
     def _complain(self, job: str, sentence: str) -> None:

@@ -143,10 +143,11 @@ class Receptions:
         job = self._desk.begin(job_id, device, Direction.RECEIVE, started_at)
         self._desk.observe(RingReceived(job_id, device.device_id))
         try:
-            await self._ledger.begin(job_id, device.device_id)
-            ending = await job.carry_out(lambda handle: self._call_receive(device, handle, path))
-            self._desk.drain_statuses()
-            job.tell_end(ending)
+            async with trio.open_nursery() as nursery:  # who calls does not wait for the book
+                nursery.start_soon(self._desk.isolated, lambda job: self._ledger.begin(job, device.device_id), job_id)
+                ending = await job.carry_out(lambda handle: self._call_receive(device, handle, path))
+                self._desk.drain_statuses()
+                job.tell_end(ending)
             await self._conclude(job, ending)
         finally:
             self._desk.end(job)

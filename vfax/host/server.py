@@ -9,6 +9,7 @@ Not here  each of them: service.py, queue.py, books.py, store/, delivery.py, hou
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -224,7 +225,8 @@ class FaxServer:
         self.hub.hear(event)
         if self._parts is not None:
             self._parts.door.hear(event)
-        self._observer(event)
+        with suppress(Exception):  # who only watches must not cost a fax
+            self._observer(event)
 
     def _filetime(self) -> int:
         return FILETIME_1970 + int(self._clock().timestamp() * 10_000_000)
@@ -347,7 +349,7 @@ class Recorder:
 
     def _next(self) -> list[tuple[int, FaxEvent]]:
         try:
-            return self._hub.after(self._written)[:EVENT_BATCH]
+            return self._hub.after(self._written, EVENT_BATCH)
         except OutOfResources as why:  # the store was too slow for too long
             self._observe(StorageFailed("", f"{why}; they are missing in the store"))
             self._written = self._hub.published

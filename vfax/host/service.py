@@ -281,8 +281,9 @@ class FaxService:
         The provider has its line back when EndJob returns, or while a job for it is being prepared here: it may ring
         before this host is done, and rings once.
         """
-        device.job = None
+        job, device.job = device.job or "", None
         rang_at, device.rang_at = device.rang_at, None
+        self.on_free(job)
         if rang_at is None or self._nursery is None:
             return
         late = trio.current_time() - rang_at > self.options.ring_patience
@@ -402,7 +403,6 @@ class FaxService:
             self.observe(JobDeleted(job.id, job.device.device_id))
         self.observe(DeviceIdle(job.device.device_id))
         job.ended.set()
-        self.on_free(job.id)
 
     async def _take_statuses(self) -> None:
         while True:

@@ -91,7 +91,7 @@ class ClientSettings(Section):
         description="Messages reach clients by a lease on their desktop (user), or where they may (system).",
     )
     allow_interact: bool = Field(default=False, description="With the system account: messages reach other desktops.")
-    max_connections: Count = Field(default=200, description="Sockets of clients at once.")
+    max_connections: Count = Field(default=200, description="Sockets of clients at once, here and far away each.")
     max_head: int = Field(default=16_384, ge=4_096, le=1 << 20, description="Octets of the head of a request.")
     max_body: int = Field(default=65_536, ge=1_024, le=1 << 24, description="Octets of a request that is no document.")
     max_upload: int = Field(

@@ -62,6 +62,57 @@ def test_closed_store_says_so(store: Store) -> None:
             call()
 
 
+def test_store_that_is_closed_meanwhile_writes_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for the turn to write hears of it, and whoever writes for longer than closing waits may finish."""
+    store = Store.open(f"sqlite:///{tmp_path}/vfax.db", limits=IMPATIENT)
+    database, began, go_on, said = store._database, threading.Event(), threading.Event(), list[str]()
+
+    def work(db: Connection) -> None:
+        began.set()
+        go_on.wait(10.0)
+
+    writing = threading.Thread(target=database.write, args=(work,))
+    writing.start()
+    began.wait(10.0)
+    store.close()
+    go_on.set()
+    writing.join()
+    assert database._writer is None, "the connection is left behind"
+    in_turn = database._in_turn
+
+    @contextmanager
+    def closed_meanwhile() -> Iterator[None]:
+        with in_turn():
+            database._closed = True
+            yield
+
+    database._closed = False
+    monkeypatch.setattr(database, "_in_turn", closed_meanwhile)
+    with pytest.raises(StoreError, match="is closed"):
+        database.write(lambda db: said.append("written"))
+    assert said == []
+
+
+def test_fault_in_the_middle_of_a_transaction_costs_the_next_one_nothing(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path}/vfax.db", limits=IMPATIENT)
+    database = store._database
+
+    def work(db: Connection) -> None:
+        db.execute(text("UPDATE state SET value = 1 WHERE name = 'paused'"))
+        raise MemoryError
+
+    def undone(*_: object) -> None:
+        raise MemoryError
+
+    event.listen(database.engine, "rollback", undone)
+    with pytest.raises(MemoryError):
+        database.write(work)
+    event.remove(database.engine, "rollback", undone)
+    store.pause_queue(False)
+    assert not store.queue_paused()
+    store.close()
+
+
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"the job store .*/none/vfax.db cannot be opened: make its folder"):
         Store.open(f"sqlite:///{tmp_path}/none/vfax.db")

@@ -62,7 +62,7 @@ class ListenOptions:
     `socket` None: no Unix socket; `socket_mode` are its permissions, `peer_rights` what its peers may do, besides root
     and the host's own user, who may do all. `address` None: no network; `certificate` and `key` are needed unless it is
     of this machine. `idle_timeout`: without a request, or for the head of one; `send_timeout`: for the peer to take
-    what is sent.
+    what is sent. Limit: `max_connections` on the socket, and as many on the address.
     """
 
     socket: Path | None = None
@@ -135,7 +135,8 @@ class Listeners:
         self._api = api
         self._options = options
         self._observe = observe
-        self._free = options.max_connections
+        self._rooms: list[trio.CapacityLimiter] = []  # one a socket: strangers far away keep nobody here out
+        self._names = trio.CapacityLimiter(1)  # who a user is may be asked far away
         self._config = _config(options)
         self.address: tuple[str, int] | None = None
         self.refused = 0  # connections beyond the limit
@@ -174,7 +175,8 @@ class Listeners:
             _unlink(path, inode)
 
     async def _take_unix(self, inner: trio.SocketStream) -> None:
-        visitor = peer_of(inner.socket, self._options.peer_rights)
+        rights = self._options.peer_rights
+        visitor = await trio.to_thread.run_sync(peer_of, inner.socket, rights, limiter=self._names)
         await self._speak(Stream(inner, self._options.send_timeout), visitor)
 
     # --- the network -------------------------------------------------------------------------------
@@ -203,6 +205,8 @@ class Listeners:
     async def _accept(
         self, listening: trio.SocketListener, take: Callable[[trio.SocketStream], Awaitable[None]]
     ) -> None:
+        room = trio.CapacityLimiter(self._options.max_connections)
+        self._rooms.append(room)
         async with trio.open_nursery() as nursery:
             while True:
                 try:
@@ -210,14 +214,20 @@ class Listeners:
                 except OSError:  # no file handles left: those that are open go on, and one of them ends
                     await trio.sleep(0.1)
                     continue
-                if self._free == 0:
+                try:
+                    room.acquire_on_behalf_of_nowait(inner)
+                except trio.WouldBlock:
                     self.refused += 1
                     await trio.aclose_forcefully(inner)
                     continue
-                self._free -= 1
-                nursery.start_soon(self._alone, take, inner)
+                nursery.start_soon(self._alone, take, inner, room)
 
-    async def _alone(self, take: Callable[[trio.SocketStream], Awaitable[None]], inner: trio.SocketStream) -> None:
+    async def _alone(
+        self,
+        take: Callable[[trio.SocketStream], Awaitable[None]],
+        inner: trio.SocketStream,
+        room: trio.CapacityLimiter,
+    ) -> None:
         """One connection, whose end is nobody else's business."""
         try:
             await take(inner)
@@ -226,7 +236,7 @@ class Listeners:
                 what = f"a connection of a client ended in {type(why).__name__}: {why}"
                 self._observe(HostFaulted(what, "".join(format_exception(why))))
         finally:
-            self._free += 1
+            room.release_on_behalf_of(inner)
             await trio.aclose_forcefully(inner)
 
     async def _speak(self, stream: Stream | trio.SSLStream[Stream], visitor: Visitor | None) -> None:

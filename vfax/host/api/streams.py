@@ -59,7 +59,7 @@ class Reading:
         registration, lines = self.registration, []
         last = self.hub.published if registration is None or registration.until is None else registration.until
         try:
-            found = self.hub.after(self.position)[:BATCH]
+            found = self.hub.after(self.position, BATCH)
         except OutOfResources:
             if registration is not None:
                 self.hub.end(registration, TOO_SLOW)

@@ -14,13 +14,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
-from vfax.errors import StoreError
+from vfax.errors import FaxError, StoreError
 from vfax.host.spool import sync_folder
 from vfax.host.store.faults import NO_FILE, READ_ONLY, TransientError, is_duplicate, told
 from vfax.host.store.limits import StoreLimits
@@ -58,7 +58,7 @@ class Database:
     def close(self) -> None:
         """Close the connections; whatever is asked afterwards raises StoreError."""
         self._closed = True
-        with self._in_turn():
+        with suppress(StoreError), self._in_turn():  # who writes for longer than that closes it then
             self._drop_writer()
         self.engine.dispose()
 
@@ -86,8 +86,7 @@ class Database:
 
     def copy(self, target: Path) -> None:
         """Copy an SQLite database into an empty file, as of one moment, while others use it; the copy is checked."""
-        if self._closed:
-            raise StoreError(f"{self.name} is closed: open the store again")
+        self._check()
         try:
             with closing(self.engine.raw_connection()) as pooled, closing(sqlite3.connect(target)) as copy:
                 source = pooled.driver_connection
@@ -116,8 +115,7 @@ class Database:
         raise StoreError(f"{self.name} was not asked: the number of tries has to be at least 1")
 
     def _once(self, work: Callable[[Connection], T], *, writes: bool) -> T:
-        if self._closed:
-            raise StoreError(f"{self.name} is closed: open the store again")
+        self._check()
         done = False
         try:
             with self._connection(writes) as db, db.begin():
@@ -135,12 +133,20 @@ class Database:
             return
         with self._in_turn():
             try:
+                self._check()  # again: it may have waited long
                 if self._writer is None:
                     self._writer = self.engine.connect().execution_options(writes=True)
                 yield self._writer
-            except exc.SQLAlchemyError:
-                self._drop_writer()
+            except BaseException as why:
+                if self._closed or not isinstance(why, FaxError):  # it may be in the middle of something
+                    self._drop_writer()
                 raise
+            if self._closed:
+                self._drop_writer()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise StoreError(f"{self.name} is closed: open the store again")
 
     def _drop_writer(self) -> None:
         writer, self._writer = self._writer, None
