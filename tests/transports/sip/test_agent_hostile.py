@@ -323,3 +323,15 @@ def test_what_only_waits_for_repeats_is_few_objects(desk: Any, peer: Any, sdp: b
     gc.collect()
     assert desk.agent.transactions == 2 * calls
     assert (len(gc.get_objects()) - before) / desk.agent.transactions < 20
+
+
+def test_branch_of_a_former_try_is_not_taken_for_the_one_that_answers(desk: Any, peer: Any, sdp: bytes) -> None:
+    call = desk.dial(targets=HOPS)
+    invite = desk.last("INVITE").message
+    desk.receive(peer.response(invite, 183, tag="x", body=b"v=0", fields=["Require: 100rel", "RSeq: 1"]))
+    desk.receive(peer.response(desk.last("PRACK").message, 200))
+    desk.receive(peer.response(invite, 503, tag="x"))
+    desk.receive(peer.response(desk.last("INVITE").message, 200, tag="x", body=sdp))
+    assert [(event.sdp, event.fork) for event in desk.told(sip.Answered)] == [(sdp, "")]
+    desk.order("hang_up", call)
+    assert desk.last("BYE").message.cseq.number > desk.last("INVITE").message.cseq.number

@@ -301,7 +301,7 @@ class CallingSide(Call):
         core = self.core
         core.errands.close(self._errand)
         self.contact = self._invite.request.headers.first("contact") or self.contact
-        fork = self._forks.find(response.to.tag) or self._fresh_fork(response)
+        fork = self._forks.find(response.to.tag, self._invite) or self._fresh_fork(response)
         self._forks.close(now, but=fork)
         fork.dialog.confirm(response)
         fork.dialog.keyring = self._errand.keyring

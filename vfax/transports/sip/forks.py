@@ -51,9 +51,10 @@ class Forks:
         self._account = account
         self._all: dict[str, Fork] = {}
 
-    def find(self, tag: str) -> Fork | None:
-        """The branch with this To tag."""
-        return self._all.get(tag)
+    def find(self, tag: str, invite: Transaction | None = None) -> Fork | None:
+        """The branch with this To tag; with `invite` only if it is one of that try."""
+        fork = self._all.get(tag)
+        return None if fork is None or (invite is not None and fork.serial != invite.serial) else fork
 
     def note(self, invite: Transaction, response: Response, contact: str, now: float) -> Fork | None:
         """The branch that a provisional response comes from, None where it makes no dialog (RFC 3261 12.1)."""
