@@ -1,5 +1,6 @@
 """The reader of a call: what datagrams that come all at once cost the others on the loop."""
 
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -8,11 +9,11 @@ from trio.testing import MockClock
 
 from vfax.capture import Capture, CaptureOptions
 from vfax.codecs.dis import Agreement
-from vfax.journal import Journal
-from vfax.leg import Dial, Leg, LegOptions
+from vfax.journal import Journal, read_journal
+from vfax.leg import Dial, Leg, LegOptions, LegOrder
 from vfax.record import CallRecord, RecordOptions, Terms
 from vfax.runner import TURN, Runner
-from vfax.t30.values import PageKept, PageReceived
+from vfax.t30.values import LineDown, PageKept, PageReceived
 from vfax.transports.parameters import T38Parameters
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.values import Address
@@ -45,13 +46,51 @@ class DearLeg(Leg):
         self.clock.jump(COST)
 
 
-def running(leg: Leg, socket: MediaSocket) -> Runner:
-    journal = Journal(None, clock=trio.current_time, call="call")
+class BadLeg(Leg):
+    """A leg with a fault: no datagram can be taken, and it cannot even be ended."""
+
+    def __init__(self, port: int, heard_from: Address) -> None:
+        session = MediaSession(host=HOST, port=port, parameters=T38Parameters(), session_id=1)
+        super().__init__(LegOptions(), session, now=trio.current_time())
+        self._from = heard_from
+
+    @property
+    def heard_from(self) -> Address | None:
+        return self._from
+
+    def receive(self, datagram: bytes, source: Address, now: float) -> None:
+        raise ValueError(datagram.hex())
+
+    def command(self, order: LegOrder, now: float) -> None:
+        if order == LineDown():
+            raise ValueError("again")
+        super().command(order, now)
+
+
+def running(leg: Leg, socket: MediaSocket, journal: Journal | None = None) -> Runner:
+    journal = journal or Journal(None, clock=trio.current_time, call="call")
     record = CallRecord(journal, Terms(options=LegOptions(), called=False), RecordOptions())
     capture = Capture(None, CaptureOptions(), clock=trio.current_time, wall=trio.current_time)
     return Runner(
         leg, socket, journal, record=record, capture=capture, obey=lambda order: None, publish=lambda event: None
     )
+
+
+async def test_the_datagram_that_a_leg_fails_at_is_in_the_record(tmp_path: Path) -> None:
+    socket, peer = MediaSocket.bind(HOST, 0), MediaSocket.bind(HOST, 0)
+    path = tmp_path / "call.jsonl"
+    try:
+        peer.send(b"bad", socket.address)
+        leg = BadLeg(socket.address[1], peer.address)
+        journal = Journal(path, clock=trio.current_time, call="call")
+        with journal, trio.fail_after(5.0), pytest.raises(ValueError, match="again"):
+            await running(leg, socket, journal).run(Dial())
+    finally:
+        socket.close()
+        peer.close()
+    kinds = {entry.kind: entry.facts for entry in read_journal(path)}
+    assert kinds["packets"]["count"] == 1
+    assert "counters" in kinds
 
 
 async def test_datagrams_that_come_at_once_are_all_taken_and_leave_others_their_turn(still_clock: MockClock) -> None:

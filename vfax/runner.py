@@ -130,10 +130,12 @@ class Runner:
                 reading.cancel()
                 self._socket.end_stream()
         finally:
-            if self._outcome is None:
-                self._cut_off()
-            self._record.flush()
-            self._note_counters()
+            try:
+                if self._outcome is None:
+                    self._cut_off()
+            finally:  # the record of a leg that fails is worth the most
+                self._record.flush()
+                self._note_counters()
         if self._outcome is None:
             raise MisuseError("a call ended without an outcome")
         return self._outcome
@@ -203,9 +205,11 @@ class Runner:
         while waiting and trio.current_time() <= over:
             datagram, source = waiting.popleft()
             self._capture.media(datagram, source, sent=False)
-            self._leg.receive(datagram, source, now)
-            if source == self._leg.heard_from:  # strangers and stray audio were not believed
-                self._record.heard(datagram, now)
+            try:
+                self._leg.receive(datagram, source, now)
+            finally:
+                if source == self._leg.heard_from:  # strangers and stray audio were not believed
+                    self._record.heard(datagram, now)
         self._pump()
 
     async def _read_stream(self) -> None:
@@ -218,8 +222,10 @@ class Runner:
 
     def _take_octets(self, octets: bytes) -> None:
         now = trio.current_time()
-        self._leg.read_stream(octets, now)
-        self._record.heard(octets, now)
+        try:
+            self._leg.read_stream(octets, now)
+        finally:
+            self._record.heard(octets, now)
         if self._leg.heard_from is not None:
             self._capture.stream(octets, self._leg.heard_from, sent=False)
         self._pump()
