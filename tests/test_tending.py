@@ -145,6 +145,13 @@ async def test_gateways_are_probed_at_their_interval(autojump_clock: MockClock) 
     assert probed.why == "pbx.example of trunk pbx answers (200 Whatever to OPTIONS)"
 
 
+async def test_the_time_of_a_look_up_is_no_part_of_the_round_trip(autojump_clock: MockClock) -> None:
+    office = Office(Ward(name="pbx", peers=(GATEWAY,)))
+    office.find_takes = 3.0
+    await office.work_for(10)
+    assert office.last(Probed).rtt == pytest.approx(0.0, abs=0.5)
+
+
 async def test_interval_zero_probes_nobody(autojump_clock: MockClock) -> None:
     office = Office(Ward(name="pbx", peers=(GATEWAY,), probe=ProbeOptions(interval=0.0)))
     await office.work_for(600)

@@ -197,6 +197,7 @@ class Tending:
             hops = await self._find(peer.uri, ward.account)
             asking = self._clerk.probing(key, peer.uri, hops, ward.account, from_user=ward.from_user)
             self._clerk.sent("OPTIONS", key, self._request(asking))
+            self._probes.sent(key, trio.current_time())
             self._pump()
         except (LinkError, MisuseError) as why:
             self._probes.on_result(key, NOT_SENT, str(why), trio.current_time(), heard=False)

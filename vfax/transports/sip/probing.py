@@ -85,7 +85,7 @@ class Probes:
         self._events: list[Probed] = []
 
     def take_orders(self) -> list[str]:
-        """Keys of the peers that are to be asked now; each is to be followed by `on_result`."""
+        """Keys of the peers that are to be asked now; each is to be followed by `sent`, if it is, and `on_result`."""
         taken, self._orders = self._orders, []
         return taken
 
@@ -119,6 +119,12 @@ class Probes:
         while (key := self._timers.pop(now)) is not None:
             self._peers[key].asked_at = now
             self._orders.append(key)
+
+    def sent(self, key: str, now: float) -> None:
+        """The question has left, once its way was found; what counts as `rtt` begins here."""
+        peer = self._peers.get(key)
+        if peer is not None and peer.asked_at is not None:
+            peer.asked_at = now
 
     def on_result(self, key: str, status: int, reason: str, now: float, *, heard: bool) -> None:
         """A probe has ended with `status`; `heard`: somebody said so, else it is our own word (408, 503)."""
