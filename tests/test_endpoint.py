@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import resource
 import socket
 import sys
@@ -27,11 +28,12 @@ from vfax.resolving import SystemResolver
 from vfax.transports.parameters import T38Parameters
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.account import NO_ACCOUNT
+from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.outside import Asking
 from vfax.transports.sip.policy import DialogPolicy, Reliable
-from vfax.transports.sip.values import Address, Hop, Transport
+from vfax.transports.sip.values import Address, Flow, Hop, Transport
 from vfax.transports.udp import UdpSocket, address_towards
 
 ANY_PORT: Final = ("127.0.0.1", 0)
@@ -194,6 +196,30 @@ async def test_caller_without_a_required_extension_is_refused_before_it_rings(tm
     assert rung == []
     (outcome,) = [line for line in lines(tmp_path) if line["kind"] == "outcome"]
     assert "the caller does not know 100rel" in outcome["sentence"]
+
+
+async def test_message_that_meets_a_fault_of_ours_is_lost_alone_and_the_operator_hears_of_it_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = Agent.receive
+
+    def receive(self: Agent, data: bytes, flow: Flow, now: float) -> None:
+        if b"sip:fault@" in data:
+            raise KeyError("nobody thought of this")
+        taken(self, data, flow, now)
+
+    monkeypatch.setattr(Agent, "receive", receive)
+    async with endpoint() as one, Peer(towards=one.address).open() as peer:
+        for _ in range(2):
+            peer.say("OPTIONS sip:fault@127.0.0.1 SIP/2.0\r\n")
+        assert await still_serves(one)
+        assert one.counters.bugs == 2
+    (sentence,) = one.notices
+    assert re.fullmatch(
+        r"A message of 127\.0\.0\.1 met a fault of vfax and was dropped "
+        r"\(KeyError in test_endpoint\.py:\d+, receive\): please report it\.",
+        sentence,
+    )
 
 
 async def test_host_that_raises_on_a_call_loses_that_call_only(tmp_path: Path) -> None:

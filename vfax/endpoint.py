@@ -10,7 +10,6 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -24,8 +23,8 @@ from vfax.calls import OutgoingFax
 from vfax.capture import CaptureOptions
 from vfax.carried import Carried
 from vfax.disk import Disk
-from vfax.endpoint_options import EndpointOptions, nat_options, sip_options
-from vfax.errors import LinkError, only_one
+from vfax.endpoint_options import Counters, EndpointOptions, nat_options, sip_options
+from vfax.errors import LinkError, fault_place, only_one
 from vfax.inquiries import Inquiries
 from vfax.learned import Learned
 from vfax.leg import LegOptions
@@ -56,16 +55,6 @@ __all__ = ["Counters", "Endpoint", "EndpointOptions"]
 
 MAX_NOTICES = 100
 """Limit: sentences that are kept for the operator."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What the endpoint dropped, and why."""
-
-    not_allowed: int = 0  # messages from networks that may not call
-    not_proved: int = 0  # calls with a wrong user or password
-    not_sip: int = 0  # messages the agent could not use
-    bugs: int = 0  # calls that a fault of ours ended
 
 
 class Endpoint:
@@ -292,9 +281,21 @@ class Endpoint:
             self.counters.not_allowed += 1
             self.gate.sieve.note(flow.remote[0], Nuisance.NETWORK, now)
         elif self.gate.admits(datagram, flow, agent.knows, now):
-            agent.receive(datagram, flow, now)
+            try:
+                agent.receive(datagram, flow, now)
+            except Exception as why:  # it costs this message, not the faxes of others
+                self._met_fault(flow, why)
             self.pump()
         self.gate.tell()
+
+    def _met_fault(self, flow: Flow, why: Exception) -> None:
+        """Told once: whoever sends such messages may send many."""
+        if not self.counters.bugs:
+            words = f"{type(why).__name__} in {fault_place(why)}"
+            self.notice(
+                f"A message of {flow.remote[0]} met a fault of vfax and was dropped ({words}): please report it."
+            )
+        self.counters.bugs += 1
 
     def hear(self, message: bytes, flow: Flow) -> float:
         """A message of a stream (`sip_connection.Owner`)."""

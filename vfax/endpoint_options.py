@@ -1,6 +1,7 @@
-"""What an endpoint is told at its start.
+"""What an endpoint is told at its start, and what it counts.
 
-Owns      `EndpointOptions`. Not here: the endpoint (endpoint.py), where the values come from (settings/wiring.py).
+Owns      `EndpointOptions`, `Counters`.
+Not here  the endpoint (endpoint.py), where the values come from (settings/wiring.py).
 """
 
 from dataclasses import dataclass, field, replace
@@ -73,3 +74,13 @@ def sip_options(options: EndpointOptions) -> SipOptions:
 def nat_options(options: EndpointOptions) -> NatOptions:
     """Likewise, over what a STUN server sees."""
     return options.nat if options.public_address is None else replace(options.nat, stun_server=None)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the endpoint dropped, and why."""
+
+    not_allowed: int = 0  # messages from networks that may not call
+    not_proved: int = 0  # calls with a wrong user or password
+    not_sip: int = 0  # messages the agent could not use
+    bugs: int = 0  # messages that a fault of ours lost, calls that one ended

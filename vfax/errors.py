@@ -5,6 +5,7 @@ Not here  errors of the provider contract with their Win32 codes (fsp/errors.py)
 """
 
 import errno
+from traceback import extract_tb
 from typing import Final, Self, overload
 
 _REMEDIES: Final = {
@@ -91,3 +92,12 @@ def only_one(found: BaseException) -> BaseException:
     while isinstance(found, BaseExceptionGroup) and len(found.exceptions) == 1:
         found = found.exceptions[0]
     return found
+
+
+def fault_place(why: BaseException) -> str:
+    """Where a fault of ours came up, for a sentence: module, line and function."""
+    frames = extract_tb(why.__traceback__)
+    if not frames:
+        return "unknown place"
+    module = frames[-1].filename.replace("\\", "/").rpartition("/")[2]
+    return f"{module}:{frames[-1].lineno}, {frames[-1].name}"
