@@ -1,5 +1,6 @@
 """The client library against a host with real sockets: the documented functions, their errors, both delivery modes."""
 
+import io
 import os
 import subprocess
 import sys
@@ -243,6 +244,23 @@ def test_a_received_fax_is_fetched(fax: Client, folder: Path) -> None:
     assert [row["job"] for row in fax.faxes()] == ["000000fa"]
     assert fax.fetch(0xFA, folder / "got.tif") == 4
     assert (folder / "got.tif").read_bytes() == b"II*\0"
+
+
+def test_a_fax_that_cannot_be_written_is_the_fault_of_its_file_and_nothing_of_it_stays(
+    fax: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.BytesIO):
+        def write(self, octets: object) -> int:
+            raise OSError(28, "No space left on device")
+
+    def opened(path: Path, mode: str = "r") -> object:
+        path.touch()
+        return Full() if mode == "xb" else open(path, mode)
+
+    monkeypatch.setattr(Path, "open", opened)
+    with pytest.raises(InvalidParameter, match="No space left on device"):
+        fax.fetch(0xFA, folder / "got.tif")
+    assert not (folder / "got.tif").exists()
 
 
 def test_the_queue_is_paused(host: Host, fax: Client) -> None:

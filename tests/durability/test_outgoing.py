@@ -156,3 +156,11 @@ async def until(holds: Callable[[], object]) -> None:
     with trio.fail_after(LIMIT):
         while not holds():  # noqa: ASYNC110  # a disk rings no bell
             await trio.sleep(0.02)
+
+
+def test_a_workroom_that_goes_while_it_is_looked_at_is_no_trouble(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with workroom(spool) as room:
+        gone = Path(room) / "gone.tif"
+        iterdir = Path.iterdir
+        monkeypatch.setattr(Path, "iterdir", lambda path: iter((*iterdir(path), gone)))
+        assert remove_documents(spool, set(), before=0.0) == 0

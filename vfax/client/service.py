@@ -381,12 +381,19 @@ def _opened(document: str | Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _made(target: str | Path) -> Iterator[BinaryIO]:
-    """A new file."""
+    """A new file, which is there when the block has ended well. Raises InvalidParameter."""
     try:
         file = Path(target).open("xb")  # noqa: SIM115
     except OSError as why:
         raise InvalidParameter(f"target {str(target)!r:.300}: {why.strerror or why}") from why
     except (TypeError, ValueError) as why:
         raise InvalidParameter(f"target {target!r:.300}: a path is expected: {why}") from why
-    with file:
-        yield file
+    try:
+        with file:
+            yield file
+    except BaseException as why:
+        with suppress(OSError):
+            Path(target).unlink()
+        if isinstance(why, OSError):  # of the file: those of the connection are httpx's
+            raise InvalidParameter(f"target {str(target)!r:.300}: {why.strerror or why}") from why
+        raise

@@ -114,11 +114,19 @@ def remove_documents(root: Path, kept: set[str], *, before: float) -> int:
     folder = root / FOLDER
     for path in folder.iterdir() if folder.is_dir() else ():
         whole = path.name.split(".", 1)[0]  # nothing for what was not finished
-        if f"{FOLDER}/{whole}.tif" not in kept and path.stat().st_mtime < before:
+        if f"{FOLDER}/{whole}.tif" not in kept and _written_before(before, path):
             path.unlink(missing_ok=True)
             removed += 1
     for room in root.glob(f"{WORKROOM}*/"):
-        if max(path.stat().st_mtime for path in (room, *room.iterdir())) < before:  # it is not being written
+        if _written_before(before, room):
             shutil.rmtree(room)
             removed += 1
     return removed
+
+
+def _written_before(before: float, path: Path) -> bool:
+    """Whether a file, or a folder with all in it, is as old as that; False for what goes while it is looked at."""
+    try:
+        return all(one.stat().st_mtime < before for one in (path, *(path.iterdir() if path.is_dir() else ())))
+    except FileNotFoundError:
+        return False
