@@ -527,6 +527,17 @@ async def test_a_clock_that_jumps_ahead_takes_no_running_job_away(
     store.close()
 
 
+async def test_a_clock_that_is_set_back_holds_up_no_job_that_was_due(
+    jumping_clock: MockClock, opening: Opening, script: Script
+) -> None:
+    async with opening(script) as desk:
+        await desk.queue.pause_queue(paused=True)
+        job = await desk.submit()
+        desk.jump(-3600.0)
+        await desk.queue.pause_queue(paused=False)
+        assert await desk.until(lambda: desk.job(job.id).ended_at is not None) < 10.0
+
+
 async def test_a_fax_that_arrived_while_its_lease_was_lost_is_not_sent_again(
     jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
 ) -> None:

@@ -31,6 +31,9 @@ def _in_turn(query: Select[R]) -> Select[R]:
     return query.where(CLAIMABLE, jobs.c.wake_at.is_(None)).order_by(jobs.c.priority.desc(), jobs.c.ordinal)
 
 
+LONG_DUE: Final = datetime.min.replace(tzinfo=UTC)
+"""In the past by any clock, also one that was set back since a job came."""
+
 # Made once: making a statement takes longer than the database takes to carry it out.
 PAUSED: Final = select(state.c.value).where(state.c.name == "paused")
 _ASLEEP: Final = CLAIMABLE & jobs.c.wake_at.is_not(None)
@@ -162,14 +165,14 @@ class Leases(StoreBase):
         return ready(db, now, limit) if self._wake(db, now) else []
 
     def next_due(self) -> datetime | None:
-        """When `claim` may next find something: a time in the past for what is due already, None when nothing waits.
+        """When `claim` may next find something: LONG_DUE for what is due already, None when nothing waits.
 
         Paused jobs do not count, and none do while the queue is paused. A job past its expiry does, until `expire`.
         """
 
         def work(db: Connection) -> datetime | None:
             is_paused, asleep, due = db.execute(_OUTLOOK).one()
-            first: datetime | None = due or asleep
+            first: datetime | None = asleep if due is None else LONG_DUE
             return None if is_paused else first
 
         return self._database.read(work)
