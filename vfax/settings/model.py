@@ -351,7 +351,7 @@ class QueueSettings(Section):
     retry_provider_defined: bool = Field(
         default=False, description="Try again after a status that a provider defined itself, or LINEERR_*."
     )
-    no_line_delay: Seconds = Field(default=30.0, description="Until a job is tried again for which a device had no line.")
+    no_line_delay: Seconds = Field(default=30.0, description="Until what a device had no line for is tried again.")
     region: str = Field(default="", description='Country of numbers without a country code (ISO 3166, "DE"). "": none.')
     dial: Line = Field(
         default="{e164}",
