@@ -21,7 +21,7 @@ from vfax.fsp.errors import InvalidParameter
 from vfax.fsp.provider import RegistrationRecord
 from vfax.host.check_pages import CheckPages, new_mark
 from vfax.host.delivery import DeliveryPlan
-from vfax.host.door import Addressee, JobCommand, Order, Upload
+from vfax.host.door import Addressee, JobCommand, Order, Rescheduled, Upload
 from vfax.host.doorway import DoorOptions
 from vfax.host.events import FaxEnded, HostEvent, JobDeleted, JobMoved, ServiceStarted, ServiceStopped, StorageFailed
 from vfax.host.housekeeping import KeepOptions
@@ -377,6 +377,23 @@ async def test_jobs_are_changed_through_the_door(serving: Serving, script: Scrip
         for call in (door.change(4711, JobCommand.PAUSE), door.abort(4711), door.retry_delivery(1)):
             with pytest.raises(InvalidParameter, match="there is no"):
                 await call
+
+
+async def test_what_would_change_nothing_is_refused_with_the_reason(
+    serving: Serving, script: Script, tmp_path: Path
+) -> None:
+    script.waits = True
+    async with serving(script) as server:
+        (job,) = await server.door.submit(order(tmp_path))
+        await script.running.wait()
+        for change in (JobCommand.PAUSE, JobCommand.RETRY, Rescheduled(None)):
+            with pytest.raises(InvalidParameter, match=f"job {job.name} is on the line: it can be cancelled"):
+                await server.door.change(job.id, change)
+        script.waits = False
+        await server.door.change(job.id, JobCommand.CANCEL)
+        await until(lambda: (found := server.store.job(job.id)) is not None and found.ended_at is not None)
+        with pytest.raises(InvalidParameter, match=r"has ended, it was cancelled$"):
+            await server.door.change(job.id, JobCommand.RETRY)
 
 
 async def test_a_reception_is_aborted_through_the_door(serving: Serving, script: Script, ear: Ear) -> None:

@@ -15,7 +15,7 @@ import trio
 
 from vfax import __version__
 from vfax.errors import DocumentError
-from vfax.fsp.constants import STATE_OF_STATUS, DeviceState, JobStatusEnum, PortFlag
+from vfax.fsp.constants import STATE_OF_STATUS, DeviceState, JobStatusEnum, JobType, PortFlag
 from vfax.fsp.errors import InvalidParameter
 from vfax.host import reports
 from vfax.host.convert import ConvertLimits, convert
@@ -29,6 +29,7 @@ from vfax.host.retry import RetryPolicy
 from vfax.host.service import FaxService
 from vfax.host.spool import JOB_PATTERN
 from vfax.host.store.store import Store
+from vfax.host.store.transitions import FAILED
 from vfax.host.store.values import (
     DeliveryAttempt,
     DeliveryState,
@@ -255,8 +256,8 @@ class Door:
         before = await self._ask(self._store.job, job)
         if before is None:
             raise InvalidParameter(f"there is no job {job:08x}")
-        if before.status in ENDED and change is not JobCommand.RETRY:
-            raise InvalidParameter(f"job {job:08x} has ended, {ENDED[before.status]}: it can only be retried")
+        if why := _refusal(before, change):
+            raise InvalidParameter(f"job {job:08x} {why}")
         changed = await self._changed(job, change)
         if changed is None:
             raise InvalidParameter(f"job {job:08x} cannot be changed so: it is {before.status.name}")
@@ -330,6 +331,17 @@ class Door:
 
     async def _ask(self, call: Callable[..., T], *about: object) -> T:
         return await trio.to_thread.run_sync(partial(call, *about), limiter=self._threads)
+
+
+def _refusal(job: StoredJob, change: JobChange) -> str:
+    """Why nothing would come of a change; empty where something would."""
+    if job.status in ENDED:
+        again = job.job_type is JobType.JT_SEND and job.status in FAILED
+        if again and change is JobCommand.RETRY:
+            return ""
+        return f"has ended, {ENDED[job.status]}{': it can only be retried' if again else ''}"
+    waiting_alone = change in (JobCommand.PAUSE, JobCommand.RETRY) or isinstance(change, Rescheduled)
+    return "is on the line: it can be cancelled" if waiting_alone and job.status is JobStatusEnum.fjsINPROGRESS else ""
 
 
 def _number(job: str | None) -> int | None:

@@ -172,7 +172,7 @@ class Queue:
         return job
 
     async def pause(self, number: int) -> StoredJob | None:
-        """Hold a waiting job; one that runs is not stopped, but not tried again either."""
+        """Hold a waiting job; one that runs goes on as it would."""
         return await self._in_store(self._store.pause, number, self._clock())
 
     async def resume(self, number: int) -> StoredJob | None:
