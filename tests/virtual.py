@@ -16,6 +16,8 @@ from typing import Final
 import trio
 from trio.testing import MockClock
 
+from vfax.runner import page_threads
+
 LONGEST_WORK: Final = 30.0
 LONGEST_WAIT: Final = 60.0
 LONGEST_TEST: Final = 3600.0
@@ -56,10 +58,11 @@ class _Hold(trio.abc.Instrument):
 
     def __init__(self, clock: MockClock) -> None:
         self._clock = clock
-        self._threads = trio.to_thread.current_default_thread_limiter()
+        self._threads = trio.to_thread.current_default_thread_limiter(), page_threads()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        wanted = LONGEST_WORK if self._threads.borrowed_tokens > _at_gates.get() else 0.0
+        busy = sum(limiter.borrowed_tokens for limiter in self._threads)
+        wanted = LONGEST_WORK if busy > _at_gates.get() else 0.0
         if self._clock.autojump_threshold != wanted:
             self._clock.autojump_threshold = wanted
 

@@ -55,6 +55,9 @@ from vfax.transports.sip import values as sip
 from vfax.transports.sip.values import Address
 from vfax.transports.tcp import MediaSocket
 
+PAGES_AT_ONCE: Final = 40
+"""Limit: pages that are kept or coded at once, each in a thread; the others of the process wait their turn."""
+_page_threads: Final = trio.lowlevel.RunVar[trio.CapacityLimiter]("what bounds the threads that keep and code pages")
 TURN: Final = 0.002
 """Seconds that a call may take with datagrams that have come all at once; the last of them may take longer."""
 
@@ -77,6 +80,15 @@ Told = (
     | DtlsFailed
 )
 """Events that are passed on in the same step."""
+
+
+def page_threads() -> trio.CapacityLimiter:
+    """What bounds the threads that keep and code pages: their own, so that nobody else's work keeps a page waiting."""
+    try:
+        return _page_threads.get()
+    except LookupError:
+        _page_threads.set(trio.CapacityLimiter(PAGES_AT_ONCE))
+        return _page_threads.get()
 
 
 class Runner:
@@ -116,7 +128,6 @@ class Runner:
         self._armed = math.inf
         self._nursery: trio.Nursery
         self._one_page = trio.Lock()  # pages are kept in order, one thread at a time
-        self._threads = trio.CapacityLimiter(2)  # its own: whoever uses up those of the process keeps no page waiting
 
     async def run(self, first: LegOrder) -> Outcome:
         """Run to the end. Cancelling hangs up at once: nothing of the call outlives this function."""
@@ -342,7 +353,7 @@ class Runner:
         """Make one received page durable, then say so; only then may it be confirmed."""
         try:
             async with self._one_page:
-                await trio.to_thread.run_sync(self._store, page, limiter=self._threads)
+                await trio.to_thread.run_sync(self._store, page, limiter=page_threads())
         except StoreError as why:
             self._command(t30.PageLost(page.number, str(why)))
         else:
@@ -366,7 +377,7 @@ class Runner:
 
     async def _code_page(self, needed: t30.PageNeeded) -> None:
         try:
-            sheet = await trio.to_thread.run_sync(self._code, needed, limiter=self._threads)
+            sheet = await trio.to_thread.run_sync(self._code, needed, limiter=page_threads())
         except DocumentError as why:
             self._command(t30.PageUnavailable(needed.number, str(why)))
             return
