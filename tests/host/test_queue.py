@@ -117,6 +117,18 @@ def opening(hosting: Hosting, ear: Ear, tmp_path: Path, store_url: str) -> Openi
     return open_
 
 
+async def test_a_queue_that_was_cancelled_has_stopped(
+    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
+) -> None:
+    async with opening(script) as desk:
+        queue = Queue(desk.service, desk.store, OPTIONS, observe=desk.ear, host="elsewhere", clock=desk.now)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(queue.run)
+            nursery.cancel_scope.cancel()
+        with trio.fail_after(60):
+            await queue.stop()
+
+
 # --- one job ---------------------------------------------------------------------------------------------
 
 

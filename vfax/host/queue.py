@@ -127,13 +127,13 @@ class Queue:
         """Claim nothing any more and wait until all that runs has ended; the service aborts it."""
         self._stopping = True
         self.kick()
-        if self._nursery is not None:
-            await self._claimed.wait()  # what is being taken meanwhile is in hand then
+        if self._nursery is None:
+            return
+        await self._claimed.wait()  # what is being taken meanwhile is in hand then
         if self._running:
             self._idle = trio.Event()
             await self._idle.wait()
-        if self._nursery is not None:
-            self._nursery.cancel_scope.cancel()
+        self._nursery.cancel_scope.cancel()
 
     def _freed(self, job: str) -> None:
         """A device is free again. One that a job of ours had is given to the next when that one's end is written."""
@@ -204,16 +204,18 @@ class Queue:
     # --- claiming ------------------------------------------------------------------------------------
 
     async def _schedule(self) -> None:
-        while not self._stopping:
-            self._bell = trio.Event()
-            pause = self._options.look
-            try:
-                pause = await self._give_out()
-            except FaxError as why:
-                self._complain("", str(why))
-            with trio.move_on_after(pause):
-                await self._bell.wait()
-        self._claimed.set()
+        try:
+            while not self._stopping:
+                self._bell = trio.Event()
+                pause = self._options.look
+                try:
+                    pause = await self._give_out()
+                except FaxError as why:
+                    self._complain("", str(why))
+                with trio.move_on_after(pause):
+                    await self._bell.wait()
+        finally:
+            self._claimed.set()
 
     async def _give_out(self) -> float:
         """Give jobs that are due to free devices: seconds until there may be more of either."""
@@ -230,9 +232,8 @@ class Queue:
     async def _take(self, devices: Sequence[Device]) -> bool:
         """Begin the next jobs, one for each device. False: there was none."""
         numbers = [device.device_id for device in devices]
-        taken = await self._in_store(
-            partial(self._store.take, lease=self._options.lease, devices=numbers), self.host, self._clock()
-        )
+        take = partial(self._store.take, lease=self._options.lease, devices=numbers)
+        taken = await self._in_store(take, self.host, self._clock())
         self._told.pop("", None)
         for device, (job, attempt) in zip(devices, taken, strict=False):
             if device.can_send:
@@ -297,9 +298,8 @@ class Queue:
         return running.cancelled or running.lost or self._stopping
 
     async def _begin(self, job: StoredJob, device: Device) -> StoredAttempt:
-        return await self._in_store(
-            partial(self._store.begin_attempt, device_id=device.device_id, now=self._clock()), job
-        )
+        begin = partial(self._store.begin_attempt, device_id=device.device_id, now=self._clock())
+        return await self._in_store(begin, job)
 
     async def _attempt(self, running: _Running, device: Device, attempt: StoredAttempt) -> bool:
         """Make an attempt that is in the store already. False: this device cannot, another one may."""
