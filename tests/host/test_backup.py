@@ -1,6 +1,7 @@
 """Backup and restore: all of a spool comes back, nothing is overwritten, and nothing is sent by itself."""
 
 import io
+import os
 import sqlite3
 import tarfile
 from datetime import UTC, datetime
@@ -48,6 +49,16 @@ def test_all_of_a_spool_comes_back_and_its_queue_is_paused(spool: Path, tmp_path
     assert [job.recipient.number for job in store.jobs()] == ["+4930123456"]
     store.close()
     assert sqlite3.connect(there / "vfax.db").execute("pragma integrity_check").fetchone() == ("ok",)
+
+
+def test_files_come_back_with_their_time_and_no_more_rights_than_a_file_needs(spool: Path, tmp_path: Path) -> None:
+    fax = spool / "inbox" / "a fax.tif"
+    fax.chmod(0o4777)
+    os.utime(fax, (1_000_000_000, 1_000_000_000))
+    back_up(spool, url(spool), tmp_path / "backup.tar")
+    restore(tmp_path / "backup.tar", tmp_path / "there", url(tmp_path / "there"))
+    found = (tmp_path / "there" / "inbox" / "a fax.tif").stat()
+    assert (found.st_mode & 0o7777, found.st_mtime) == (0o755, 1_000_000_000)
 
 
 def test_a_backup_is_made_while_the_store_is_in_use(spool: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import trio.lowlevel
 from tests.certs import Authority, join
 from vfax.errors import LinkError
 from vfax.transports import sip_streams
-from vfax.transports.certificates import Certificates, Checks, TlsOptions
+from vfax.transports.certificates import Certificates, Checks, TlsOptions, explain
 from vfax.transports.sip.message import MessageError
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.values import Address, Destination, Flow, Hop, Transport
@@ -481,6 +481,12 @@ async def test_caller_to_a_port_without_tls_says_so(authority: Authority) -> Non
         two.streams.send(message(1), hop)
         await two.until(lambda: two.unreachable)
     assert two.unreachable[0] == (hop, f"127.0.0.1:{hop.port} closed the connection before TLS was agreed")
+
+
+@pytest.mark.parametrize("fault", [ssl.SSLZeroReturnError, ssl.SSLEOFError])
+def test_an_end_that_openssl_gives_no_reason_for_is_told_as_one(fault: type[ssl.SSLError]) -> None:
+    said = fault(6, "TLS/SSL connection has been closed (EOF)")
+    assert explain(said, "192.0.2.1:5061") == "192.0.2.1:5061 closed the connection before TLS was agreed"
 
 
 async def test_peer_that_never_answers_is_given_up(authority: Authority) -> None:

@@ -10,6 +10,7 @@ Everything here blocks on the disk.
 """
 
 import os
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -124,8 +125,7 @@ def _unpack(source: Path, to: Path) -> Contents:
         with tarfile.open(source, "r:") as tar:
             for member in tar:
                 _check(member, source)
-                tar.extract(member, to, filter="data")
-                sync_file(to / member.name)
+                _extract(tar, member, to / member.name)
                 files += 1
                 octets += member.size
                 if files > MAX_MEMBERS:
@@ -142,6 +142,18 @@ def _check(member: tarfile.TarInfo, source: Path) -> None:
     known = member.name == DATABASE or (len(parts) > 1 and parts[0] in FOLDERS and ".." not in parts)
     if not (member.isreg() and known):
         raise StoreError(f"{source} holds {member.name!r}, which is no part of a spool")
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, to: Path) -> None:
+    """Quirk: tarfile has filters since Python 3.11.4; Debian 12 has 3.11.2."""
+    to.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    packed = tar.extractfile(member)
+    assert packed is not None  # _check has seen that it is a file
+    with packed, to.open("xb") as file:
+        shutil.copyfileobj(packed, file)
+    to.chmod(member.mode & 0o755 | 0o600)
+    os.utime(to, (member.mtime, member.mtime))
+    sync_file(to)
 
 
 @contextmanager

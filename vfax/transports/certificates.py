@@ -187,10 +187,13 @@ def explain(fault: BaseException, who: str) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             said = str(cause.verify_message)
             return _find(DOUBTS, said, who) or f"the certificate of {who} is not believed: {said}"
-        if isinstance(cause, ssl.SSLError) and cause.reason:
+        if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None):  # which some have not
             return _find(ALERTS, cause.reason, who) or f"TLS with {who} failed: {_words(cause)}"
+        if isinstance(cause, ssl.SSLZeroReturnError | ssl.SSLEOFError):  # Quirk: of some builds, without a reason
+            return _find(ALERTS, "UNEXPECTED_EOF", who)
     for cause in _causes(fault):
-        if isinstance(cause, OSError) and cause.errno:  # trio puts words of its own into strerror
+        # The number of an SSLError is none of the system's; and trio puts words of its own into strerror.
+        if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno:
             return f"the connection with {who} failed: {os.strerror(cause.errno)}"
     return f"{who} closed the connection"
 
