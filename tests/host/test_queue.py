@@ -426,7 +426,7 @@ async def test_a_job_that_was_cut_off_behind_its_last_page_has_arrived_and_nobod
     script.waits = False
     async with opening(script) as desk:
         done = await desk.ended(job)
-        await desk.until(lambda: bool(desk.service.senders_free == 2))
+        await desk.until(lambda: len(desk.service.senders()) == 2)
     assert (done.status, done.cause, len(script.sent)) == (_J.fjsCOMPLETED, "complete", 1)
     assert done.sentence.startswith("Every page was confirmed in an earlier call")
     assert [event.job for event in desk.ear.of(JobDeleted)] == [job.name]
