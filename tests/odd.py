@@ -8,7 +8,8 @@ import inspect
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -60,19 +61,11 @@ def sweep(
     content: frozenset[str] = frozenset(),
 ) -> int:
     """Make all calls, many times; how often one was refused. Each that takes arguments must be, but those `content`."""
-    dice = random.Random(SEED)
     refused: Counter[str] = Counter()
-    for name, call in calls.items():
-        for _ in range(rounds):
-            values, named = drawn(call, dice, right)
-            try:
-                call(*values, **named)
-            except documented:
-                refused[name] += 1
-            except Exception as why:
-                raise AssertionError(_said(name, values, named, why)) from why
-    assert unsure(calls) - refused.keys() == content, "calls that refuse nothing, whatever they are given"
-    return refused.total()
+    for name, values, named in _orders(calls, right, rounds):
+        with _refusing(name, values, named, documented, refused):
+            calls[name](*values, **named)
+    return _counted(calls, refused, content)
 
 
 async def sweep_async(
@@ -82,20 +75,39 @@ async def sweep_async(
     rounds: int = ROUNDS,
 ) -> int:
     """The same of calls some of which are coroutine functions."""
-    dice = random.Random(SEED)
     refused: Counter[str] = Counter()
+    for name, values, named in _orders(calls, right, rounds):
+        with _refusing(name, values, named, documented, refused):
+            answer = calls[name](*values, **named)
+            if inspect.isawaitable(answer):
+                await answer
+    return _counted(calls, refused, frozenset())
+
+
+def _orders(
+    calls: dict[str, Callable[..., object]], right: tuple[object, ...], rounds: int
+) -> Iterator[tuple[str, list[Any], dict[str, Any]]]:
+    """Each call so many times, by seeded dice."""
+    dice = random.Random(SEED)
     for name, call in calls.items():
         for _ in range(rounds):
-            values, named = drawn(call, dice, right)
-            try:
-                answer = call(*values, **named)
-                if inspect.isawaitable(answer):
-                    await answer
-            except documented:
-                refused[name] += 1
-            except Exception as why:
-                raise AssertionError(_said(name, values, named, why)) from why
-    assert unsure(calls) - refused.keys() == set(), "calls that refuse nothing, whatever they are given"
+            yield name, *drawn(call, dice, right)
+
+
+@contextmanager
+def _refusing(
+    name: str, values: list[Any], named: dict[str, Any], documented: type[Exception], refused: Counter[str]
+) -> Iterator[None]:
+    try:
+        yield
+    except documented:
+        refused[name] += 1
+    except Exception as why:
+        raise AssertionError(_said(name, values, named, why)) from why
+
+
+def _counted(calls: dict[str, Callable[..., object]], refused: Counter[str], content: frozenset[str]) -> int:
+    assert unsure(calls) - refused.keys() == content, "calls that refuse nothing, whatever they are given"
     return refused.total()
 
 

@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.dns_servers import dnsmasq
-from tests.test_endpoint import ANY_PORT, Peer, field, fields, make_page, request
+from tests.endpoint_peer import ANY_PORT, Peer, field, fields, make_page, request
 from tests.virtual import hold_for_threads
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.leg import CallerOffer, LegOptions

@@ -42,8 +42,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "leg_lock": {"transports"},
     "leg_media": BASE | {"transports", "t30", "leg_values", "leg_lock"},
     "leg_core": BASE | {"transports", "t30", "verdict", "leg_values", "leg_media", "course"},
-    "leg_switch": BASE | {"transports", "t30", "leg_values", "leg_core"},
-    "leg": BASE | {"transports", "t30", "verdict", "leg_values", "leg_media", "leg_core", "leg_switch"},
+    "leg_switch": BASE | {"transports", "leg_values", "leg_core"},
+    "leg": BASE | {"transports", "t30", "verdict", "leg_values", "leg_core", "leg_switch"},
     "sheets": BASE | {"codecs", "transports", "t30", "call"},
     "runner": BASE
     | {
@@ -56,30 +56,24 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "call",
         "journal",
         "pages",
-        "verdict",
         "record",
         "capture",
     },
     "calls": BASE
     | {
-        "learning",
         "switchboard",
         "trunks",
         "carried",
         "sheets",
-        "course",
         "codecs",
         "transports",
         "t30",
         "leg",
         "call",
-        "journal",
         "pages",
-        "verdict",
         "resolving",
         "runner",
         "record",
-        "capture",
     },
     "carried": BASE
     | {
@@ -147,8 +141,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "simulation": BASE | {"codecs", "transports", "t30", "leg", "simulate", "journal", "record"},
     "simulate": BASE | {"codecs", "transports", "t30", "leg"},
     # the device sees a network, never a host; the host sees the contract, never a device
-    "device": BASE | {"fsp", "call", "ports", "endpoint", "verdict"},
-    "stimulus": BASE | {"call", "device", "endpoint", "fsp", "fsp/conformance", "leg", "transports"},
+    "device": BASE | {"fsp", "call", "endpoint", "verdict"},
+    "stimulus": BASE | {"call", "device", "endpoint", "fsp/conformance", "leg", "transports"},
     "host": BASE | {"fsp", "codecs", "ports", "pages", "disk"},
     # a client sees the contract and the wire, never the host
     "client": BASE | {"fsp"},

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.test_endpoint import Peer, endpoint, field, fields, lines, make_page
+from tests.endpoint_peer import Peer, endpoint, field, fields, lines, make_page
 from vfax import call
 from vfax.endpoint import Endpoint
 from vfax.leg import CallerOffer, LegOptions

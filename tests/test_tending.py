@@ -1,7 +1,8 @@
 """Trunks looked after, in virtual time: two agents joined by a wire, one of them the tended one."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any, Final
 
@@ -110,6 +111,15 @@ class Office:
                 await self._armed.wait()
             self.agent.handle_timeout(trio.current_time())
             self.pump()
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """It runs during the block, and does not leave after it."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.keep_time)
+            nursery.start_soon(self.tending.run)
+            yield
+            nursery.cancel_scope.cancel()
 
     async def work_for(self, seconds: float) -> None:
         """Let it run for so long, then leave."""
@@ -269,15 +279,12 @@ async def test_leaving_before_anything_began_is_nothing(autojump_clock: MockCloc
 
 async def test_a_new_address_is_registered_at_once(autojump_clock: MockClock) -> None:
     office = Office(PBX)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(office.keep_time)
-        nursery.start_soon(office.tending.run)
+    async with office.at_work():
         await trio.sleep(100)
         office.tending.renew("pbx")
         office.tending.renew("unknown")
         await trio.sleep(1)
         assert len(office.times("REGISTER")) == 2
-        nursery.cancel_scope.cancel()
 
 
 SEEN: Final = ("203.0.113.5", 40_000)
@@ -293,9 +300,7 @@ async def test_an_address_that_others_see_elsewhere_is_registered_anew_and_the_f
     """At first the registrar itself tells us of the NAT; later the NAT is started again."""
     office = Office(PBX)
     office.seen = SEEN
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(office.keep_time)
-        nursery.start_soon(office.tending.run)
+    async with office.at_work():
         await trio.sleep(60)
         first, second = (request for _, request in office.requests)
         assert contacts(first) == ["<sip:alice@192.0.2.1:5060>;expires=600"]
@@ -310,7 +315,6 @@ async def test_an_address_that_others_see_elsewhere_is_registered_anew_and_the_f
         assert contacts(refresh) == [f"{public};expires=600"]
         assert contacts(third) == ["<sip:alice@203.0.113.5:50000>;expires=600", f"{public};expires=0"]
         assert len({request.headers.first("call-id") for _, request in office.requests}) == 1
-        nursery.cancel_scope.cancel()
 
 
 async def test_what_a_challenge_shows_of_us_stands_in_the_answer_to_it(autojump_clock: MockClock) -> None:
@@ -326,15 +330,12 @@ async def test_what_a_challenge_shows_of_us_stands_in_the_answer_to_it(autojump_
 
 async def test_a_former_contact_is_taken_back_through_a_challenge_too(autojump_clock: MockClock) -> None:
     office = Office(PBX)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(office.keep_time)
-        nursery.start_soon(office.tending.run)
+    async with office.at_work():
         await trio.sleep(60)
         office.seen, office.nonce = SEEN, "abc"
         await trio.sleep(600)
         answered = [contacts(one) for _, one in office.requests if one.headers.first("authorization") is not None]
         assert ["<sip:alice@203.0.113.5:40000>;expires=600", "<sip:alice@192.0.2.1:5060>;expires=0"] in answered
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_registrar_that_takes_one_contact_alone_is_not_asked_for_two_for_ever(
@@ -342,22 +343,17 @@ async def test_a_registrar_that_takes_one_contact_alone_is_not_asked_for_two_for
 ) -> None:
     office = Office(PBX)
     office.answers = lambda request: 400 if len(contacts(request)) > 1 else 200
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(office.keep_time)
-        nursery.start_soon(office.tending.run)
+    async with office.at_work():
         await trio.sleep(10)
         office.seen = SEEN
         await trio.sleep(1200)
         assert office.last(Changed).now.standing is Standing.REGISTERED
         assert contacts(office.requests[-1][1]) == ["<sip:alice@203.0.113.5:40000>;expires=600"]
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_connection_that_ended_is_made_anew_by_registering(autojump_clock: MockClock) -> None:
     office = Office(PBX)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(office.keep_time)
-        nursery.start_soon(office.tending.run)
+    async with office.at_work():
         await trio.sleep(100)
         office.tending.lost(Flow(Transport.UDP, ("192.0.2.77", 5060), HERE))
         await trio.sleep(10)
@@ -365,7 +361,6 @@ async def test_a_connection_that_ended_is_made_anew_by_registering(autojump_cloc
         office.tending.lost(Flow(Transport.UDP, THERE.address, HERE))
         await trio.sleep(10)
         assert len(office.times("REGISTER")) == 2
-        nursery.cancel_scope.cancel()
 
 
 async def test_ends_of_requests_of_others_are_passed_over(autojump_clock: MockClock) -> None:

@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.test_endpoint import Peer, field, fields, make_page
+from tests.endpoint_peer import Peer, field, fields, make_page
 from tests.virtual import hold_for_threads
 from vfax import call, trunk_check
 from vfax.endpoint import Endpoint, EndpointOptions

@@ -45,6 +45,22 @@ MAX_HOSTS: Final = 8
 """Limit: hosts that one outgoing call may let in."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Errand:
+    """What a call is for: to send `document`, which is in `file`, or to fill `folder`; only ours have a destination."""
+
+    destination: str = ""
+    local_id: str
+    caller_name: str = ""
+    max_rate_bps: int = 0
+    ecm: bool | None = None
+    document: t30.SendDocument | None = None
+    file: Path | None = None
+    header: HeaderLine | None = None
+    poll: t30.Poll | None = None
+    folder: PageFolder | None = None
+
+
 class IncomingFax(Carried):
     """An incoming call: implements `call.InboundCall`."""
 
@@ -146,7 +162,7 @@ class IncomingFax(Carried):
         """Answer and receive (see `call.InboundCall.receive`)."""
         with self._to_the_end():
             folder = PageFolder(target, disk=self._carrier.disk)
-            outcome = await self._answer(local_id, publish, folder=folder)
+            outcome = await self._answer(_Errand(local_id=local_id, folder=folder), publish)
             if self._runner is None:
                 return self._end(outcome)
             return self._end(await self._guarded(partial(self._put_together, folder, outcome), outcome))
@@ -172,25 +188,15 @@ class IncomingFax(Carried):
                     recipient=self.caller,
                     pages=len(pages),
                 )
-            return self._end(
-                await self._answer(offered.local_id, publish, document=document, file=offered.document, header=header)
-            )
+            errand = _Errand(local_id=offered.local_id, document=document, file=offered.document, header=header)
+            return self._end(await self._answer(errand, publish))
 
-    async def _answer(
-        self,
-        local_id: str,
-        publish: call.Publish,
-        *,
-        folder: PageFolder | None = None,
-        document: t30.SendDocument | None = None,
-        file: Path | None = None,
-        header: HeaderLine | None = None,
-    ) -> Outcome:
+    async def _answer(self, errand: _Errand, publish: call.Publish) -> Outcome:
         """Answer and run the call; without a runner it never came to that."""
         if self._key is None or self._over or self.ended_early.is_set():
             return self._gave_up()
         peer = self._account.name or self._event.source[0]
-        options = self._take_advice(_with_id(self.policy, local_id), peer, self.caller)
+        options = self._take_advice(_with_id(self.policy, errand.local_id), peer, self.caller)
         try:
             socket, media = await self._carrier.open_media(self._media_peer(), self._account, options)
         except FaxError as why:
@@ -200,8 +206,8 @@ class IncomingFax(Carried):
             return self._gave_up()
         self._note_media(socket.address, self._event.source)
         try:
-            event, seeds, now = self._event, self._carrier.seeds(), trio.current_time()
-            one = Leg(options, media, incoming=event, document=document, seeds=seeds, now=now)
+            event, seeds, document = self._event, self._carrier.seeds(), errand.document
+            one = Leg(options, media, incoming=event, document=document, seeds=seeds, now=trio.current_time())
             terms = Terms(options=options, called=True, document=document, peer_agent=event.user_agent)
             runner = Runner(
                 one,
@@ -210,9 +216,9 @@ class IncomingFax(Carried):
                 record=self._record(terms),
                 obey=self._obey_in_dialog,
                 publish=publish,
-                folder=folder,
-                document=file,
-                header=header,
+                folder=errand.folder,
+                document=errand.file,
+                header=errand.header,
                 capture=self._capture,
             )
             return await self._drive(runner, leg.Accept())
@@ -230,22 +236,6 @@ class IncomingFax(Carried):
             self._carrier.agent.refuse(self._key, UNABLE, trio.current_time())
             self._carrier.pump()
         return self._failed(Cause.LINE_UNAVAILABLE, str(why), UNABLE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Errand:
-    """What an outgoing call is for: to send `document`, which is in `file`, or to fill `folder` by polling."""
-
-    destination: str
-    local_id: str
-    caller_name: str
-    max_rate_bps: int = 0
-    ecm: bool | None = None
-    document: t30.SendDocument | None = None
-    file: Path | None = None
-    header: HeaderLine | None = None
-    poll: t30.Poll | None = None
-    folder: PageFolder | None = None
 
 
 class OutgoingFax(Carried):

@@ -308,12 +308,10 @@ class Course:
                 self._dtls(facts)
             case "sip":
                 self.rang = self.rang or (facts.get("direction") == "in" and _text(facts.get("summary"))[:2] == "18")
-            case "t38-first":
-                if facts.get("direction") == "in":
-                    self.packet_at = line.t
-            case "packets":
-                if facts.get("direction") == "in":
-                    self._recorded(line)
+            case "t38-first" if facts.get("direction") == "in":
+                self.packet_at = line.t
+            case "packets" if facts.get("direction") == "in":
+                self._recorded(line)
             case "counters":
                 self._counted(line)
 

@@ -311,10 +311,6 @@ def _dis_again(_: Outcome, course: Course) -> bool:
     )
 
 
-def _wait_said(_: Outcome, course: Course) -> bool:
-    return course.frames_out.get("RNR", 0) > 0
-
-
 def _answers_came(_: Outcome, course: Course) -> bool:
     """Since our last command something was heard, though nothing that answers it."""
     heard, said = course.heard_before, course.said

@@ -6,21 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vfax.codecs.common_mode import Preferences, agree, usable_modems
 from vfax.codecs.dis import (
     FALL_BACK,
     Agreement,
     Capabilities,
     Coding,
-    Preferences,
     Resolution,
-    agree,
     decode_ctc,
     decode_dcs,
     describe_dcs,
     encode_ctc,
     encode_dcs,
     foreign_modes,
-    usable_modems,
 )
 from vfax.errors import DecodeError
 from vfax.signals import Modem

@@ -17,6 +17,7 @@ ROOT = str(Path(__file__).parents[2])
 if ROOT not in sys.path:
     sys.path.append(ROOT)
 
+from tests.host.queue_desk import Opening, opener  # noqa: E402
 from tests.host.scripted import Script  # noqa: E402
 from tests.virtual import hold_for_threads, virtual_clock  # noqa: E402
 from vfax.fsp.provider import RegistrationRecord  # noqa: E402
@@ -162,3 +163,12 @@ def blank_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     url = request.getfixturevalue("postgres_url")
     assert isinstance(url, str)
     return url
+
+
+# --- a queue at work ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opening(hosting: Hosting, ear: Ear, tmp_path: Path, store_url: str) -> Opening:
+    """`async with opening(script) as desk`: a service, a store in the spool, and the queue between them."""
+    return opener(hosting, ear, tmp_path, store_url)

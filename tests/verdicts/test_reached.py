@@ -592,7 +592,7 @@ BY_TABLE: Final[dict[V, tuple[Cause, Phase, bool]]] = {
     V.FAILED_SENDING: (Cause.NO_COMMAND, Phase.MESSAGE, True),
     V.FAILED_RECEIVING: (Cause.NO_RESPONSE, Phase.MESSAGE, False),
 }
-"""What calls reach by way of files, ports and hosts (tests/test_endpoint.py), and what no call should ever reach."""
+"""What calls reach by way of files, ports and hosts (tests/test_endpoint*.py), and what no call should ever reach."""
 
 
 @pytest.mark.parametrize("name", BY_TABLE)

@@ -240,20 +240,9 @@ class _Parts:
         spool = server._spool
         host = spool.host_name
         self.store = store
-        checks = CheckPages(spool.root)
-        checks.prepare()
         self._hub = server.hub
         self.served = trio.Event()
-        self.books = Books(
-            store,
-            spool,
-            host=host,
-            route=partial(route, options.plan.rules),
-            checks=checks,
-            observe=observe,
-            on_delivery=self._kick_delivery,
-            clock=clock,
-        )
+        self.books = self._make_books(server, store)
         self.service = FaxService(
             options.host, server._registrations, observe=observe, clock=clock, spool=spool, ledger=self.books
         )
@@ -277,6 +266,20 @@ class _Parts:
         if options.clients is not None:
             self.api = Api(self.door, server.hub, options.clients.api, tokens=options.clients.tokens, observe=observe)
             self.listeners = Listeners(self.api, options.clients.listen, observe=observe)
+
+    def _make_books(self, server: FaxServer, store: Store) -> Books:
+        checks = CheckPages(server._spool.root)
+        checks.prepare()
+        return Books(
+            store,
+            server._spool,
+            host=server._spool.host_name,
+            route=partial(route, server.options.plan.rules),
+            checks=checks,
+            observe=server.hear,
+            on_delivery=self._kick_delivery,
+            clock=server._clock,
+        )
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the service, and say when it has ended."""

@@ -341,11 +341,6 @@ class FaxService:
         finally:
             self.end(job)
 
-    @property
-    def senders_free(self) -> int:
-        """How many devices could send now."""
-        return sum(device.can_send for device in self.devices.values())
-
     def senders(self, tried: Collection[int] = ()) -> list[Device]:
         """The free devices to send on: best priority first, then the last one, for rings come on the first ones."""
         able = (device for number, device in self.devices.items() if number not in tried and device.can_send)

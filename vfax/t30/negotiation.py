@@ -10,7 +10,8 @@ import math
 from dataclasses import replace
 from typing import Final
 
-from vfax.codecs.dis import FALL_BACK, Agreement, Capabilities, agree, encode_dcs, usable_modems
+from vfax.codecs.common_mode import agree, usable_modems
+from vfax.codecs.dis import FALL_BACK, Agreement, Capabilities, encode_dcs
 from vfax.codecs.frames import Fcf, Frame, encode_identity
 from vfax.errors import DecodeError
 from vfax.signals import Modem, SendFrames, SendTone, SendTraining, Tone, Transmission

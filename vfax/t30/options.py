@@ -8,7 +8,8 @@ Source    T.30 (09/2005) 5.4.3 and Table 1 for T1 to T5; fields marked "field" a
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from vfax.codecs.dis import FALL_BACK, Capabilities, Coding, Preferences, Resolution
+from vfax.codecs.common_mode import Preferences
+from vfax.codecs.dis import FALL_BACK, Capabilities, Coding, Resolution
 from vfax.codecs.t4 import DecodeLimits
 from vfax.signals import Modem
 
