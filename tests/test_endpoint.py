@@ -10,6 +10,7 @@ from trio.testing import MockClock
 from tests.endpoint_peer import Host, Peer, endpoint, field, fields, lines, make_page, request, still_serves
 from vfax import call
 from vfax.outcome import Cause, Outcome
+from vfax.sockets import MAX_TOLD, TOLD_EVERY
 from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.policy import DialogPolicy, Reliable
@@ -41,6 +42,7 @@ async def test_caller_without_a_required_extension_is_refused_before_it_rings(tm
     assert "the caller does not know 100rel" in outcome["sentence"]
 
 
+@pytest.mark.faults
 async def test_message_that_meets_a_fault_of_ours_is_lost_alone_and_the_operator_hears_of_it_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -63,6 +65,62 @@ async def test_message_that_meets_a_fault_of_ours_is_lost_alone_and_the_operator
         r"\(KeyError in test_endpoint\.py:\d+, receive\): please report it\.",
         sentence,
     )
+
+
+@pytest.mark.faults
+async def test_timer_that_meets_a_fault_of_ours_is_lost_alone(
+    monkeypatch: pytest.MonkeyPatch, fax_clock: MockClock
+) -> None:
+    heeded = Agent.handle_timeout
+
+    def handle_timeout(self: Agent, now: float) -> None:
+        heeded(self, now)
+        if one.counters.bugs < 2:
+            raise KeyError("nobody thought of this")
+
+    async with endpoint() as one, Peer(towards=one.address).open() as peer:
+        monkeypatch.setattr(Agent, "handle_timeout", handle_timeout)
+        peer.request("INVITE", peer.media.offer_audio())
+        await peer.hear("SIP/2.0 486")
+        await peer.hear("SIP/2.0 486")  # it is repeated, for nobody acknowledges it
+        await peer.hear("SIP/2.0 486")
+        assert one.counters.bugs == 2
+        assert await still_serves(one)
+    (sentence,) = one.notices
+    assert sentence.startswith("A timer of SIP met a fault of vfax and was dropped (KeyError in test_endpoint.py:")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("place", ["vfax.calls.IncomingFax._open_journal", "vfax.calls.objection_to"])
+async def test_new_call_that_meets_a_fault_of_ours_hears_500_and_holds_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fax_clock: MockClock, place: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("nobody thought of this")
+
+    async with endpoint(journal=tmp_path) as one, Peer(towards=one.address).open() as peer:
+        with monkeypatch.context() as patch:
+            patch.setattr(place, broken)
+            peer.request("INVITE", peer.media.offer_audio())
+            await peer.hear("SIP/2.0 500")
+        assert one.counters.bugs == 1
+        assert await still_serves(one)
+        await trio.sleep(40)  # nobody has acknowledged anything
+        assert one.agent.calls == 0
+        assert open_files(tmp_path) == []
+
+
+async def test_answers_that_come_back_from_many_forged_senders_fill_no_log(fax_clock: MockClock) -> None:
+    answer = b"SIP/2.0 404 Not Found\r\n"
+    async with endpoint() as one:
+        for _ in range(2):
+            for host in range(1, 200):
+                one.sockets._undelivered(answer, (f"192.0.2.{host}", 5060), "No route to host")
+        assert [said.partition(" ")[0] for said in one.notices] == [f"192.0.2.{n}:5060" for n in range(1, MAX_TOLD + 1)]
+        await trio.sleep(TOLD_EVERY)
+        one.sockets._undelivered(answer, ("192.0.2.9", 5060), "No route to host")
+        assert one.notices[-1] == "192.0.2.9:5060 cannot be reached over UDP: No route to host"
+        assert len(one.notices) == MAX_TOLD + 1
 
 
 async def test_host_that_raises_on_a_call_loses_that_call_only(tmp_path: Path) -> None:

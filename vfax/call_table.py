@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from vfax import call
-from vfax.calls import IncomingFax
+from vfax.calls import SERVER_ERROR, IncomingFax
 from vfax.carried import Carried, Carrier
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.values import CallKey
@@ -59,17 +59,17 @@ class CallTable:
         if self.closing:
             self._carrier.agent.refuse(event.call, 503, trio.current_time())
             return
-        carried = IncomingFax(self._carrier, event)
+        try:
+            carried = IncomingFax(self._carrier, event)
+        except Exception:  # a fault of ours is not to hold a line for ever
+            self._carrier.agent.refuse(event.call, SERVER_ERROR, trio.current_time())
+            raise
         self._calls[event.call] = carried
         for seen in self._unclaimed:  # the INVITE itself, and our 100
             if seen.call == event.call:
                 carried.on_sip(seen)
         self._unclaimed = []
-        status, why = carried.objection()
-        if status:
-            carried.refuse(status, why)
-        elif carried.admit() and self._on_call is not None:
-            carried.offer_to(self._on_call)
+        carried.arrive(self._on_call)
 
     def cut_off(self) -> None:
         """End all calls."""

@@ -114,10 +114,14 @@ class IncomingFax(Carried):
             self.refuse(UNABLE, turn.why, retry_after=retry_after(turn))
         return turn.goes
 
-    def offer_to(self, on_call: Callable[[call.InboundCall], None]) -> None:
-        """Hand the call to whoever takes calls. One who raises loses it."""
+    def arrive(self, on_call: Callable[[call.InboundCall], None] | None) -> None:
+        """Refuse the call, or hand it to whoever takes calls. A fault of ours or of theirs loses it, and no other."""
         try:
-            on_call(self)
+            status, why = self.objection()
+            if status:
+                self.refuse(status, why)
+            elif self.admit() and on_call is not None:
+                on_call(self)
         except Exception as fault:
             self._end(self._fault(fault, NOTHING))
             self.refuse(SERVER_ERROR)

@@ -9,7 +9,8 @@ import ipaddress
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -281,21 +282,19 @@ class Endpoint:
             self.counters.not_allowed += 1
             self.gate.sieve.note(flow.remote[0], Nuisance.NETWORK, now)
         elif self.gate.admits(datagram, flow, agent.knows, now):
-            try:
+            with self._apart(f"A message of {flow.remote[0]}"):
                 agent.receive(datagram, flow, now)
-            except Exception as why:  # it costs this message, not the faxes of others
-                self._met_fault(flow, why)
             self.pump()
         self.gate.tell()
 
-    def _met_fault(self, flow: Flow, why: Exception) -> None:
-        """Told once: whoever sends such messages may send many."""
-        if not self.counters.bugs:
-            words = f"{type(why).__name__} in {fault_place(why)}"
-            self.notice(
-                f"A message of {flow.remote[0]} met a fault of vfax and was dropped ({words}): please report it."
-            )
-        self.counters.bugs += 1
+    @contextmanager
+    def _apart(self, what: str) -> Iterator[None]:
+        """A fault of ours costs what met it, not the faxes of others. Told once: there may be many."""
+        try:
+            yield
+        except Exception as why:
+            if self.counters.add_fault():
+                self.notice(f"{what} met a fault of vfax and was dropped ({fault_place(why)}): please report it.")
 
     def hear(self, message: bytes, flow: Flow) -> float:
         """A message of a stream (`sip_connection.Owner`)."""
@@ -308,7 +307,8 @@ class Endpoint:
     def hear_fault(self, fault: MessageError, flow: Flow) -> None:
         """A stream that cannot be read any further (`sip_connection.Owner`)."""
         if self._agent is not None:
-            self._agent.reject(fault, flow)
+            with self._apart(f"A message of {flow.remote[0]}"):
+                self._agent.reject(fault, flow)
             self.pump()
 
     def is_needed(self, flow: Flow) -> bool:
@@ -337,7 +337,8 @@ class Endpoint:
                 await self._wake.wait()
             now = trio.current_time()
             if now >= due:
-                agent.handle_timeout(now)
+                with self._apart("A timer of SIP"):  # it is taken off before it is heeded, so the next one follows
+                    agent.handle_timeout(now)
             self.pump()
 
     def pump(self) -> None:
@@ -350,7 +351,8 @@ class Endpoint:
             for out in output:
                 sockets.put(out)
             for event in events:
-                self._dispatch(event)
+                with self._apart("What a message led to"):
+                    self._dispatch(event)
             for report in agent.take_reports():
                 self._heed(report)
             if not output and not events:
@@ -422,9 +424,7 @@ class Endpoint:
         self._calls.forget_host(host)
 
     async def find(self, goals: Sequence[str], account: Account) -> Way:
-        """Where to send what is for `goals`, in their order, targets that failed a while ago left out. Raises LinkError
-        when none of them can be called.
-        """
+        """Where to send what is for `goals`, in their order, but for what just failed. Raises LinkError for none."""
         if not goals:
             raise LinkError(f"the trunk {account.name} has no gateways: calls can come in by it, but not go out")
         way = await self.finder.find([goal(text) for text in goals], self._roads(account))

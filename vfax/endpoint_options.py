@@ -83,4 +83,11 @@ class Counters:
     not_allowed: int = 0  # messages from networks that may not call
     not_proved: int = 0  # calls with a wrong user or password
     not_sip: int = 0  # messages the agent could not use
-    bugs: int = 0  # messages that a fault of ours lost, calls that one ended
+    bugs: int = 0  # messages and timers that a fault of ours lost, calls that one ended
+    faults: int = 0  # the first two alone
+
+    def add_fault(self) -> bool:
+        """Count a message or timer that a fault of ours lost. Whether it is the first."""
+        self.bugs += 1
+        self.faults += 1
+        return self.faults == 1

@@ -95,9 +95,9 @@ def only_one(found: BaseException) -> BaseException:
 
 
 def fault_place(why: BaseException) -> str:
-    """Where a fault of ours came up, for a sentence: module, line and function."""
+    """What a fault of ours is and where it came up, for a sentence: type, module, line and function."""
     frames = extract_tb(why.__traceback__)
     if not frames:
-        return "unknown place"
+        return f"{type(why).__name__} in an unknown place"
     module = frames[-1].filename.replace("\\", "/").rpartition("/")[2]
-    return f"{module}:{frames[-1].lineno}, {frames[-1].name}"
+    return f"{type(why).__name__} in {module}:{frames[-1].lineno}, {frames[-1].name}"

@@ -6,7 +6,6 @@ Source    RFC 3261 (June 2002) 18.
 """
 
 import ipaddress
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -26,8 +25,8 @@ from vfax.transports.udp import UdpSocket, address_towards, format_address
 
 TOLD_EVERY: Final = 60.0
 """Seconds until the operator hears again that an address cannot be reached."""
-MAX_TOLD: Final = 64
-"""Limit: addresses of which that is remembered."""
+MAX_TOLD: Final = 20
+"""Limit: addresses that the operator hears of in that time. Our answers to forged senders come back from any number."""
 
 
 class Listen(NamedTuple):
@@ -74,7 +73,7 @@ class Sockets:
             self.close()
             raise
         self._hooks = hooks
-        self._told: dict[Address, float] = {}  # when the operator last heard of datagrams that do not arrive
+        self._told: dict[Address, float] = {}  # when the operator heard where datagrams do not arrive; the oldest first
         for one in self._udp:
             one.hear_errors(self._undelivered)
         self.streams = Streams(streams, sip_options, self._listeners, Certificates(tls), hooks, towards)
@@ -143,14 +142,18 @@ class Sockets:
     def _undelivered(self, octets: bytes, to: Address, why: str) -> None:
         """A datagram did not arrive: its request fails, and the operator hears of it now and then."""
         sentence = f"{format_address(to)} cannot be reached over UDP: {why}"
-        now = trio.current_time()
-        if now - self._told.get(to, -math.inf) >= TOLD_EVERY:
-            self._told.pop(to, None)
+        if self._is_told(to, trio.current_time()):
             self._hooks.say(sentence)
-            while len(self._told) >= MAX_TOLD:
-                del self._told[next(iter(self._told))]
-            self._told[to] = now
         self._hooks.unreachable(Hop(Transport.UDP, *to), sentence, octets)
+
+    def _is_told(self, to: Address, now: float) -> bool:
+        """Whether the operator is to hear of `to` now."""
+        while self._told and now - next(iter(self._told.values())) >= TOLD_EVERY:
+            del self._told[next(iter(self._told))]
+        if to in self._told or len(self._told) >= MAX_TOLD:
+            return False
+        self._told[to] = now
+        return True
 
     def _socket(self, to: Flow | Hop) -> UdpSocket | None:
         """The socket that is named, else one of the family."""
