@@ -7,7 +7,18 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.endpoint_peer import Host, Peer, endpoint, field, fields, lines, make_page, request, still_serves
+from tests.endpoint_peer import (
+    Host,
+    Peer,
+    endpoint,
+    field,
+    fields,
+    lines,
+    make_page,
+    open_files,
+    request,
+    still_serves,
+)
 from vfax import call
 from vfax.outcome import Cause, Outcome
 from vfax.sockets import MAX_TOLD, TOLD_EVERY

@@ -186,6 +186,30 @@ async def test_a_fax_that_arrived_while_its_lease_was_lost_is_not_sent_again(
     store.close()
 
 
+async def test_a_job_that_a_line_refused_while_it_was_taken_again_is_not_left_in_hand(
+    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
+) -> None:
+    store = Slow.open(store_url)
+    first = script.halts["dialling"] = Halt()
+    script.endings = [FaxStatus.FS_LINE_UNAVAILABLE]
+
+    def meanwhile() -> None:
+        store.meanwhile = lambda: None
+        script.halts.clear()
+        trio.from_thread.run_sync(first.on.set)
+        assert store.told.wait(10.0)  # that line's end, which comes too late
+
+    async with opening(script, store=store) as desk:
+        job = await desk.submit()
+        await first.reached.wait()
+        store.meanwhile = meanwhile
+        await trio.to_thread.run_sync(store.repair, None, desk.now() + timedelta(hours=1))
+        desk.queue.kick()
+        assert await desk.until(lambda: desk.job(job.id).ended_at is not None) < 10.0
+        assert (desk.job(job.id).status, len(script.sent)) == (_J.fjsCOMPLETED, 2)
+    store.close()
+
+
 async def test_a_renewal_that_is_late_costs_nobody_else_the_job(
     jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
 ) -> None:
@@ -314,6 +338,16 @@ class Slow(Store):
     """A store during whose work other things happen."""
 
     meanwhile: Callable[[], None] = staticmethod(lambda: None)
+
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
+        self.told = threading.Event()  # an end was told, whatever became of it
+
+    def end_attempt(self, *about: Any) -> StoredJob:
+        try:
+            return super().end_attempt(*about)
+        finally:
+            self.told.set()
 
     def take(self, *about: Any, **more: Any) -> list[tuple[StoredJob, StoredAttempt]]:
         taken = super().take(*about, **more)

@@ -266,7 +266,7 @@ class Queue:
                 if before is not None:
                     self._lose(before)
                     await before.over.wait()
-                    if before.end is not None:  # else what arrived would be sent again
+                    if before.end is not None and not before.refused:  # else what arrived would be sent again
                         await self._undialled(running, attempt, before.end)
                         return
                 while device is not None:
