@@ -192,27 +192,26 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], help="words that a row must have, e.g. tls hangs")
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     options = parser.parse_args()
-    failed = count = 0
-    for transport in TRANSPORTS:
-        for row in ROWS:
-            name = f"{row.name}, {transport}"
-            if not all(word in name for word in options.only):
-                continue
-            count += 1
-            if options.list:
-                print(name)
-                continue
-            began, wrong = time.perf_counter(), ""
-            with tempfile.TemporaryDirectory(prefix="vfax-baresip-") as folder:
-                try:
-                    said = trio.run(play, row, transport, Path(folder))
-                except Exception as why:
-                    wrong = "\n".join(f"    {type(one).__name__}: {one}" for one in leaves(why))
-            failed += bool(wrong)
-            print(f"{'FAILED' if wrong else 'ok':<8}{time.perf_counter() - began:6.1f} s  {name}", flush=True)
-            print(wrong or f"        {said}", flush=True)
+    named = {f"{row.name}, {transport}": (row, transport) for transport in TRANSPORTS for row in ROWS}
+    chosen = {name: one for name, one in named.items() if all(word in name for word in options.only)}
+    if not chosen:
+        parser.error(f"nothing has all of the words {options.only}")
+    failed = 0
+    for name, (row, transport) in chosen.items():
+        if options.list:
+            print(name)
+            continue
+        began, wrong = time.perf_counter(), ""
+        with tempfile.TemporaryDirectory(prefix="vfax-baresip-") as folder:
+            try:
+                said = trio.run(play, row, transport, Path(folder))
+            except Exception as why:
+                wrong = "\n".join(f"    {type(one).__name__}: {one}" for one in leaves(why))
+        failed += bool(wrong)
+        print(f"{'FAILED' if wrong else 'ok':<8}{time.perf_counter() - began:6.1f} s  {name}", flush=True)
+        print(wrong or f"        {said}", flush=True)
     if not options.list:
-        print(f"{count - failed} of {count} calls went well")
+        print(f"{len(chosen) - failed} of {len(chosen)} calls went well")
     return 1 if failed else 0
 
 

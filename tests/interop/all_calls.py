@@ -45,6 +45,8 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     options = parser.parse_args()
     cases = [case for case in full_matrix() if all(word in str(case).split() for word in options.only)]
+    if not cases:
+        parser.error(f"nothing has all of the words {options.only}")
     failed = 0
     for number, case in enumerate(cases[:: options.every], start=1):
         if options.list:

@@ -155,6 +155,8 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name the faxes and stop")
     options = parser.parse_args()
     cells = [cell for cell in full_grid() if all(word in str(cell).split() for word in options.only)][:: options.every]
+    if not cells:
+        parser.error(f"nothing has all of the words {options.only}")
     if options.list:
         print(*cells, sep="\n")
         return 0

@@ -91,6 +91,8 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name the faxes and stop")
     options = parser.parse_args()
     passages = [passage for passage in all_passages() if all(word in str(passage).split() for word in options.only)]
+    if not passages:
+        parser.error(f"nothing has all of the words {options.only}")
     if options.list:
         print("\n".join(map(str, passages)))
         return 0

@@ -304,6 +304,8 @@ def main() -> int:
     options = parser.parse_args()
     no_namespaces = "asked for" if options.relay else why_no_namespaces()
     cases = [case for case in CASES if all(word in case.name for word in options.only)]
+    if not cases:
+        parser.error(f"nothing has all of the words {options.only}")
     failed = skipped = 0
     for case in cases:
         if options.list:

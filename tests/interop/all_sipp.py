@@ -209,8 +209,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the dice that lose datagrams")
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     options = parser.parse_args()
+    rows = chosen(options.only)
+    if not rows:
+        parser.error(f"nothing has all of the words {options.only}")
     sipp, lost = find_program("sipp", "sip-tester"), 0
-    for row in chosen(options.only):
+    for row in rows:
         if options.list:
             print(row)
             continue
