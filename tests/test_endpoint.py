@@ -21,7 +21,7 @@ from tests.endpoint_peer import (
 )
 from vfax import call
 from vfax.outcome import Cause, Outcome
-from vfax.sockets import MAX_TOLD, TOLD_EVERY
+from vfax.transports.seldom import MAX_TOLD, TOLD_EVERY
 from vfax.transports.sip.agent import Agent
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.policy import DialogPolicy, Reliable

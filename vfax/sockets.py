@@ -9,12 +9,13 @@ import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import trio
 
 from vfax.errors import LinkError, MisuseError
 from vfax.transports.certificates import Certificates, TlsOptions
+from vfax.transports.seldom import Seldom
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.hops import Local, Place
 from vfax.transports.sip.options import SipOptions
@@ -22,11 +23,6 @@ from vfax.transports.sip.values import Address, Flow, Hop, Transport
 from vfax.transports.sip_connection import StreamOptions
 from vfax.transports.sip_streams import StreamHooks, StreamListener, Streams, Towards
 from vfax.transports.udp import UdpSocket, address_towards, format_address
-
-TOLD_EVERY: Final = 60.0
-"""Seconds until the operator hears again that an address cannot be reached."""
-MAX_TOLD: Final = 20
-"""Limit: addresses that the operator hears of in that time. Our answers to forged senders come back from any number."""
 
 
 class Listen(NamedTuple):
@@ -73,7 +69,7 @@ class Sockets:
             self.close()
             raise
         self._hooks = hooks
-        self._told: dict[Address, float] = {}  # when the operator heard where datagrams do not arrive; the oldest first
+        self._seldom = Seldom()
         for one in self._udp:
             one.hear_errors(self._undelivered)
         self.streams = Streams(streams, sip_options, self._listeners, Certificates(tls), hooks, towards)
@@ -142,18 +138,9 @@ class Sockets:
     def _undelivered(self, octets: bytes, to: Address, why: str) -> None:
         """A datagram did not arrive: its request fails, and the operator hears of it now and then."""
         sentence = f"{format_address(to)} cannot be reached over UDP: {why}"
-        if self._is_told(to, trio.current_time()):
+        if self._seldom.may_tell_of(to, trio.current_time()):
             self._hooks.say(sentence)
         self._hooks.unreachable(Hop(Transport.UDP, *to), sentence, octets)
-
-    def _is_told(self, to: Address, now: float) -> bool:
-        """Whether the operator is to hear of `to` now."""
-        while self._told and now - next(iter(self._told.values())) >= TOLD_EVERY:
-            del self._told[next(iter(self._told))]
-        if to in self._told or len(self._told) >= MAX_TOLD:
-            return False
-        self._told[to] = now
-        return True
 
     def _socket(self, to: Flow | Hop) -> UdpSocket | None:
         """The socket that is named, else one of the family."""

@@ -460,6 +460,16 @@ async def test_who_does_not_speak_tls_is_cut_off(said: bytes, leaf: Path) -> Non
     assert ("did not finish TLS" in one.said[0]) if not said else ("does not speak TLS" in one.said[0])
 
 
+async def test_who_goes_on_failing_at_tls_is_counted_each_time_and_spoken_of_once(leaf: Path) -> None:
+    async with house(TLS, tls=TlsOptions(certificate=leaf)) as one:
+        for _ in range(5):
+            async with await connect(one.addresses[TLS]) as stream:
+                await stream.send_all(message(1))
+                await read_to_end(stream)
+        await one.until(lambda: one.streams.counters.failed_handshakes == 5)
+    assert len(one.said) == 1
+
+
 async def test_half_open_handshakes_are_limited_and_leave_room_for_tcp(leaf: Path) -> None:
     async with house(TLS, TCP, tls=TlsOptions(certificate=leaf), max_handshakes=3) as one:
         waiting = [await connect(one.addresses[TLS]) for _ in range(3)]

@@ -19,6 +19,7 @@ import trio
 from vfax.errors import AddressTaken, LinkError
 from vfax.transports.certificates import Certificates, explain
 from vfax.transports.listening import open_listener
+from vfax.transports.seldom import Seldom
 from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.sieve import Nuisance
 from vfax.transports.sip.values import Address, Destination, Flow, Hop, Transport
@@ -119,6 +120,7 @@ class Streams:
         self._certificates = certificates
         self._others = others
         self._hooks = hooks
+        self._seldom = Seldom()
         self._connections: dict[int, Connection] = {}
         self._by_hop: dict[HopKey, Connection] = {}
         self._per_source: Counter[str] = Counter()
@@ -342,7 +344,8 @@ class Streams:
             self._handshakes -= 1
         self.counters.failed_handshakes += 1
         self._hooks.refused(connection.flow.remote[0], Nuisance.CONNECTION)
-        self._hooks.say(why)
+        if self._seldom.may_tell_of(connection.flow.remote[0], trio.current_time()):
+            self._hooks.say(why)
         connection.end_now(why)
         await trio.aclose_forcefully(stream)
         return None
