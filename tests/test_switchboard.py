@@ -337,6 +337,33 @@ async def test_a_call_by_a_trunk_says_who_calls_and_dials_as_the_trunk_wants_it(
     assert field(invite, "Diversion") == "<sip:+49302@pbx.example.com>;reason=unconditional;privacy=off"
 
 
+@pytest.mark.parametrize(
+    ("proxy", "routes"), [(";lr", ["{proxy};lr", "sip:edge.example;lr"]), ("", ["sip:edge.example;lr"])]
+)
+async def test_a_call_by_a_proxy_visits_what_is_to_be_visited(
+    proxy: str, routes: list[str], tmp_path: Path, fax_clock: MockClock
+) -> None:
+    """Preloaded Route: the proxy where it is a loose router, `route`, then what the registrar has asked for."""
+    async with Peer().open() as peer:
+        where = f"sip:{peer.address[0]}:{peer.address[1]}"
+        one = trunk(
+            gateways=(Uri.parse("sip:pbx.example.com"),),
+            inbound=InboundOptions(),
+            outbound_proxy=Uri.parse(where + proxy),
+            route=(Uri.parse("sip:edge.example"),),
+            domain="pbx.example.com",
+        )
+        async with endpoint(trunks=(one,)) as us:
+            us.switchboard.desk.learn_routes("office", ("<sip:service.example;lr>",))
+            invite = await Answering(us, peer, tmp_path).send("sip:1@office", "486 Busy")
+            bare = us.switchboard.desk.bare_account(one)
+    assert invite.startswith("INVITE sip:1@pbx.example.com SIP/2.0")
+    visited = [line.partition(": ")[2] for line in invite.splitlines() if line.startswith("Route: ")]
+    preloaded = [f"<{route.format(proxy=where)}>" for route in routes]
+    assert visited == [*preloaded, "<sip:service.example;lr>"]
+    assert list(bare.routes) == preloaded  # of REGISTER and OPTIONS
+
+
 @pytest.mark.parametrize("domain", ["", "pbx.example.com"])
 async def test_the_second_gateway_is_dialled_by_its_own_name(domain: str, tmp_path: Path, fax_clock: MockClock) -> None:
     async with Peer().open() as silent, Peer().open() as peer:
