@@ -11,6 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.interop.digest_plain import answer_of, fields_of
 from tests.test_endpoint import Peer, endpoint, field, fields, lines, make_page
 from vfax import call
 from vfax.endpoint import Endpoint
@@ -270,6 +271,35 @@ async def test_the_number_that_was_dialled_and_the_caller_are_read_as_the_trunk_
     assert (arrived[0].dialled, arrived[0].caller) == ("+4930987654", "+49891234")
     begin = next(line for line in lines(tmp_path) if line["kind"] == "call")
     assert (begin["trunk"], begin["dialled"]) == ("office", "+4930987654")
+
+
+@pytest.mark.parametrize("password", ["secret", "guess"])
+async def test_a_caller_comes_by_the_trunk_whose_password_it_knows(password: str, tmp_path: Path) -> None:
+    users = {"pbx": "secret"}
+    inbound = InboundOptions(networks=LOOPBACK.networks, accept=Accept.DIGEST, users=users)
+    trunks = (trunk(), replace(trunk(inbound=inbound), name="guarded"))
+    async with (
+        endpoint(trunks=trunks, allow=("192.0.2.0/24",), journal=tmp_path) as us,
+        Peer(towards=us.address).open() as peer,
+    ):
+        peer.request("INVITE", peer.media.offer_t38())
+        challenge = fields_of(field(await peer.hear("SIP/2.0 401"), "WWW-Authenticate"))
+        given = {name: challenge[name] for name in ("realm", "nonce", "algorithm")}
+        given |= {"username": "pbx", "uri": "sip:1@127.0.0.1", "qop": "auth", "nc": "00000001", "cnonce": "ours"}
+        given["response"] = answer_of(given, "INVITE", "pbx", password)
+        bare = ("algorithm", "qop", "nc")
+        words = ", ".join(f"{name}={value}" if name in bare else f'{name}="{value}"' for name, value in given.items())
+        host, port = peer.address
+        peer.say(
+            f"INVITE sip:1@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};branch=z9hG4bKagain\r\n"
+            "From: <sip:2@127.0.0.1>;tag=them\r\nTo: <sip:1@127.0.0.1>\r\nCall-ID: call-1\r\nCSeq: 3 INVITE\r\n"
+            f"Contact: <sip:2@{host}:{port}>\r\nMax-Forwards: 70\r\nAuthorization: Digest {words}\r\n",
+            peer.media.offer_t38(),
+        )
+        await peer.hear("SIP/2.0 486" if password == "secret" else "SIP/2.0 401")
+    assert [line["trunk"] for line in lines(tmp_path) if line["kind"] == "call"] == (
+        ["guarded"] if password == "secret" else []
+    )
 
 
 async def test_a_trunks_networks_are_heard_although_nobody_else_is() -> None:

@@ -79,6 +79,12 @@ async def findings(check: Check) -> dict[str, tuple[str, str]]:
 async def test_a_trunk_that_loops_back_is_good_in_every_step(tmp_path: Path, fax_clock: MockClock) -> None:
     async with checking(tmp_path, lambda port: trunk(f"sip:127.0.0.1:{port}"), number="+4930999") as check:
         found = await findings(check)
+        (row,) = check.endpoint.switchboard.rows()
+    seen = [None if fax is None else (fax.ok, fax.sentence) for fax in (row.t38_in, row.t38_out)]
+    assert seen == [
+        (True, "The fax was received: its only page is complete."),
+        (True, "The fax was delivered: the other machine confirmed its only page."),
+    ]
     assert {step: verdict for step, (verdict, _) in found.items()} == {
         "settings": "ok",
         "resolve": "ok",
