@@ -19,7 +19,10 @@ from vfax.leg import CallerOffer, LegOptions
 from vfax.outcome import Cause, Outcome
 from vfax.sockets import Listen
 from vfax.transports.certificates import TlsOptions
+from vfax.transports.sip.headers import Uri
+from vfax.transports.sip.probing import ProbeOptions
 from vfax.transports.sip.values import Transport
+from vfax.trunks.options import TrunkOptions, TrunkTls
 
 TCP, TLS, UDP = Transport.TCP, Transport.TLS, Transport.UDP
 HERE: Final = "127.0.0.1"
@@ -146,6 +149,50 @@ async def test_certificate_that_is_not_believed_ends_the_call_in_one_sentence(
     assert sent.cause is Cause.NETWORK
     assert words in sent.evidence
     assert not called.calls
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, "Busy Here"),
+        ({"certificate": ""}, "wants to see a certificate of ours"),
+        ({"server_name": ""}, "is for another name"),
+        ({"server_name": "", "checks": "chain"}, "Busy Here"),
+        ({"authorities": ""}, "comes from an issuer we do not know"),
+    ],
+    ids=str,
+)
+async def test_a_trunk_has_certificates_and_a_name_of_its_own(
+    more: dict[str, str],
+    words: str,
+    authority: Authority,
+    tmp_path: Path,
+    make_document: Callable[..., Path],
+    fax_clock: MockClock,
+) -> None:
+    """Towards its gateways alone: what everybody else is shown, and whom everybody else is believed by, is nothing."""
+    theirs = TlsOptions(
+        certificate=authority.issue("sbc", names="DNS:sbc.test"), client_authorities=authority.certificate
+    )
+    sbc = Endpoint(EndpointOptions(listen=Listen(HERE, 0, TLS), tls=theirs))
+    own = {
+        "certificate": str(authority.issue("trunk")),
+        "authorities": str(authority.certificate),
+        "server_name": "sbc.test",
+    }
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hold_for_threads)
+        await nursery.start(sbc.run, lambda arrived: arrived.refuse(486))
+        gateway = Uri.parse(f"sip:{HERE}:{sbc.addresses[0].port};transport=tls")
+        trunk = TrunkOptions(
+            name="office", gateways=(gateway,), tls=TrunkTls(**own | more), probe=ProbeOptions(interval=0.0)
+        )
+        caller = Endpoint(EndpointOptions(listen=Listen(HERE, 0), trunks=(trunk,)))
+        await nursery.start(caller.run, lambda arrived: arrived.refuse(486))
+        sent = await send(caller, make_document(), "sip:1@office")
+        nursery.cancel_scope.cancel()
+    assert sent.cause is (Cause.BUSY if words == "Busy Here" else Cause.NETWORK), sent.sentence
+    assert words in sent.evidence
 
 
 async def test_every_transport_and_family_at_once(

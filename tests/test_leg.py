@@ -28,6 +28,7 @@ from vfax.leg import (
     Refuse,
     RefuseOffer,
     SipOrder,
+    SwitchBy,
     Switched,
 )
 from vfax.outcome import Cause, Outcome, Phase, Retry
@@ -333,6 +334,23 @@ def test_no_offer_of_ours_crosses_the_answer_to_a_late_offer() -> None:
     world.signal(sip.Confirmed(KEY, world.theirs.answer(accepted.sdp, want=MediaKind.ANY).sdp))
     world.wait(5.0)
     assert len(world.said(Offer)) == 1
+
+
+@pytest.mark.parametrize("who", SwitchBy)
+def test_who_offers_t38_is_up_to_the_owner(who: SwitchBy) -> None:
+    """The other side's offer is taken in any case."""
+    options = LegOptions(
+        switch_by=who, caller_offer=CallerOffer.AUDIO, called_switch_after=3.0, caller_switch_after=5.0
+    )
+    turns = ((called_in_audio, 3.0, SwitchBy.CALLED), (calling_in_audio, 5.0, SwitchBy.CALLER))
+    for begin, after, ours in turns:
+        world = begin(options)
+        world.wait(after - 0.1)
+        assert not world.said(Offer)
+        world.wait(10.0)
+        assert bool(world.said(Offer)) is (who in (SwitchBy.EITHER, ours))
+        world.signal(sip.Reoffered(KEY, world.theirs.offer_t38()))
+        assert world.told(Switched)
 
 
 def test_refused_switch_waits_for_the_peers_own_offer() -> None:

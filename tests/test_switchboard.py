@@ -12,6 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.endpoint_peer import Peer, endpoint, field, fields, lines, make_page
+from tests.interop.digest_plain import answer_of, fields_of
 from vfax import call
 from vfax.endpoint import Endpoint
 from vfax.leg import CallerOffer, LegOptions
@@ -272,6 +273,35 @@ async def test_the_number_that_was_dialled_and_the_caller_are_read_as_the_trunk_
     assert (begin["trunk"], begin["dialled"]) == ("office", "+4930987654")
 
 
+@pytest.mark.parametrize("password", ["secret", "guess"])
+async def test_a_caller_comes_by_the_trunk_whose_password_it_knows(password: str, tmp_path: Path) -> None:
+    users = {"pbx": "secret"}
+    inbound = InboundOptions(networks=LOOPBACK.networks, accept=Accept.DIGEST, users=users)
+    trunks = (trunk(), replace(trunk(inbound=inbound), name="guarded"))
+    async with (
+        endpoint(trunks=trunks, allow=("192.0.2.0/24",), journal=tmp_path) as us,
+        Peer(towards=us.address).open() as peer,
+    ):
+        peer.request("INVITE", peer.media.offer_t38())
+        challenge = fields_of(field(await peer.hear("SIP/2.0 401"), "WWW-Authenticate"))
+        given = {name: challenge[name] for name in ("realm", "nonce", "algorithm")}
+        given |= {"username": "pbx", "uri": "sip:1@127.0.0.1", "qop": "auth", "nc": "00000001", "cnonce": "ours"}
+        given["response"] = answer_of(given, "INVITE", "pbx", password)
+        bare = ("algorithm", "qop", "nc")
+        words = ", ".join(f"{name}={value}" if name in bare else f'{name}="{value}"' for name, value in given.items())
+        host, port = peer.address
+        peer.say(
+            f"INVITE sip:1@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};branch=z9hG4bKagain\r\n"
+            "From: <sip:2@127.0.0.1>;tag=them\r\nTo: <sip:1@127.0.0.1>\r\nCall-ID: call-1\r\nCSeq: 3 INVITE\r\n"
+            f"Contact: <sip:2@{host}:{port}>\r\nMax-Forwards: 70\r\nAuthorization: Digest {words}\r\n",
+            peer.media.offer_t38(),
+        )
+        await peer.hear("SIP/2.0 486" if password == "secret" else "SIP/2.0 401")
+    assert [line["trunk"] for line in lines(tmp_path) if line["kind"] == "call"] == (
+        ["guarded"] if password == "secret" else []
+    )
+
+
 async def test_a_trunks_networks_are_heard_although_nobody_else_is() -> None:
     async with (
         endpoint(trunks=(trunk(),), allow=("192.0.2.0/24",)) as us,
@@ -335,6 +365,33 @@ async def test_a_call_by_a_trunk_says_who_calls_and_dials_as_the_trunk_wants_it(
     assert field(invite, "From").startswith('"Us" <sip:49301@pbx.example.com>;tag=')
     assert field(invite, "P-Asserted-Identity") == '"Us" <sip:49301@pbx.example.com>'
     assert field(invite, "Diversion") == "<sip:+49302@pbx.example.com>;reason=unconditional;privacy=off"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "routes"), [(";lr", ["{proxy};lr", "sip:edge.example;lr"]), ("", ["sip:edge.example;lr"])]
+)
+async def test_a_call_by_a_proxy_visits_what_is_to_be_visited(
+    proxy: str, routes: list[str], tmp_path: Path, fax_clock: MockClock
+) -> None:
+    """Preloaded Route: the proxy where it is a loose router, `route`, then what the registrar has asked for."""
+    async with Peer().open() as peer:
+        where = f"sip:{peer.address[0]}:{peer.address[1]}"
+        one = trunk(
+            gateways=(Uri.parse("sip:pbx.example.com"),),
+            inbound=InboundOptions(),
+            outbound_proxy=Uri.parse(where + proxy),
+            route=(Uri.parse("sip:edge.example"),),
+            domain="pbx.example.com",
+        )
+        async with endpoint(trunks=(one,)) as us:
+            us.switchboard.desk.learn_routes("office", ("<sip:service.example;lr>",))
+            invite = await Answering(us, peer, tmp_path).send("sip:1@office", "486 Busy")
+            bare = us.switchboard.desk.bare_account(one)
+    assert invite.startswith("INVITE sip:1@pbx.example.com SIP/2.0")
+    visited = [line.partition(": ")[2] for line in invite.splitlines() if line.startswith("Route: ")]
+    preloaded = [f"<{route.format(proxy=where)}>" for route in routes]
+    assert visited == [*preloaded, "<sip:service.example;lr>"]
+    assert list(bare.routes) == preloaded  # of REGISTER and OPTIONS
 
 
 @pytest.mark.parametrize("domain", ["", "pbx.example.com"])

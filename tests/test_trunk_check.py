@@ -79,6 +79,12 @@ async def findings(check: Check) -> dict[str, tuple[str, str]]:
 async def test_a_trunk_that_loops_back_is_good_in_every_step(tmp_path: Path, fax_clock: MockClock) -> None:
     async with checking(tmp_path, lambda port: trunk(f"sip:127.0.0.1:{port}"), number="+4930999") as check:
         found = await findings(check)
+        (row,) = check.endpoint.switchboard.rows()
+    seen = [None if fax is None else (fax.ok, fax.sentence) for fax in (row.t38_in, row.t38_out)]
+    assert seen == [
+        (True, "The fax was received: its only page is complete."),
+        (True, "The fax was delivered: the other machine confirmed its only page."),
+    ]
     assert {step: verdict for step, (verdict, _) in found.items()} == {
         "settings": "ok",
         "resolve": "ok",
@@ -222,6 +228,28 @@ async def test_a_registrar_that_is_none_fails_in_that_step(tmp_path: Path, fax_c
         "warn",
         "The trunk office: it registers without a password: give password_file, unless the registrar asks for none.",
     )
+
+
+async def test_a_check_without_a_service_registers_and_takes_it_back(tmp_path: Path, fax_clock: MockClock) -> None:
+    contacts: list[str] = []
+    async with Peer().open() as peer, trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def answer() -> None:
+            while True:
+                request = await peer.hear("OPTIONS", "REGISTER")
+                head = fields(request, "Via", "From", "Call-ID", "CSeq")
+                if request.startswith("REGISTER"):
+                    contacts.append(field(request, "Contact"))
+                    head += f"Contact: {contacts[-1]}\r\n"
+                peer.say(f"SIP/2.0 200 OK\r\n{head}To: {field(request, 'To')};tag=they\r\n")
+
+        async with checking(tmp_path, lambda _: registering(peer.address[1])) as check:
+            found = await findings(check)
+        nursery.cancel_scope.cancel()
+    assert found["register"][0] == "ok"
+    assert "is registered at sip:127.0.0.1:" in found["register"][1]
+    assert [one.rpartition(";expires=")[2] for one in contacts] == ["3600", "0"]
 
 
 @pytest.mark.parametrize(("standing", "verdict"), [("registered", "ok"), ("failed", "fail")])

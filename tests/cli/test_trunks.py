@@ -9,8 +9,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import trio
@@ -20,7 +24,7 @@ from typer.testing import CliRunner
 from tests.client.plain import MASTER, Host, hosting
 from tests.host.delivery.conftest import record
 from vfax.cli import app, exits
-from vfax.cli.serve import of_trunk
+from vfax.cli.serve import greeting, of_trunk
 from vfax.cli.trunks import read_row, sentences, show, show_peers, span
 from vfax.endpoint import Endpoint, EndpointOptions
 from vfax.errors import LinkError
@@ -224,6 +228,56 @@ def test_a_check_that_is_interrupted_ends_with_130_and_leaves_nothing(tmp_path: 
     assert sorted(one.name for one in tmp_path.iterdir()) == ["vfax.toml"]
 
 
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    """Where somebody answers OPTIONS, and is busy to every call."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as busy:
+        busy.bind(("127.0.0.1", 0))
+        threading.Thread(target=be_busy, args=(busy,), daemon=True).start()
+        yield busy.getsockname()[1]
+        with suppress(OSError):  # wakes the thread
+            busy.shutdown(socket.SHUT_RDWR)
+
+
+def be_busy(sock: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            octets, source = sock.recvfrom(65_535)
+            lines = octets.decode("utf-8", "replace").split("\r\n")
+            status = {"OPTIONS": "200 OK", "INVITE": "486 Busy Here"}.get(lines[0].split(" ")[0])
+            if status is not None:
+                kept = [line for line in lines if line.split(":")[0] in ("Via", "From", "To", "Call-ID", "CSeq")]
+                sock.sendto("\r\n".join([f"SIP/2.0 {status}", *kept, "Content-Length: 0", "", ""]).encode(), source)
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize(
+    ("key", "words", "code", "called"),
+    [
+        ("", [], exits.OK, ""),
+        ('check_number = "+49301"', [], exits.TRUNK, "sip:+49301@office"),
+        ('check_number = "+49301"', ["--number", "+49302"], exits.TRUNK, "sip:+49302@office"),
+    ],
+)
+def test_a_check_ends_with_its_exit_code_and_in_json(
+    key: str, words: list[str], code: int, called: str, tmp_path: Path, busy_port: int
+) -> None:
+    config = tmp_path / "vfax.toml"
+    config.write_text(
+        f'[sip]\nlisten = "127.0.0.1:0"\n[host]\nspool = "{tmp_path / "spool"}"\n'
+        f'[[trunk]]\nname = "office"\ngateways = ["127.0.0.1:{busy_port}"]\n{key}\n'
+    )
+    result = CliRunner().invoke(app, ["check-trunk", "office", "--config", str(config), "--json", *words])
+    assert result.exit_code == code, result.output
+    said = json.loads(result.stdout)
+    assert (said["ok"], said["exit"], said["trunk"]) == (code == exits.OK, code, "office")
+    steps = {step["step"]: (step["verdict"], step["sentence"]) for step in said["steps"]}
+    assert steps["OPTIONS"][0] == "ok"
+    assert steps["call"][0] == ("fail" if called else "skipped")
+    assert called in steps["call"][1]
+    assert all(sentence.endswith((".", ")")) for _, sentence in steps.values())
+
+
 async def test_a_check_beside_a_service_lets_it_know_the_page_while_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,3 +337,21 @@ async def test_a_check_beside_a_service_lets_it_know_the_page_while_it_runs(
 )
 def test_serve_says_who_may_call_by_a_trunk(keys: dict[str, object], said: str) -> None:
     assert of_trunk(TrunkSettings.model_validate({"name": "t", **keys})) == said
+
+
+@pytest.mark.parametrize(
+    ("listen", "allow", "said"),
+    [
+        (
+            "127.0.0.1",
+            ["127.0.0.0/8", "::1"],
+            "Calls are taken from 127.0.0.0/8, ::1 (this machine alone; --listen and --allow open it to a network).",
+        ),
+        ("0.0.0.0", ["192.0.2.0/24"], "Calls are taken from 192.0.2.0/24: OPEN TO A NETWORK."),
+        ("0.0.0.0", ["127.0.0.0/8", "0.0.0.0/0"], "Calls are taken from 127.0.0.0/8, 0.0.0.0/0: OPEN TO A NETWORK."),
+    ],
+)
+def test_serve_says_aloud_whom_it_listens_to(listen: str, allow: list[str], said: str, tmp_path: Path) -> None:
+    settings = Settings.model_validate({"sip": {"listen": f"{listen}:5060", "allow": allow}})
+    service: Any = SimpleNamespace(spool=SimpleNamespace(inbox=tmp_path))
+    assert greeting(settings, ("192.0.2.1", 5060), service)[-1] == said

@@ -68,6 +68,7 @@ class Script:
     takes_hints: bool = True
     endings: list[FaxStatus] = field(default_factory=list)  # of the sends to come, failures before `ends`
     advice: Retry = Retry.LATER  # of those
+    retry_after: int | None = None  # seconds that the other side asks for, in those
     reached_page: int = 0  # the first page that was not confirmed by then
     hints: list[SendHints] = field(default_factory=list)
     halts: dict[str, Halt] = field(default_factory=dict)
@@ -179,7 +180,10 @@ class ScriptedProvider:
 
     def _fail(self, job: "Operation", status: FaxStatus) -> NoReturn:
         self._say(job, status)
-        job.outcome = Outcome(cause=Cause.NO_RESPONSE, retry=self.script.advice, sentence="It failed.", rate_bps=9600)
+        advice, wait = self.script.advice, self.script.retry_after
+        job.outcome = Outcome(
+            cause=Cause.NO_RESPONSE, retry=advice, retry_after=wait, sentence="It failed.", rate_bps=9600
+        )
         raise OperationFailed("It failed as the script has it.")
 
     def FaxDevReportStatus(self, handle: object, /) -> FaxDevStatus:

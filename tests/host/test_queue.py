@@ -121,6 +121,17 @@ async def test_advice_to_try_at_once_does_not_wait_for_the_delay(
         assert await desk.until(lambda: desk.job(job.id).status is _J.fjsCOMPLETED) < 12
 
 
+async def test_who_asks_to_be_left_alone_for_longer_than_the_delay_is(
+    jumping_clock: MockClock, opening: Opening, script: Script
+) -> None:
+    """503 with Retry-After, for one (RFC 3261 21.5.4)."""
+    script.endings, script.retry_after = [FaxStatus.FS_FATAL_ERROR], 900
+    async with opening(script) as desk:
+        job = await desk.submit()
+        await desk.until(lambda: desk.job(job.id).status is _J.fjsRETRYING)
+        assert 898 < await desk.until(lambda: desk.job(job.id).status is _J.fjsCOMPLETED) < 906
+
+
 async def test_what_was_confirmed_is_not_sent_again(jumping_clock: MockClock, opening: Opening, script: Script) -> None:
     script.endings, script.reached_page = [FaxStatus.FS_DISCONNECTED], 3
     async with opening(script) as desk:

@@ -196,7 +196,10 @@ request_route {
     }
     if (is_method("ACK")) { if (t_check_trans()) { t_relay(); } exit; }
     t_check_trans();
-    if (loose_route()) { xlog("L_NOTICE", "a preloaded route\\n"); }
+    if (is_present_hf("Route")) {
+        xlog("L_NOTICE", "a preloaded route $hdr(Route)\\n");
+        loose_route();
+    }
     route(AUTHENTICATION);
     remove_hf("Route");
     if (is_method("REGISTER")) {

@@ -33,6 +33,8 @@ from vfax.transports.sip.registration import Standing
 from vfax.transports.sip.values import Transport
 
 LOGIN: Final = Account()
+DOMAIN: Final = "fax.example.com"
+"""Of trunks that are reached by an outbound proxy alone."""
 ALGORITHMS: Final = ("MD5", "SHA-256")
 REGISTER_PATIENCE: Final = 10.0
 
@@ -45,6 +47,7 @@ class Passage:
     start: Start
     transport: Transport = Transport.UDP  # between vfax and Kamailio; libspandsp's is UDP
     digest: str = ""  # the algorithm by which vfax proves itself, registered there; "": it need not
+    proxied: bool = False  # Kamailio is the outbound proxy of a domain without gateways, and vfax's first Route
 
     @property
     def case(self) -> Case:
@@ -52,7 +55,8 @@ class Passage:
         return Case(self.caller, self.start, True, Modem.V17, Coding.MMR, 1, False, Limiter.PEER)
 
     def __str__(self) -> str:
-        return f"{self.transport.lower()} {self.caller} {self.start} {self.digest.lower() or 'no-digest'}"
+        way = "proxied" if self.proxied else "gateway"
+        return f"{self.transport.lower()} {self.caller} {self.start} {self.digest.lower() or 'no-digest'} {way}"
 
     @property
     def by(self) -> str:
@@ -84,6 +88,8 @@ class Passage:
     def options(self, port: int, proxy: Kamailio, keys: Credentials, folder: Path) -> EndpointOptions:
         """What vfax is told, by a file of settings."""
         host, at = proxy.address(self.by)
+        place = f"sip:{host}:{at};transport={self.by}"
+        where = f'domain = "{DOMAIN}"\noutbound_proxy = "{place};lr"' if self.proxied else f'gateways = ["{place}"]'
         file = folder / "vfax.toml"
         account = ""
         if self.digest:
@@ -93,7 +99,7 @@ class Passage:
         file.write_text(
             f'[sip]\nlisten = "{self.by}:{HOST}:{port}"\ntls_certificate = "{keys.certificate}"\n'
             f'tls_authorities = "{keys.authority}"\n[[trunk]]\nname = "kamailio"\n'
-            f'gateways = ["sip:{host}:{at};transport={self.by}"]\noptions_interval = 0.0\n{account}'
+            f"{where}\noptions_interval = 0.0\n{account}"
         )
         leg = vfax_options(self.case).leg
         options = endpoint_options(load(file, environ={}))
@@ -102,10 +108,13 @@ class Passage:
 
 
 def all_passages() -> list[Passage]:
-    """Every combination."""
-    return [
+    """Every combination; by way of an outbound proxy those that are challenged on the re-INVITE."""
+    passages = [
         Passage(transport=transport, caller=caller, start=start, digest=digest)
         for transport, digest, caller, start in product(Transport, ("", *ALGORITHMS), Caller, Start)
+    ]
+    return passages + [
+        replace(one, proxied=True) for one in passages if one.digest == "SHA-256" and one.start is Start.CALLED_ASKS
     ]
 
 
@@ -189,6 +198,10 @@ def judge_passage(passage: Passage, passed: Passed) -> None:
     challenged = bool(passage.digest) and passed.played.result.ending is Ending.THEM
     assert relayed.count(" BYE sip:") == 1 + challenged, relayed
     assert ("REGISTER" in relayed) is bool(passage.digest), relayed
+    outside = re.findall(rf" (REGISTER|INVITE) sip:\S*{re.escape(DOMAIN)} ", relayed)
+    preloaded = re.findall(rf"a preloaded route <sip:127\S+;transport={passage.by};lr>", relayed)
+    assert len(preloaded) == len(outside) == relayed.count("a preloaded route"), relayed
+    assert (f"sip:{DOMAIN}" in relayed) is passage.proxied, relayed
 
 
 # A load balancer

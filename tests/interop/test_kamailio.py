@@ -19,7 +19,7 @@ PASSAGES: Final = (
     Passage(transport=Transport.UDP, caller=Caller.VFAX, start=Start.CALLER_ASKS, digest="MD5"),
     Passage(transport=Transport.TCP, caller=Caller.PEER, start=Start.CALLED_ASKS, digest="SHA-256"),
     Passage(transport=Transport.TLS, caller=Caller.PEER, start=Start.CALLED_ASKS),
-    Passage(transport=Transport.TLS, caller=Caller.VFAX, start=Start.DIRECT, digest="SHA-256"),
+    Passage(transport=Transport.TLS, caller=Caller.VFAX, start=Start.DIRECT, digest="SHA-256", proxied=True),
 )
 pytestmark = pytest.mark.realtime
 

@@ -369,6 +369,41 @@ async def test_messages_travel_over_tls(authority: Authority, leaf: Path) -> Non
     assert two.heard[0][0] == message(2)
 
 
+async def test_message_cut_into_records_arrives_whole(authority: Authority, leaf: Path) -> None:
+    """Each octet in a TLS record of its own, and then two messages in one."""
+    async with house(TLS, tls=TlsOptions(certificate=leaf)) as one:
+        context = ssl.create_default_context(cafile=str(authority.certificate))
+        async with trio.SSLStream(await connect(one.addresses[TLS]), context, server_hostname="sip.test") as stream:
+            for octet in message(1):
+                await stream.send_all(bytes((octet,)))
+            await stream.send_all(message(2) + message(3))
+            await one.until(lambda: len(one.heard) == 3)
+            assert stream.version() == "TLSv1.3"
+    assert [octets for octets, _ in one.heard] == [message(number) for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(("called", "said"), [("sip.test", "sip.test"), ("", None)])
+async def test_name_that_was_called_is_said_in_the_handshake(
+    called: str, said: str | None, authority: Authority, leaf: Path
+) -> None:
+    """SNI (RFC 6066 3), by which a server with several names chooses its certificate; numbers are never said."""
+    heard: list[str | None] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(leaf)
+    context.sni_callback = lambda _socket, name, _context: heard.append(name)
+    async with house(tls=calling(authority)) as two, trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+
+        async def shake_hands(stream: trio.SocketStream) -> None:
+            await trio.SSLStream(stream, context, server_side=True).do_handshake()
+
+        nursery.start_soon(trio.serve_listeners, shake_hands, [listener])
+        two.streams.send(message(1), Hop(TLS, "127.0.0.1", listener.socket.getsockname()[1], name=called))
+        await two.until(lambda: heard)
+        nursery.cancel_scope.cancel()
+    assert heard == [said]
+
+
 @pytest.mark.parametrize(
     ("make", "name", "words"),
     [

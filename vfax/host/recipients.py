@@ -44,7 +44,8 @@ class DialPlan:
 
     def __post_init__(self) -> None:
         if self.region and self.region not in phonenumbers.SUPPORTED_REGIONS:
-            raise SettingsError(f"region = {self.region!r}: a country code of ISO 3166 is expected, such as DE or US")
+            given = f"region = {self.region[:20]!r}"
+            raise SettingsError(f"{given}: a country code of ISO 3166 is expected, such as DE or US")
         try:
             tried = self.dial.format(e164="+1", digits="1", national="1")
         except (LookupError, ValueError, AttributeError) as why:

@@ -19,7 +19,7 @@ from vfax.settings.model import IN_SECTION, VFAX_IMAGE, Settings
 from vfax.settings.routes import RouteSettings
 from vfax.settings.section import Section
 from vfax.settings.trunks import OVERRIDES, TRUNK, TrunkSettings
-from vfax.settings.words import toml_value
+from vfax.settings.words import named, shown, table_label, toml_value
 
 ENV_PREFIX: Final = "VFAX_"
 ENV_SEPARATOR: Final = "__"
@@ -84,7 +84,7 @@ def _read_file(path: Path) -> dict[str, Any]:
             continue
         if name not in LISTS and not isinstance(table, dict):
             _known_section(name, str(path))
-            raise SettingsError(f"{path}: {name} = {_shown(table)}: expected a table, written [{name}]")
+            raise SettingsError(f"{path}: {named(name)} = {_shown(table)}: expected a table, written [{named(name)}]")
     return tables
 
 
@@ -170,7 +170,7 @@ def _known_tables(kind: str, tables: object, source: str) -> list[dict[str, obje
         for key in table:
             if key not in model.model_fields:
                 hint = _nearest(key, model.model_fields, "keys here are")
-                raise SettingsError(f"{source}: {_table_label(kind, table, at)} {key}: unknown key; {hint}")
+                raise SettingsError(f"{source}: {_table_label(kind, table, at)} {named(key)}: unknown key; {hint}")
         for key in needed:
             if key not in table:
                 noun = "rule" if kind == ROUTE else kind
@@ -180,7 +180,7 @@ def _known_tables(kind: str, tables: object, source: str) -> list[dict[str, obje
 
 def _table_label(kind: str, table: object, at: int) -> str:
     name = table.get("name") if isinstance(table, dict) else getattr(table, "name", None)
-    return f"[[{kind}]] {at + 1}{f' ({name})' if isinstance(name, str) else ''}"
+    return table_label(kind, name, at)
 
 
 # --- saying what is wrong --------------------------------------------------------------------------
@@ -263,8 +263,8 @@ def _one_sentence_of_others(first: ErrorDetails, words: str, file_name: str) -> 
     """Names the entry by its own name, for the list of the file holds others besides."""
     key = str(first["loc"][2]) if len(first["loc"]) > 2 else ""
     if first["type"] == "missing":
-        named = first["input"].get("friendly_name") or first["input"].get("image_name")
-        return f"{file_name}: [[{OWN}]] {_shown(named)}: {key} is missing"
+        entry = first["input"].get("friendly_name") or first["input"].get("image_name")
+        return f"{file_name}: [[{OWN}]] {_shown(entry)}: {key} is missing"
     return f"{file_name}: [[{OWN}]] {key} = {_shown(first['input'])}: {words}"
 
 
@@ -272,14 +272,13 @@ def _label(section: str, key: str, source: str) -> str:
     """Name a setting as its writer wrote it."""
     if source == ENVIRONMENT:
         return f"{ENV_PREFIX}{section}{ENV_SEPARATOR}{key}".upper()
-    return f"[{section}] {key}".rstrip()
+    return f"[{named(section)}] {named(key)}".rstrip()
 
 
 def _shown(value: object, key: str = "") -> str:
     if key in SECRETS:
         return "..."
-    text = toml_value(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return shown(value)
 
 
 # --- writing the example ---------------------------------------------------------------------------

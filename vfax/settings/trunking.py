@@ -18,7 +18,7 @@ from vfax.settings.section import same_names
 from vfax.settings.sip import SipSettings, dialog_policy
 from vfax.settings.trunk_words import OWN, parse_place, parse_public
 from vfax.settings.trunks import SECTIONS, TrunkSettings, label, overridden
-from vfax.settings.words import toml_value
+from vfax.settings.words import shown
 from vfax.transports.sip.headers import Uri
 from vfax.transports.sip.keyring import Credentials
 from vfax.transports.sip.probing import ProbeOptions
@@ -181,11 +181,11 @@ def _secret(trunk: TrunkSettings, at: int, key: str, environ: Mapping[str, str])
     said, file, variable = (str(getattr(trunk, name)) for name in (key, f"{key}_file", f"{key}_env"))
     named = label(trunk.name, at)
     if file:
-        return _from_file(Path(file), f"{named} {key}_file = {toml_value(file)}")
+        return _from_file(Path(file), f"{named} {key}_file = {shown(file)}")
     if variable:
         if not environ.get(variable):
             raise SettingsError(
-                f"{named} {key}_env = {toml_value(variable)}: the environment has no such variable, or it is empty; "
+                f"{named} {key}_env = {shown(variable)}: the environment has no such variable, or it is empty; "
                 f"set it where vfax is started, or name a file with {key}_file"
             )
         return environ[variable]

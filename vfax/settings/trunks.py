@@ -25,7 +25,7 @@ from vfax.settings.trunk_words import (
     VariableName,
     parse_place,
 )
-from vfax.settings.words import Line, Networks, OrElse, Seconds, toml_value
+from vfax.settings.words import Line, Networks, OrElse, Seconds, shown, table_label
 
 TRUNK: Final = "trunk"
 DidPlaces = Annotated[
@@ -303,7 +303,7 @@ PUZZLES: Final[tuple[tuple[Callable[[TrunkSettings], object], str], ...]] = (
 
 def label(name: object, at: int) -> str:
     """How messages name a trunk; `at` counts from 0."""
-    return f"[[{TRUNK}]] {at + 1}{f' ({name})' if isinstance(name, str) and name else ''}"
+    return table_label(TRUNK, name, at)
 
 
 def overridden(section: Section, own: Mapping[str, object]) -> Section:
@@ -322,7 +322,7 @@ def check_trunks(trunks: Sequence[TrunkSettings], sections: Mapping[str, Section
         before = users.setdefault(trunk.inbound_user, at) if trunk.inbound_user else at
         if before != at:
             other = label(trunks[before].name, before)
-            who = f"{label(trunk.name, at)} inbound_user = {toml_value(trunk.inbound_user)}"
+            who = f"{label(trunk.name, at)} inbound_user = {shown(trunk.inbound_user)}"
             raise ValueError(f"{who}: {other} has it already, and calls are told apart by it: give each its own")
         for name, section in sections.items():
             try:
@@ -358,4 +358,4 @@ def _wrong(why: ValidationError, section: str) -> str:
     theirs = str(first["loc"][0]) if first["loc"] else ""
     ours = next((key for key, place in OVERRIDES.items() if place == (section, theirs)), theirs)
     value = first["input"]
-    return f"{ours} = {toml_value(value)}: {words}" if ours else words
+    return f"{ours} = {shown(value)}: {words}" if ours else words

@@ -123,6 +123,10 @@ Resolutions = Annotated[tuple[ResolutionName, ...], Field(strict=False), AfterVa
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 
 
+LONGEST_SHOWN: Final = 80
+"""Characters of what somebody wrote, in a message."""
+
+
 def is_loopback(network: str) -> bool:
     """True when every address of the network is this machine's own."""
     return ipaddress.ip_network(network).is_loopback
@@ -140,3 +144,19 @@ def toml_value(value: object) -> str:
         inner = ", ".join(f"{json.dumps(str(key))} = {toml_value(item)}" for key, item in value.items())
         return f"{{ {inner} }}" if inner else "{}"
     return json.dumps(str(value), ensure_ascii=False)
+
+
+def shown(value: object) -> str:
+    """The same for a message, which is one line: what is long is cut."""
+    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in toml_value(value))
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
+
+
+def named(name: str) -> str:
+    """A name that its writer chose, for a message: as it is, unless it is long or would break the line."""
+    return name if name.isprintable() and len(name) <= LONGEST_SHOWN else shown(name)
+
+
+def table_label(kind: str, name: object, at: int) -> str:
+    """How messages name one table of a list; `at` counts from 0."""
+    return f"[[{kind}]] {at + 1}{f' ({named(name)})' if isinstance(name, str) and name else ''}"

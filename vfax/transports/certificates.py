@@ -143,9 +143,15 @@ def _load_authorities(context: ssl.SSLContext, path: Path) -> None:
 
 # --- errors in words -----------------------------------------------------------------------------
 
+UNKNOWN_ISSUER: Final = (
+    "the certificate of {who} comes from an issuer we do not know; name a file with the issuer's certificate in"
+    " [sip] tls_authorities"
+)
 DOUBTS: Final = (
     ("certificate has expired", "the certificate of {who} has expired; its operator has to renew it"),
     ("certificate is not yet valid", "the certificate of {who} is not valid yet; look at the clocks of both machines"),
+    # The issuer came along with it, and signed itself, as issuers do.
+    ("signed certificate in certificate chain", UNKNOWN_ISSUER),
     (
         "self-signed certificate",
         "the certificate of {who} is signed by nobody we believe but itself; if you know it, name a file with it in"
@@ -156,11 +162,7 @@ DOUBTS: Final = (
         "the certificate of {who} is signed by nobody we believe but itself; if you know it, name a file with it in"
         " [sip] tls_authorities",
     ),
-    (
-        "unable to get local issuer",
-        "the certificate of {who} comes from an issuer we do not know; name a file with the issuer's certificate in"
-        " [sip] tls_authorities",
-    ),
+    ("unable to get local issuer", UNKNOWN_ISSUER),
     ("mismatch", "the certificate of {who} is for another name; call it by a name that stands in its certificate"),
 )
 """What OpenSSL says of a certificate, and what it means."""

@@ -186,6 +186,24 @@ ACCEPTED: dict[str, tuple[list[str], MediaKind, list[str], T38Media | AudioMedia
         ["audio 0 RTP/AVP 0", "image 4000 udptl t38"],
         T38_AGREED,
     ),
+    "switch-over, the old line last": (
+        [IMAGE, "m=audio 0 RTP/AVP 0 101\r\n"],
+        MediaKind.ANY,
+        ["image 4000 udptl t38", "audio 0 RTP/AVP 0"],
+        T38_AGREED,
+    ),
+    "switch-over between lines that are off": (
+        ["m=image 0 udptl t38\r\n", "m=video 0 RTP/AVP 31\r\n", IMAGE, "m=audio 0 RTP/AVP 0\r\n"],
+        MediaKind.ANY,
+        ["image 0 udptl t38", "video 0 RTP/AVP 31", "image 4000 udptl t38", "audio 0 RTP/AVP 0"],
+        T38_AGREED,
+    ),
+    "audio behind an image line that is off": (
+        ["m=image 0 udptl t38\r\n", AUDIO],
+        MediaKind.ANY,
+        ["image 0 udptl t38", "audio 4000 RTP/AVP 8"],
+        AUDIO_AGREED,
+    ),
     "both live, T.38 wanted": (
         [AUDIO, IMAGE],
         MediaKind.ANY,

@@ -9,15 +9,18 @@ from tests.transports.sip.worst import Case, best_of, cases
 from vfax.transports.sip.message import MessageError, check, parse_datagram
 from vfax.transports.sip.options import SipOptions
 
-TIMES: Final = 10
+TIMES: Final = 6
 BY_READER: Final[dict[str, list[Case]]] = defaultdict(list)
 for _case in cases():
     BY_READER[_case[0]].append(_case)
 
 
 @pytest.mark.parametrize("reader", BY_READER)
-def test_64_kib_cost_no_more_than_ten_plain_loops(reader: str) -> None:
-    """The loop takes 0.6 to 0.8 ms, the dearest input 3; bench/parse.py has the milliseconds. Counted in processor."""
+def test_64_kib_cost_no_more_than_six_plain_loops(reader: str) -> None:
+    """So that nothing is above 5 ms: the loop takes 0.6 to 0.8 ms, the dearest input half of them.
+
+    Counted in processor; bench/parse.py has the milliseconds.
+    """
     loop = best_of(7, plain_loop)
     dear = [(name, work) for _, name, _, work in BY_READER[reader] if best_of(1, work) > TIMES * loop]
     dear = [(name, work) for name, work in dear if best_of(15, work) > TIMES * best_of(15, plain_loop)]
