@@ -149,6 +149,7 @@ def test_attempt_from_claim_to_completion(store: Store) -> None:
     assert (ended.status, ended.attempts, ended.failures) == (JobStatusEnum.fjsCOMPLETED, 1, 0)
     assert (ended.lease_owner, ended.lease_until, ended.ended_at) == ("", None, NOON + MINUTE)
     assert (ended.sentence, ended.record, ended.device_id) == ("The fax is complete.", {"pages": 2}, 4)
+    assert store.job(job.id) == ended
     (kept,) = store.attempts(job.id)
     assert (kept.pages_confirmed, kept.ended_at, kept.sentence) == (2, NOON + MINUTE, "The fax is complete.")
     assert store.next_due() is None
@@ -162,6 +163,7 @@ def test_failed_attempt_comes_again_from_the_next_page_with_advice(store: Store)
     waiting = store.end_attempt(job, 1, end, NOON)
     assert (waiting.status, waiting.failures, waiting.next_page) == (JobStatusEnum.fjsRETRYING, 1, 2)
     assert (waiting.rate_limit_bps, waiting.ecm, waiting.next_attempt_at) == (9600, False, NOON + HOUR)
+    assert store.job(job.id) == waiting
     assert store.claim(ANNE, NOON, lease=60, limit=1) == []
     again = claim(store, BERT, at=NOON + HOUR)
     assert (again.lease_term, again.next_attempt_at) == (2, None)
@@ -416,6 +418,8 @@ def test_a_job_stays_in_hand_for_another_device(store: Store) -> None:
     submit(store)
     job = claim(store)
     store.begin_attempt(job, device_id=1, now=NOON)
+    assert store.renew(ANNE, {job.id: job.lease_term}, NOON, lease=600) == {job.id}
     job = store.end_attempt(job, 1, replace(COMPLETED, status=JobStatusEnum.fjsINPROGRESS, counts=False), NOON)
+    assert store.job(job.id) == job
     assert (job.status, job.lease_owner, job.failures, job.ended_at) == (JobStatusEnum.fjsINPROGRESS, ANNE, 0, None)
     assert store.begin_attempt(job, device_id=2, now=NOON).number == 2

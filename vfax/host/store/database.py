@@ -119,6 +119,8 @@ class Database:
         done = False
         try:
             with self._connection(writes) as db, db.begin():
+                if self.is_sqlite:  # the write lock at once: a reader that becomes a writer could find others faster
+                    db.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
                 result = work(db)
                 done = True
         except exc.SQLAlchemyError as why:
@@ -135,7 +137,7 @@ class Database:
             try:
                 self._check()  # again: it may have waited long
                 if self._writer is None:
-                    self._writer = self.engine.connect().execution_options(writes=True)
+                    self._writer = self.engine.connect()
                 yield self._writer
             except BaseException as why:
                 if self._closed or not isinstance(why, FaxError):  # it may be in the middle of something
@@ -183,12 +185,10 @@ class Database:
                 f"{self.name} needs a driver that is not installed: pip install 'vfax[postgresql]'"
             ) from why
         event.listen(engine, "connect", self._connected_sqlite if self.is_sqlite else self._connected_postgresql)
-        if self.is_sqlite:
-            event.listen(engine, "begin", _begin_sqlite)
         return engine
 
     def _connected_sqlite(self, connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # BEGIN is said by _begin_sqlite alone
+        connection.isolation_level = None  # BEGIN is said by _once alone
         if self._log_ahead(connection) != "wal":
             raise StoreError(f"{self.name} cannot keep a write-ahead log: put it on a local disk")
         connection.execute("PRAGMA synchronous=FULL")
@@ -219,11 +219,6 @@ class Database:
                 (f"{self.limits.busy_timeout * 1000:.0f}ms", f"{self.limits.statement_timeout * 1000:.0f}ms"),
             )
         connection.autocommit = False
-
-
-def _begin_sqlite(db: Connection) -> None:
-    """Take the write lock at once: a reader that becomes a writer could find that others were faster, and fail."""
-    db.exec_driver_sql("BEGIN IMMEDIATE" if db.get_execution_options().get("writes") else "BEGIN")
 
 
 def _parse(url: str) -> URL:

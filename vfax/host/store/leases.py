@@ -20,7 +20,7 @@ from vfax.errors import MisuseError
 from vfax.fsp.constants import JobStatusEnum, JobType
 from vfax.host.store import checks, transitions
 from vfax.host.store.base import StoreBase, apply, chunks, held_job
-from vfax.host.store.rows import attempt_row, job_of
+from vfax.host.store.rows import attempt_row, changed, job_of
 from vfax.host.store.schema import CLAIMABLE, WAITING, attempts, deliveries, jobs, state
 from vfax.host.store.values import AttemptEnd, DeliveryState, StoredAttempt, StoredJob
 
@@ -90,7 +90,12 @@ _DIALLED: Final = (
     )
     .returning(jobs.c.next_page)
 )
-_ENDED: Final = update(jobs).where(_AS_CLAIMED, jobs.c.cancel_asked == bindparam("to_cancel")).returning(jobs)
+_ENDED: Final = (
+    update(jobs)
+    .where(_AS_CLAIMED, jobs.c.cancel_asked == bindparam("to_cancel"))
+    .returning(jobs.c.attempts, jobs.c.device_id, jobs.c.lease_until)
+)
+"""Gives what a host may not have seen yet of a job that it has in hand; nobody changes more of that."""
 _BEGUN: Final = insert(attempts)
 _TOLD: Final = update(attempts).where(
     attempts.c.job == bindparam("which"), attempts.c.number == bindparam("attempt"), attempts.c.ended_at.is_(None)
@@ -261,7 +266,7 @@ class Leases(StoreBase):
                 found = held_job(db, job)
                 after = apply(db, found, {**transitions.ended(found, end, now), "sentence": sentence})
             else:
-                after = job_of(row)
+                after = changed(job, {**row._mapping, **changes})
             _write_attempt(db, after, attempt, attempt_ended(end, sentence, now))
             return after
 

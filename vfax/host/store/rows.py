@@ -4,7 +4,8 @@ Owns      which columns make which value, and what a new job's row is.
 Not here  what the columns hold (columns.py), which rows are read (the mixins of the store).
 """
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -40,6 +41,12 @@ def job_of(row: Row[Any]) -> StoredJob:
     told = row._mapping
     recipient = Recipient(number=told["recipient_number"], name=told["recipient_name"], given=told["recipient_given"])
     return StoredJob(recipient=recipient, **{name: told[name] for name in JOB_FIELDS})
+
+
+def changed(job: StoredJob, columns: Mapping[str, object]) -> StoredJob:
+    """The job once these columns of it have been written."""
+    known: dict[str, Any] = {name: columns[name] for name in JOB_FIELDS if name in columns}
+    return replace(job, **known)
 
 
 def attempt_of(row: Row[Any]) -> StoredAttempt:
