@@ -10,17 +10,20 @@ from typing import Any, cast
 
 import pytest
 import trio
+import trio.testing
 
 from tests.host.apart import DATA
 from tests.host.conftest import Ear
 from tests.host.test_process import Opening, apart
 from vfax.fsp.constants import FaxStatus, ProviderStatus
 from vfax.fsp.encoding import decode
+from vfax.fsp.errors import InvalidHandle
 from vfax.fsp.provider import Exports
 from vfax.fsp.structures import FaxDevStatus
 from vfax.host.events import ProviderBack, ProviderFaulted, ProviderLost
 from vfax.host.guard import CallTimeouts, Guard
-from vfax.host.process_child import Child, ChildJob, Writer
+from vfax.host.process_child import Child, Writer
+from vfax.host.process_child_job import ChildJob
 from vfax.host.process_wire import Message, Unframer
 
 pytestmark = pytest.mark.realtime
@@ -181,3 +184,36 @@ def test_a_report_that_raises_anything_does_not_end_the_writer(telling: Telling)
     assert packet["reports"] is None
     assert "SystemExit: enough" in str(answer["error"])
     assert threading.main_thread().is_alive()
+
+
+async def test_a_job_is_ended_when_nobody_asks_about_it_any_more_and_nobody_asks_afterwards(telling: Telling) -> None:
+    asked, answer, calls = threading.Event(), threading.Event(), list[str]()
+
+    def slow(handle: object) -> FaxDevStatus:
+        asked.set()
+        assert answer.wait(10.0)
+        calls.append("FaxDevReportStatus")
+        return telling.status
+
+    async def end(handle: object) -> None:
+        calls.append("FaxDevEndJob")
+
+    job = ChildJob(1, handle="job")
+    telling.child._jobs[1] = job
+    exports = telling.child._exports
+    assert exports is not None
+    exports.FaxDevReportStatus, exports.FaxDevEndJob = staticmethod(slow), end  # type: ignore[misc]
+    telling.child.take({"do": "report", "id": 7, "job": 1})
+    telling.writer.start()
+    assert await trio.to_thread.run_sync(asked.wait, 10.0)
+    order: Message = {"job": 1}
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(telling.child._end, order)
+        await trio.testing.wait_all_tasks_blocked()
+        assert calls == []
+        answer.set()
+    assert calls == ["FaxDevReportStatus", "FaxDevEndJob"]
+    with pytest.raises(InvalidHandle, match="the job has ended"):
+        job.news(exports)
+    assert job.news_if_any(exports) == {"reports": None, "facts": None}
+    assert len(calls) == 2

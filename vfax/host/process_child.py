@@ -22,14 +22,13 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NoReturn, ParamSpec, TypeVar
 
 import trio
 
 from vfax.errors import DecodeError
-from vfax.fsp.completion import CompletionPort, Packet, RingKey, StatusKey
+from vfax.fsp.completion import CompletionPort, Packet, RingKey
 from vfax.fsp.constants import Hresult, ProviderStatus
 from vfax.fsp.encoding import decode, encode
 from vfax.fsp.errors import InvalidHandle, InvalidParameter, NotReady, PortClosed, ProviderLoadError
@@ -42,9 +41,10 @@ from vfax.fsp.provider import (
     load_provider,
     probe_exports,
 )
-from vfax.fsp.structures import CallFacts, FaxDevStatus, FaxReceive, FaxSend, LineMessage, SendHints, VirtualDevices
+from vfax.fsp.structures import FaxDevStatus, FaxReceive, FaxSend, LineMessage, SendHints, VirtualDevices
 from vfax.host.blocking import in_threads
 from vfax.host.guard import ForeignFault, contained, words_of
+from vfax.host.process_child_job import ChildJob, structure
 from vfax.host.process_extension import FarExtension
 from vfax.host.process_wire import Message, Unframer, encode_error, frame
 
@@ -65,17 +65,8 @@ BROKEN: Final = 4
 """Exit status when a task of the provider's own has failed."""
 
 
-@dataclass(slots=True, eq=False)
-class ChildJob:
-    """One job: the host's number, the provider's handle, the key its statuses come under."""
-
-    number: int
-    handle: object = None
-    key: StatusKey = field(default_factory=StatusKey)
-
-
 class Child:
-    """The provider and all that the host asks of it. Everything but `facts_of` runs in the trio run."""
+    """The provider and all that the host asks of it. Everything but `news_of` and reports runs in the trio run."""
 
     def __init__(self, nursery: trio.Nursery, writer: "Writer") -> None:
         self._nursery = nursery
@@ -140,7 +131,7 @@ class Child:
     def _latest_news(self, message: Message) -> Message:
         """How a job stands once it was started, or how its operation ended, so that the host need not ask."""
         try:
-            return self._news(self._job(message))
+            return self._job(message).news(self._loaded())
         except Exception:
             return {"status": None, "facts": None}
 
@@ -181,7 +172,7 @@ class Child:
         create = self._loaded().FaxDevVirtualDeviceCreation
         if create is None:
             raise NotReady("FaxDevVirtualDeviceCreation is not offered")
-        return encode(_structure(VirtualDevices, await create(self._writer.port, self._writer.ring_key)))
+        return encode(structure(VirtualDevices, await create(self._writer.port, self._writer.ring_key)))
 
     async def _configure(self, message: Message) -> object:
         configure = self._loaded().FaxExtInitializeConfig
@@ -264,46 +255,22 @@ class Child:
         """The answer to `report`, made as it is written."""
         try:
             with contained(ForeignFault):
-                return {"answer": message["id"], "value": self._news(self._job(message))}
+                return {"answer": message["id"], "value": self._job(message).news(self._loaded())}
         except Exception as why:
             return {"answer": message["id"], "error": encode_error(why)}
-
-    def _news(self, job: ChildJob) -> Message:
-        status = _structure(FaxDevStatus, self._loaded().FaxDevReportStatus(job.handle))
-        return {"status": encode(status), "facts": self.facts_of(job)}
-
-    def _status_of(self, job: ChildJob) -> Message | None:
-        """What FaxDevReportStatus says; None when it says nothing of use."""
-        try:
-            with contained(ForeignFault):
-                return encode(_structure(FaxDevStatus, self._loaded().FaxDevReportStatus(job.handle)))
-        except Exception:
-            return None
-
-    def facts_of(self, job: ChildJob) -> Message | None:
-        """What VfaxDevReportFacts says, from any thread; None when it says nothing of use."""
-        report = self._exports.VfaxDevReportFacts if self._exports is not None else None
-        try:
-            with contained(ForeignFault):
-                facts: object = report(job.handle) if report is not None and job.handle is not None else None
-                said = encode(facts) if isinstance(facts, CallFacts) else None
-                if said is not None:
-                    decode(CallFacts, said)  # its members are not checked when it is made
-        except Exception:
-            return None
-        return said
 
     def news_of(self, number: int) -> Message:
         """What is said of a job beside a status that it has posted, from any thread."""
         job = self._jobs.get(number)
-        if job is None:  # it is being started, or has ended
+        if job is None or self._exports is None:  # it is being started, or has ended
             return {"reports": None, "facts": None}
-        return {"reports": self._status_of(job), "facts": self.facts_of(job)}
+        return job.news_if_any(self._exports)
 
     async def _end(self, message: Message) -> object:
         job = self._job(message)
         del self._jobs[job.number]
         try:
+            await job.finish()
             await self._loaded().FaxDevEndJob(job.handle)
         finally:
             self._writer.numbers.pop(job.key, None)
@@ -451,12 +418,6 @@ def _offered(export: Callable[P, Awaitable[T]] | None) -> Callable[P, Awaitable[
     if export is None:
         raise NotReady("the provider does not offer this export")
     return export
-
-
-def _structure(kind: type[S], answer: object) -> S:
-    if not isinstance(answer, kind):
-        raise ForeignFault(f"answered {type(answer).__name__}")
-    return answer
 
 
 def _remove_file(path: str) -> None:
