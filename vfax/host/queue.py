@@ -46,8 +46,7 @@ T = TypeVar("T")
 MAX_LOST: Final = 3
 """Limit: attempts of one job that may end with the host being killed."""
 SHORTEST_PAUSE: Final = 0.05
-AT_ONCE: Final = 4
-"""Jobs that are taken in one transaction: others wait for it."""
+AT_ONCE: Final = 4  # jobs that are taken in one transaction: others wait for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +107,7 @@ class Queue:
         self._stopping = False
         self._idle = trio.Event()  # set when the last running job is over
         self._claimed = trio.Event()  # set when nothing is claimed any more
+        self._plenty = False  # every device found a job the last time: more may be due, and nobody needs to ask
         self._told: dict[str, str] = {}  # the last complaint of the store about each job, and about none
 
     # --- life --------------------------------------------------------------------------------------
@@ -208,10 +208,8 @@ class Queue:
             while not self._stopping:
                 self._bell = trio.Event()
                 pause = self._options.look
-                try:
+                with self._storing(""):
                     pause = await self._give_out()
-                except FaxError as why:
-                    self._complain("", str(why))
                 with trio.move_on_after(pause):
                     await self._bell.wait()
         finally:
@@ -220,21 +218,23 @@ class Queue:
     async def _give_out(self) -> float:
         """Give jobs that are due to free devices: seconds until there may be more of either."""
         while not self._stopping and (devices := self._service.senders()[:AT_ONCE]):
-            due = await self._in_store(self._store.next_due)  # reading costs no other transaction its turn
-            pause = self._options.look if due is None else (due - self._clock()).total_seconds()
-            if pause <= 0 and not await self._take(devices):
+            if not self._plenty:
+                due = await self._in_store(self._store.next_due)  # reading costs no other transaction its turn
+                pause = self._options.look if due is None else (due - self._clock()).total_seconds()
+                if pause > 0:
+                    return max(SHORTEST_PAUSE, min(self._options.look, pause))
+            asked, self._plenty = not self._plenty, False
+            taken = await self._take(devices)
+            self._plenty = taken == len(devices)
+            if asked and not taken:
                 await self._expire()  # it is too old to be sent, or another host's by now
                 return SHORTEST_PAUSE
-            if pause > 0:
-                return max(SHORTEST_PAUSE, min(self._options.look, pause))
         return self._options.look
 
-    async def _take(self, devices: Sequence[Device]) -> bool:
-        """Begin the next jobs, one for each device. False: there was none."""
-        numbers = [device.device_id for device in devices]
-        take = partial(self._store.take, lease=self._options.lease, devices=numbers)
+    async def _take(self, devices: Sequence[Device]) -> int:
+        """Begin the next jobs, one for each device: how many there were."""
+        take = partial(self._store.take, lease=self._options.lease, devices=[device.device_id for device in devices])
         taken = await self._in_store(take, self.host, self._clock())
-        self._told.pop("", None)
         for device, (job, attempt) in zip(devices, taken, strict=False):
             if device.can_send:
                 device.job = job.name  # taken before anything waits
@@ -243,7 +243,7 @@ class Queue:
             assert self._nursery is not None  # it is what runs this
             carry_out = partial(self._carry_out, running, before, device)
             self._nursery.start_soon(self._service.isolated, carry_out, attempt)
-        return bool(taken)
+        return len(taken)
 
     async def _put_back(self, running: _Running, *, no_line: bool) -> None:
         again = self._clock() + timedelta(seconds=self._options.no_line_delay) if no_line else None
@@ -435,9 +435,8 @@ class Queue:
         if not held:
             return set()
         leases = {number: running.job.lease_term for number, running in held.items()}
-        ours = await self._in_store(
-            partial(self._store.renew, lease=self._options.lease), self.host, leases, self._clock()
-        )
+        renew = partial(self._store.renew, lease=self._options.lease)
+        ours = await self._in_store(renew, self.host, leases, self._clock())
         for number in leases.keys() - ours:
             if self._running.get(number) is held[number]:  # else it has ended meanwhile, and may have been taken anew
                 self._lose(held[number])
