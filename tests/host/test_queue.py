@@ -1,7 +1,7 @@
 """The queue: jobs of a real store, SQLite and PostgreSQL, on the devices of a scripted provider, in virtual time."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import trio
@@ -13,6 +13,7 @@ from vfax.codecs import tiff
 from vfax.fsp.constants import FaxStatus, JobStatusEnum, PortFlag
 from vfax.host.events import FaxEnded, JobDeleted, JobQueued
 from vfax.host.queue import Queue
+from vfax.host.store.store import Store
 from vfax.host.store.values import Priority
 from vfax.outcome import Retry
 
@@ -65,6 +66,20 @@ async def test_a_broadcast_is_one_job_for_each_recipient(
     assert {job.recipient.number for job in ended} == {sent.receiver_number for sent in script.sent}
     assert [job.status for job in ended] == [_J.fjsCOMPLETED] * 2
     assert len({job.submission for job in ended}) == 1
+
+
+async def test_with_more_jobs_than_devices_nobody_asks_what_is_due(
+    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
+) -> None:
+    store = Asked.open(store_url)
+    async with opening(script, store=store) as desk:
+        jobs = await desk.queue.submit(desk.order(*[replace(ADA, number=f"+4930{at:06d}") for at in range(20)]))
+        before = store.asked
+        for job in jobs:
+            await desk.ended(job)
+    store.close()
+    assert len(script.sent) == 20
+    assert store.asked - before <= 5  # at the start and at the end, when some device finds nothing
 
 
 # --- retries ---------------------------------------------------------------------------------------------
@@ -310,3 +325,13 @@ async def test_a_job_that_is_too_old_is_given_up(jumping_clock: MockClock, openi
     assert done.status is _J.fjsRETRIES_EXCEEDED
     assert not script.sent
     assert [event.job for event in desk.ear.of(JobDeleted)] == [job.name]
+
+
+class Asked(Store):
+    """A store that counts how often it is asked what is due."""
+
+    asked = 0
+
+    def next_due(self) -> datetime | None:
+        self.asked += 1
+        return super().next_due()
