@@ -39,7 +39,7 @@ from vfax.fsp.constants import JobStatusEnum
 from vfax.fsp.provider import RegistrationRecord
 from vfax.host.memory import settled
 from vfax.host.outgoing import keep_document
-from vfax.host.queue import QueueOptions
+from vfax.host.queue_options import QueueOptions
 from vfax.host.server import FaxServer, ServerOptions
 from vfax.host.service import HostOptions
 from vfax.host.store.schema import attempts

@@ -24,7 +24,7 @@ from vfax.fsp.structures import FaxEvent
 from vfax.host.api.calls import ApiOptions
 from vfax.host.api.listening import ListenOptions
 from vfax.host.doorway import DoorOptions
-from vfax.host.queue import QueueOptions
+from vfax.host.queue_options import QueueOptions
 from vfax.host.recipients import DialPlan
 from vfax.host.server import ClientOptions, FaxServer, ServerOptions
 from vfax.host.service import HostOptions

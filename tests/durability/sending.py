@@ -36,7 +36,7 @@ from vfax.fsp.constants import FaxStatus, JobStatusEnum
 from vfax.fsp.provider import FaxSendCallback, RegistrationRecord
 from vfax.fsp.structures import FaxSend
 from vfax.host.outgoing import keep_document
-from vfax.host.queue import QueueOptions
+from vfax.host.queue_options import QueueOptions
 from vfax.host.server import FaxServer, ServerOptions
 from vfax.host.service import HostOptions
 from vfax.host.spool import Spool

@@ -11,7 +11,8 @@ import trio
 from tests.host.scripted import PAGE, Script
 from vfax.codecs import tiff
 from vfax.host.outgoing import keep_document
-from vfax.host.queue import Queue, QueueOptions
+from vfax.host.queue import Queue
+from vfax.host.queue_options import QueueOptions
 from vfax.host.retry import RetryPolicy
 from vfax.host.service import FaxService
 from vfax.host.store.store import Store

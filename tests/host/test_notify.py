@@ -182,6 +182,18 @@ def test_too_many_connections_are_refused_as_not_enough_memory() -> None:
     assert caught.value.winerror == Win32.ERROR_NOT_ENOUGH_MEMORY
 
 
+def test_one_user_cannot_have_all_connections() -> None:
+    hub = make_hub(max_handles_per_name=2)
+    first = hub.connect(Client(process="1", name="ada"))
+    hub.connect(Client(process="2", name="ada"))
+    with pytest.raises(FaxServiceError, match="2 connections of ada are open, which is the limit for one") as caught:
+        hub.connect(Client(process="3", name="ada"))
+    assert caught.value.winerror == Win32.ERROR_NOT_ENOUGH_MEMORY
+    assert hub.connect(Client(process="4", name="bob")).open
+    hub.close(first)
+    assert hub.connect(Client(process="3", name="ada")).open
+
+
 # --- completion packets ----------------------------------------------------------------------------
 
 

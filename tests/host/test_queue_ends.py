@@ -292,6 +292,30 @@ async def test_a_job_that_is_cancelled_while_it_loses_its_line_is_told_to_be_ove
     store.close()
 
 
+async def test_a_job_that_is_cancelled_while_it_is_taken_is_not_dialled(
+    jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
+) -> None:
+    store = Slow.open(store_url)
+    async with opening(script, store=store) as desk:
+        store.meanwhile = lambda: trio.from_thread.run(cancel)
+
+        async def cancel() -> None:
+            await desk.queue.cancel(job.id)
+
+        await desk.queue.pause_queue(paused=True)
+        job = await desk.submit()
+        await desk.queue.pause_queue(paused=False)
+        assert await desk.until(lambda: desk.job(job.id).ended_at is not None) < 2.0
+        done = desk.job(job.id)
+        await desk.ear.wait_for(JobDeleted)
+    assert (done.status, done.sentence, script.sent) == (
+        _J.fjsCANCELED,
+        "It was cancelled before it was sent.",
+        [],
+    )
+    store.close()
+
+
 async def test_a_fault_of_this_host_ends_one_job_and_no_other(
     jumping_clock: MockClock, opening: Opening, script: Script, store_url: str
 ) -> None:

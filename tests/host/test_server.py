@@ -26,7 +26,7 @@ from vfax.host.doorway import DoorOptions
 from vfax.host.events import FaxEnded, HostEvent, JobDeleted, JobMoved, ServiceStarted, ServiceStopped, StorageFailed
 from vfax.host.housekeeping import KeepOptions
 from vfax.host.outgoing import WORKROOM
-from vfax.host.queue import QueueOptions
+from vfax.host.queue_options import QueueOptions
 from vfax.host.recipients import DialPlan
 from vfax.host.retry import RetryPolicy
 from vfax.host.routing import FolderTarget, Rule

@@ -302,10 +302,10 @@ def main() -> int:
     parser.add_argument("--relay", action="store_true", help="use the relay even where namespaces are allowed")
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     options = parser.parse_args()
-    no_namespaces = "asked for" if options.relay else why_no_namespaces()
     cases = [case for case in CASES if all(word in case.name for word in options.only)]
     if not cases:
         parser.error(f"nothing has all of the words {options.only}")
+    no_namespaces = "asked for" if options.relay else why_no_namespaces()
     failed = skipped = 0
     for case in cases:
         if options.list:

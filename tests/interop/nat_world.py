@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -159,10 +159,11 @@ def why_no_namespaces() -> str:
         _run("ip", "netns", "exec", name, "iptables", "-t", "nat", "-A", "POSTROUTING", "-j", "MASQUERADE", "--random")
     except subprocess.CalledProcessError as why:
         return str(why.stderr).strip()
-    except OSError as why:
+    except OSError as why:  # no such program: nothing was made
         return str(why)
     finally:
-        _remove(name)
+        with suppress(OSError):
+            _remove(name)
     return ""
 
 

@@ -22,9 +22,8 @@ from vfax.host.spool import Kept
 
 FOLDER: Final = "checks"
 DIGITS: Final = 13
-_MARK: Final = re.compile(
-    rf"88\d{{{DIGITS}}}"
-)  # E.164 4.1: 15 digits at most, for carriers look at the caller's number
+# E.164 4.1: 15 digits at most, for carriers look at the caller's number.
+_MARK: Final = re.compile(rf"88\d{{{DIGITS}}}")
 MARK_AGE: Final = 3_600.0
 """Seconds after which a mark that a check has left behind is not believed any more."""
 

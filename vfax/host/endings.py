@@ -11,6 +11,7 @@ from vfax.errors import FaxError, StoreError
 from vfax.fsp.constants import FaxStatus, JobStatusEnum
 from vfax.host.retry import Decision, Next, restrained
 from vfax.host.service import Sent
+from vfax.host.store.transitions import CANCELED_WAITING
 from vfax.host.store.values import AttemptEnd, StoredJob
 from vfax.outcome import Cause, Retry
 
@@ -70,6 +71,11 @@ def overtaken(job: StoredJob, *, stopping: bool) -> AttemptEnd:
     if stopping:
         sentence = "The service was stopped before it was dialled."
     return _undialled(job, _J.fjsINPROGRESS, FaxStatus.FS_LINE_UNAVAILABLE, Cause.LINE_UNAVAILABLE, sentence)
+
+
+def unwanted(job: StoredJob) -> AttemptEnd:
+    """Somebody cancelled it while it was taken: no device hears of it."""
+    return _undialled(job, _J.fjsCANCELED, FaxStatus.FS_USER_ABORT, Cause.ABORTED, CANCELED_WAITING)
 
 
 def _undialled(

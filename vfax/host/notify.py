@@ -90,6 +90,7 @@ class HubOptions:
     allow_interact: bool = False
     desktop: str = ""
     max_handles: int = 1_000
+    max_handles_per_name: int = 250  # of one user or token, in however many processes
     max_registrations: int = 1_000
     max_registrations_per_client: int = 16
     max_kept: int = 10_000  # events that can be read again; who falls further behind is dropped
@@ -269,6 +270,9 @@ class Hub:
             raise NotReady("the fax service has ended: connect again when it runs again")
         if len(self._connections) >= self.options.max_handles:
             raise OutOfResources(f"{self.options.max_handles} connections are open, which is the limit here")
+        most, whose = self.options.max_handles_per_name, client.name or "nobody in particular"
+        if sum(one.client.name == client.name for one in self._connections.values()) >= most:
+            raise OutOfResources(f"{most} connections of {whose} are open, which is the limit for one: close some")
         connection = Connection(self._new_id(), client, self._now())
         self._connections[connection.id] = connection
         self.connected += 1

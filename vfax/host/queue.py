@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeVar
 
 import trio
@@ -30,11 +29,12 @@ from vfax.errors import DocumentError, FaxError, MisuseError, StoreError
 from vfax.fsp.constants import JobStatusEnum
 from vfax.fsp.errors import FaxServiceError
 from vfax.fsp.structures import FaxSend, SendHints
-from vfax.host.endings import arrived, ended, overtaken, unsent
+from vfax.host.endings import arrived, ended, overtaken, unsent, unwanted
 from vfax.host.events import FaxEnded, HostEvent, JobDeleted, JobQueued, StorageFailed
 from vfax.host.jobs import Job
 from vfax.host.loading import Device
 from vfax.host.outgoing import rest_of
+from vfax.host.queue_options import QueueOptions
 from vfax.host.retry import Decision, Next, RetryPolicy, decide
 from vfax.host.service import FaxService, Sent
 from vfax.host.store.store import LeaseLost, Store
@@ -47,25 +47,6 @@ MAX_LOST: Final = 3
 """Limit: attempts of one job that may end with the host being killed."""
 SHORTEST_PAUSE: Final = 0.05
 AT_ONCE: Final = 4  # jobs that are taken in one transaction: others wait for it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueOptions:
-    """How the queue works; times in seconds.
-
-    `lease`: so long a job belongs to the host that claimed it, unless renewed; every third of it is renewed. `look`:
-    how often the store is asked for jobs that another host or program put there. `no_line_delay`: until a job is tried
-    again that a device had no line for, and no other device was free. `note_interval`: how often confirmed pages of a
-    running job are written down. `policy` has what submissions do not say.
-    """
-
-    lease: float = 60.0
-    look: float = 5.0
-    no_line_delay: float = 30.0
-    note_interval: float = 2.0
-    expire_interval: float = 60.0
-    documents: Path | None = None  # where documents are; None: the spool. Hosts that share a store share this folder
-    policy: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 @dataclass(slots=True, eq=False)
@@ -107,6 +88,7 @@ class Queue:
         self._stopping = False
         self._idle = trio.Event()  # set when the last running job is over
         self._claimed = trio.Event()  # set when nothing is claimed any more
+        self._unwanted: set[int] = set()  # jobs that were cancelled since the last ones were taken
         self._plenty = False  # every device found a job the last time: more may be due, and nobody needs to ask
         self._told: dict[str, str] = {}  # the last complaint of the store about each job, and about none
 
@@ -169,6 +151,8 @@ class Queue:
             self._abort(running, cancelled=True)
         elif job is not None and job.status is JobStatusEnum.fjsCANCELED:
             self._observe(JobDeleted(job.name))
+        elif job is not None and job.cancel_asked:  # another host's, or being taken at this moment
+            self._unwanted.add(number)
         return job
 
     async def pause(self, number: int) -> StoredJob | None:
@@ -234,11 +218,12 @@ class Queue:
     async def _take(self, devices: Sequence[Device]) -> int:
         """Begin the next jobs, one for each device: how many there were."""
         take = partial(self._store.take, lease=self._options.lease, devices=[device.device_id for device in devices])
+        self._unwanted.clear()
         taken = await self._in_store(take, self.host, self._clock())
         for device, (job, attempt) in zip(devices, taken, strict=False):
             if device.can_send:
                 device.job = job.name  # taken before anything waits
-            before, running = self._running.get(job.id), _Running(job)
+            before, running = self._running.get(job.id), _Running(job, cancelled=job.id in self._unwanted)
             self._running[job.id] = running
             assert self._nursery is not None  # it is what runs this
             carry_out = partial(self._carry_out, running, before, device)
@@ -304,6 +289,8 @@ class Queue:
     async def _attempt(self, running: _Running, device: Device, attempt: StoredAttempt) -> bool:
         """Make an attempt that is in the store already. False: this device cannot, another one may."""
         job = running.job
+        if running.cancelled:
+            return await self._undialled(running, attempt, unwanted(job))
         if device.job != job.name or self._stopping:
             await self._write_end(running, attempt, overtaken(job, stopping=self._stopping))
             return False

@@ -35,7 +35,8 @@ from vfax.host.housekeeping import Housekeeper, KeepOptions
 from vfax.host.idleness import Idleness, Scene
 from vfax.host.loading import HostedProvider
 from vfax.host.notify import Hub, HubOptions
-from vfax.host.queue import Queue, QueueOptions
+from vfax.host.queue import Queue
+from vfax.host.queue_options import QueueOptions
 from vfax.host.routing import route
 from vfax.host.service import FaxService, HostOptions
 from vfax.host.spool import Spool

@@ -102,6 +102,7 @@ class ClientSettings(Section):
     max_rows: Count = Field(default=1_000, description="Rows of one answer.")
     max_streams: Count = Field(default=200, description="Streams of events at once.")
     max_handles: Count = Field(default=1_000, description="Connections (FaxConnectFaxServer) at once.")
+    max_handles_per_name: Count = Field(default=250, description="The same of one user or token.")
     max_registrations: Count = Field(default=1_000, description="Registrations (FaxInitializeEventQueue) at once.")
     max_registrations_per_client: Count = Field(default=16, description="The same of one client.")
     max_kept: Count = Field(default=10_000, description="Events a reader may fall behind; then it is dropped.")

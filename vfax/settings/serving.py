@@ -14,7 +14,7 @@ from vfax.host.delivery import DeliveryOptions, DeliveryPlan
 from vfax.host.document import Format
 from vfax.host.doorway import DoorOptions
 from vfax.host.housekeeping import KeepOptions
-from vfax.host.queue import QueueOptions
+from vfax.host.queue_options import QueueOptions
 from vfax.host.recipients import DialPlan
 from vfax.host.retry import RetryPolicy
 from vfax.host.routing import Body, CommandTarget, FolderTarget, MailTarget, Rule, Target, WebhookTarget

@@ -419,6 +419,7 @@ def test_a_job_stays_in_hand_for_another_device(store: Store) -> None:
     job = claim(store)
     store.begin_attempt(job, device_id=1, now=NOON)
     assert store.renew(ANNE, {job.id: job.lease_term}, NOON, lease=600) == {job.id}
+    assert store.set_priority(job.id, Priority.HIGH) is not None
     job = store.end_attempt(job, 1, replace(COMPLETED, status=JobStatusEnum.fjsINPROGRESS, counts=False), NOON)
     assert store.job(job.id) == job
     assert (job.status, job.lease_owner, job.failures, job.ended_at) == (JobStatusEnum.fjsINPROGRESS, ANNE, 0, None)

@@ -93,9 +93,9 @@ _DIALLED: Final = (
 _ENDED: Final = (
     update(jobs)
     .where(_AS_CLAIMED, jobs.c.cancel_asked == bindparam("to_cancel"))
-    .returning(jobs.c.attempts, jobs.c.device_id, jobs.c.lease_until)
+    .returning(jobs.c.attempts, jobs.c.device_id, jobs.c.lease_until, jobs.c.priority)
 )
-"""Gives what a host may not have seen yet of a job that it has in hand; nobody changes more of that."""
+"""Gives what may have changed of a job in hand since its host saw it; the other columns are the host's alone."""
 _BEGUN: Final = insert(attempts)
 _TOLD: Final = update(attempts).where(
     attempts.c.job == bindparam("which"), attempts.c.number == bindparam("attempt"), attempts.c.ended_at.is_(None)
