@@ -1,6 +1,6 @@
 """The queue under load: jobs on many lines, none lost, none sent twice, and what each step of the store takes.
 
-    python bench/jobs.py [--jobs N] [--lines N] [--seconds S | --real] [--url URL]
+    python bench/jobs.py [--jobs N] [--lines N] [--seconds S | --real [--own]] [--url URL]
 
 Each device takes some seconds for a fax, half as long to one and a half times as long as said, by seeded dice, and does
 nothing (tests/host/scripted.py); so what is measured is the host: jobs taken and begun, ends, events. Nine tenths of
@@ -131,13 +131,14 @@ class Real:
 
     seconds = 7.0  # about what a page takes with both on two processors
 
-    def __init__(self, lines: int, port: int, inbox: Path) -> None:
+    def __init__(self, lines: int, port: int, inbox: Path, *, own: bool) -> None:
         self.lines = lines
         given = Settings()
         sip = given.sip.model_copy(update={"listen": "127.0.0.1:0"})
         host = given.host.model_copy(update={"lines": lines})
-        settings = given.model_copy(update={"host": host, "sip": sip})
-        self.record = wiring.registration(settings, wiring.network(settings))
+        provider = given.provider.model_copy(update={"process": "own" if own else "host"})
+        settings = given.model_copy(update={"host": host, "sip": sip, "provider": provider})
+        self.record = wiring.own_registration(settings, None if own else wiring.network(settings))
         self._port, self._inbox = port, inbox
 
     def page(self, path: Path) -> None:
@@ -157,7 +158,7 @@ class Real:
 
 
 @contextmanager
-def receiver(folder: Path, lines: int) -> Iterator[Real]:
+def receiver(folder: Path, lines: int, *, own: bool) -> Iterator[Real]:
     """A `vfax serve` that answers the calls, in a process of its own."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
@@ -173,7 +174,7 @@ def receiver(folder: Path, lines: int) -> Iterator[Real]:
             if serving.poll() is not None:
                 raise SystemExit((folder / "log").read_text("utf-8"))
             time.sleep(0.1)
-        yield Real(lines, port, folder / "spool" / "inbox")
+        yield Real(lines, port, folder / "spool" / "inbox", own=own)
     finally:
         serving.terminate()
         serving.wait(30)
@@ -240,6 +241,7 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=2.0, help="that a fax takes on its line")
     parser.add_argument("--real", action="store_true", help="send real faxes, to a vfax of another process")
+    parser.add_argument("--own", action="store_true", help="with --real: its devices in a process of their own")
     parser.add_argument("--url", default="", help="of the store; SQLite in a temporary folder unless said")
     given = parser.parse_args()
     sys.setswitchinterval(SWITCH_SECONDS)  # as `vfax serve` does
@@ -250,7 +252,7 @@ def main() -> int:
         url = given.url or f"sqlite:///{spool / 'vfax.db'}"
         devices: Scripted | Real = Scripted(given.lines, given.seconds)
         if given.real:
-            devices = beside.enter_context(receiver(there, given.lines))
+            devices = beside.enter_context(receiver(there, given.lines, own=given.own))
         took, ended, causes = trio.run(load, spool, url, given.jobs, devices)
         sent = devices.sent()
     print(

@@ -3,8 +3,6 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -116,7 +114,8 @@ class Telling:
         self.writer.port.post(key, self.status)  # type: ignore[arg-type]
 
     def written(self, count: int) -> list[Message]:
-        self.writer.start()
+        if not self.writer.is_alive():
+            self.writer.start()
         self.writer._bell.set()  # what was posted before it ran woke nobody
         unframer, found = Unframer(), list[Message]()
         while len(found) < count:
@@ -125,7 +124,7 @@ class Telling:
 
 
 @pytest.fixture
-def telling() -> Iterator[Telling]:
+def telling() -> Telling:
     reading, writing = os.pipe()
     writer = Writer(writing)
     child = writer.child = Child(cast("Any", None), writer)
@@ -139,9 +138,7 @@ def telling() -> Iterator[Telling]:
             return one.status
 
     child._exports = cast("Exports", Said)
-    yield one
-    with suppress(OSError):
-        os.close(reading)
+    return one  # the pipe stays open: a writer without a reader ends its process, which is the one of the tests here
 
 
 def status_in(message: Any) -> int:
@@ -213,6 +210,8 @@ async def test_a_job_is_ended_when_nobody_asks_about_it_any_more_and_nobody_asks
         assert calls == []
         answer.set()
     assert calls == ["FaxDevReportStatus", "FaxDevEndJob"]
+    (answered,) = await trio.to_thread.run_sync(telling.written, 1)
+    assert answered["answer"] == 7
     with pytest.raises(InvalidHandle, match="the job has ended"):
         job.news(exports)
     assert job.news_if_any(exports) == {"reports": None, "facts": None}
