@@ -35,6 +35,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.host.scripted import PAGE, HintedProvider, Operation, Script
 from tests.interop.documents import standard_page, write_fax
 from vfax.cli import SWITCH_SECONDS
+from vfax.codecs.dis import Resolution
+from vfax.codecs.tiff import prepare_document
 from vfax.fsp.constants import JobStatusEnum
 from vfax.fsp.provider import RegistrationRecord
 from vfax.host.memory import settled
@@ -142,8 +144,9 @@ class Real:
         self._port, self._inbox = port, inbox
 
     def page(self, path: Path) -> None:
-        """Write the document."""
-        write_fax(path, [standard_page()])
+        """Write the document, as one that is submitted is prepared."""
+        source = write_fax(path.with_name("source.tif"), [standard_page()])
+        prepare_document([source], path, resolution=Resolution.STANDARD)
 
     def number(self, at: int) -> str:
         """Whom job `at` goes to."""

@@ -1,18 +1,19 @@
 """The reader of a call: what datagrams that come all at once cost the others on the loop."""
 
 from pathlib import Path
-from typing import cast
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 from vfax.capture import Capture, CaptureOptions
-from vfax.codecs.dis import Agreement
+from vfax.codecs.dis import Agreement, Coding, Resolution
 from vfax.journal import Journal, read_journal
 from vfax.leg import Dial, Leg, LegOptions, LegOrder
+from vfax.pages import PageFolder
 from vfax.record import CallRecord, RecordOptions, Terms
-from vfax.runner import TURN, Runner
+from vfax.runner import TURN, Runner, page_threads, tiff_of
+from vfax.signals import Modem
 from vfax.t30.values import LineDown, PageKept, PageReceived
 from vfax.transports.parameters import T38Parameters
 from vfax.transports.sip.negotiation import MediaSession
@@ -20,6 +21,15 @@ from vfax.transports.sip.values import Address
 from vfax.transports.tcp import MediaSocket
 from vfax.transports.udp import BATCH
 
+MODE = Agreement(
+    modem=Modem.V17_14400,
+    coding=Coding.MMR,
+    ecm=True,
+    frame_octets=256,
+    resolution=Resolution.FINE,
+    width_px=1728,
+    min_scan_ms=0,
+)
 COST = 0.0007
 """Seconds that a datagram takes."""
 HOST = "127.0.0.1"
@@ -67,12 +77,19 @@ class BadLeg(Leg):
         super().command(order, now)
 
 
-def running(leg: Leg, socket: MediaSocket, journal: Journal | None = None) -> Runner:
+def running(leg: Leg, socket: MediaSocket, journal: Journal | None = None, folder: PageFolder | None = None) -> Runner:
     journal = journal or Journal(None, clock=trio.current_time, call="call")
     record = CallRecord(journal, Terms(options=LegOptions(), called=False), RecordOptions())
     capture = Capture(None, CaptureOptions(), clock=trio.current_time, wall=trio.current_time)
     return Runner(
-        leg, socket, journal, record=record, capture=capture, obey=lambda order: None, publish=lambda event: None
+        leg,
+        socket,
+        journal,
+        record=record,
+        capture=capture,
+        obey=lambda order: None,
+        publish=lambda event: None,
+        folder=folder,
     )
 
 
@@ -117,13 +134,16 @@ async def test_datagrams_that_come_at_once_are_all_taken_and_leave_others_their_
         peer.close()
 
 
+def page_of(number: int) -> PageReceived:
+    """A page of two rows."""
+    return PageReceived(number, MODE, 1728, 2, (bytes(216), bytes(215) + b"\1"), 0, 0, complete=True)
+
+
 async def test_a_page_is_kept_though_others_use_up_the_threads_of_the_process(
-    still_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    still_clock: MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    socket = MediaSocket.bind(HOST, 0)
-    runner, said = running(DearLeg(still_clock, socket.address[1]), socket), list[object]()
-    page = PageReceived(1, cast(Agreement, None), 1728, 0, (), 0, 0, complete=True)  # nobody looks at it
-    monkeypatch.setattr(runner, "_store", lambda page: None)
+    socket, folder = MediaSocket.bind(HOST, 0), PageFolder(tmp_path / "fax.tif")
+    runner, said = running(DearLeg(still_clock, socket.address[1]), socket, folder=folder), list[object]()
     monkeypatch.setattr(runner, "_command", said.append)
     threads = trio.to_thread.current_default_thread_limiter()
     try:
@@ -132,7 +152,38 @@ async def test_a_page_is_kept_though_others_use_up_the_threads_of_the_process(
             threads.acquire_on_behalf_of_nowait(other)
         still_clock.rate = 1.0
         with trio.move_on_after(5.0):
-            await runner._keep_page(page)
+            await runner._keep_page(page_of(1))
         assert said == [PageKept(1)]
+        assert [page.number for page in folder.pages()] == [1]
+    finally:
+        socket.close()
+
+
+async def test_pages_of_several_calls_are_coded_one_after_the_other_in_the_order_they_came(
+    still_clock: MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    socket, said, coded = MediaSocket.bind(HOST, 0), list[object](), list[int]()
+    turn, before = page_threads().receive, object()
+
+    def noted(page: PageReceived) -> bytes:
+        coded.append(page.number)
+        return tiff_of(page)
+
+    monkeypatch.setattr("vfax.runner.tiff_of", noted)
+    await turn.acquire_on_behalf_of(before)
+    still_clock.rate = 1.0
+    try:
+        with trio.fail_after(60.0):
+            async with trio.open_nursery() as nursery:
+                for number in (1, 2, 3):
+                    folder = PageFolder(tmp_path / f"{number}.tif")
+                    runner = running(DearLeg(still_clock, socket.address[1]), socket, folder=folder)
+                    monkeypatch.setattr(runner, "_command", said.append)
+                    nursery.start_soon(runner._keep_page, page_of(number))
+                    while turn.statistics().tasks_waiting < number:
+                        await trio.lowlevel.checkpoint()
+                turn.release_on_behalf_of(before)
+        assert coded == [1, 2, 3]
+        assert sorted(said, key=repr) == [PageKept(1), PageKept(2), PageKept(3)]
     finally:
         socket.close()

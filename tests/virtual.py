@@ -58,7 +58,8 @@ class _Hold(trio.abc.Instrument):
 
     def __init__(self, clock: MockClock) -> None:
         self._clock = clock
-        self._threads = trio.to_thread.current_default_thread_limiter(), page_threads()
+        pages = page_threads()
+        self._threads = trio.to_thread.current_default_thread_limiter(), pages.send, pages.receive, pages.keep
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         busy = sum(limiter.borrowed_tokens for limiter in self._threads)

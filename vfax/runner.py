@@ -12,6 +12,8 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -55,9 +57,15 @@ from vfax.transports.sip import values as sip
 from vfax.transports.sip.values import Address
 from vfax.transports.tcp import MediaSocket
 
-PAGES_AT_ONCE: Final = 40
-"""Limit: pages that are kept or coded at once, each in a thread; the others of the process wait their turn."""
-_page_threads: Final = trio.lowlevel.RunVar[trio.CapacityLimiter]("what bounds the threads that keep and code pages")
+CODED_AT_ONCE: Final = 1
+"""Limit: pages to be sent, and pages received, of all calls that are coded at once in a thread; the others wait for it.
+
+They have one processor between them, of which a page takes 4 ms and the longest 300. Several at once take it from each
+other, end late and at the same moment, and their calls stay in step from then on.
+"""
+KEPT_AT_ONCE: Final = 40
+"""Limit: pages that are written to disk at once, where one wait serves many."""
+_page_threads: Final = trio.lowlevel.RunVar["PageThreads"]("what bounds the threads that code and keep pages")
 TURN: Final = 0.002
 """Seconds that a call may take with datagrams that have come all at once; the last of them may take longer."""
 
@@ -82,12 +90,21 @@ Told = (
 """Events that are passed on in the same step."""
 
 
-def page_threads() -> trio.CapacityLimiter:
-    """What bounds the threads that keep and code pages: their own, so that nobody else's work keeps a page waiting."""
+@dataclass(frozen=True, slots=True)
+class PageThreads:
+    """What bounds the threads of pages in one process: their own, so that nobody else's work keeps a page waiting."""
+
+    send: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(CODED_AT_ONCE))
+    receive: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(CODED_AT_ONCE))
+    keep: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(KEPT_AT_ONCE))
+
+
+def page_threads() -> PageThreads:
+    """Those of this trio run."""
     try:
         return _page_threads.get()
     except LookupError:
-        _page_threads.set(trio.CapacityLimiter(PAGES_AT_ONCE))
+        _page_threads.set(PageThreads())
         return _page_threads.get()
 
 
@@ -353,31 +370,23 @@ class Runner:
         """Make one received page durable, then say so; only then may it be confirmed."""
         try:
             async with self._one_page:
-                await trio.to_thread.run_sync(self._store, page, limiter=page_threads())
+                await self._store(page)
         except StoreError as why:
             self._command(t30.PageLost(page.number, str(why)))
         else:
             self._command(t30.PageKept(page.number))
 
-    def _store(self, page: t30.PageReceived) -> None:
+    async def _store(self, page: t30.PageReceived) -> None:
         if self._folder is None:
             raise StoreError("no folder to keep received pages in")
-        resolution = page.agreement.resolution
-        octets = tiff.write_page(
-            page.raster,
-            page.width_px,
-            page.rows,
-            x_dpi=resolution.x_dpi,
-            y_dpi=resolution.y_dpi,
-            number=page.number - 1,
-            bad_rows=page.bad_rows,
-            longest_bad_run=page.longest_bad_run,
-        )
-        self._folder.keep(page.number, octets, complete=page.complete)
+        threads = page_threads()
+        octets = await trio.to_thread.run_sync(tiff_of, page, limiter=threads.receive)
+        keep = partial(self._folder.keep, page.number, octets, complete=page.complete)
+        await trio.to_thread.run_sync(keep, limiter=threads.keep)
 
     async def _code_page(self, needed: t30.PageNeeded) -> None:
         try:
-            sheet = await trio.to_thread.run_sync(self._code, needed, limiter=page_threads())
+            sheet = await trio.to_thread.run_sync(self._code, needed, limiter=page_threads().send)
         except DocumentError as why:
             self._command(t30.PageUnavailable(needed.number, str(why)))
             return
@@ -404,3 +413,18 @@ class Runner:
             unread=self._socket.troubles,
             **counters_of(self._leg, trio.current_time()),
         )
+
+
+def tiff_of(page: t30.PageReceived) -> bytes:
+    """A received page as a TIFF of its own."""
+    resolution = page.agreement.resolution
+    return tiff.write_page(
+        page.raster,
+        page.width_px,
+        page.rows,
+        x_dpi=resolution.x_dpi,
+        y_dpi=resolution.y_dpi,
+        number=page.number - 1,
+        bad_rows=page.bad_rows,
+        longest_bad_run=page.longest_bad_run,
+    )
