@@ -1,6 +1,6 @@
 """The queue under load: jobs on many lines, none lost, none sent twice, and what each step of the store takes.
 
-    python bench/jobs.py [--jobs N] [--lines N] [--seconds S | --real [--own]] [--url URL]
+    python bench/jobs.py [--jobs N] [--lines N] [--seconds S | --real [--own] [--aside]] [--url URL]
 
 Each device takes some seconds for a fax, half as long to one and a half times as long as said, by seeded dice, and does
 nothing (tests/host/scripted.py); so what is measured is the host: jobs taken and begun, ends, events. Nine tenths of
@@ -9,7 +9,9 @@ milliseconds of the calls into the store, with all lines at work and in turn wit
 asserted; a job that is lost or sent twice ends it with 1.
 
 With --real the devices are vfax's own and call a `vfax serve` of another process over loopback, SIP, T.38 and all; what
-counts as sent is what lies in its inbox, told apart by the number that was dialled.
+counts as sent is what lies in its inbox, told apart by the number that was dialled. It has the same processors and the
+same disk; with --aside it gets of them what this side leaves (SCHED_IDLE) and keeps its faxes in memory, as a stand-in
+for machines of its own.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -54,6 +57,7 @@ TIMED = ("broadcast", "submit", "take", "next_due", "begin_attempt", "end_attemp
 SEED = 1
 LIMIT = 5400.0  # seconds; what has not been sent by then is lost
 AGAIN = 10.0  # seconds until a fax that failed is tried again
+MEMORY = "/dev/shm"
 BROADCAST = 100
 """Recipients of one submission before the start."""
 SINGLE = 10
@@ -161,7 +165,7 @@ class Real:
 
 
 @contextmanager
-def receiver(folder: Path, lines: int, *, own: bool) -> Iterator[Real]:
+def receiver(folder: Path, lines: int, *, own: bool, aside: bool) -> Iterator[Real]:
     """A `vfax serve` that answers the calls, in a process of its own."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
@@ -172,6 +176,8 @@ def receiver(folder: Path, lines: int, *, own: bool) -> Iterator[Real]:
         serving = subprocess.Popen(
             [sys.executable, "-m", "vfax", "serve", *at], stdout=log, stderr=log, cwd=ROOT, env=open_door
         )
+    if aside:
+        os.sched_setscheduler(serving.pid, os.SCHED_IDLE, os.sched_param(0))
     try:
         while b"is listening" not in (folder / "log").read_bytes():
             if serving.poll() is not None:
@@ -245,17 +251,18 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="that a fax takes on its line")
     parser.add_argument("--real", action="store_true", help="send real faxes, to a vfax of another process")
     parser.add_argument("--own", action="store_true", help="with --real: its devices in a process of their own")
+    parser.add_argument("--aside", action="store_true", help="with --real: the other side yields (Linux)")
     parser.add_argument("--url", default="", help="of the store; SQLite in a temporary folder unless said")
     given = parser.parse_args()
     sys.setswitchinterval(SWITCH_SECONDS)  # as `vfax serve` does
-    with tempfile.TemporaryDirectory(prefix="vfax-bench-") as name, ExitStack() as beside:
-        spool, there = Path(name) / "here", Path(name) / "there"
-        spool.mkdir()
-        there.mkdir()
+    with ExitStack() as beside:
+        folder = partial(tempfile.TemporaryDirectory, prefix="vfax-bench-")
+        spool = Path(beside.enter_context(folder()))
+        there = Path(beside.enter_context(folder(dir=MEMORY if given.aside else None)))
         url = given.url or f"sqlite:///{spool / 'vfax.db'}"
         devices: Scripted | Real = Scripted(given.lines, given.seconds)
         if given.real:
-            devices = beside.enter_context(receiver(there, given.lines, own=given.own))
+            devices = beside.enter_context(receiver(there, given.lines, own=given.own, aside=given.aside))
         took, ended, causes = trio.run(load, spool, url, given.jobs, devices)
         sent = devices.sent()
     print(

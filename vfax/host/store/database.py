@@ -13,10 +13,10 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
@@ -24,6 +24,7 @@ from vfax.errors import FaxError, StoreError
 from vfax.host.spool import sync_folder
 from vfax.host.store.faults import NO_FILE, READ_ONLY, TransientError, is_duplicate, told
 from vfax.host.store.limits import StoreLimits
+from vfax.host.store.together import Apart, Together, TurnLost
 
 if TYPE_CHECKING:
     from psycopg import Connection as PostgresConnection  # installed only where it is wanted
@@ -32,6 +33,7 @@ T = TypeVar("T")
 
 EXPECTED: Final = 'give "sqlite:///<file>" or "postgresql+psycopg://<user>@<host>/<database>"'
 SQLITE: Final = "sqlite"
+TOO_BUSY: Final = "is busy for too long: ask less of it at once, or raise the busy timeout"
 
 
 class Database:
@@ -46,8 +48,10 @@ class Database:
         self.name = _name(self.url)
         self.is_sqlite = self.url.get_backend_name() == SQLITE
         self.engine = self._engine()
-        self._turn = threading.Lock()  # SQLite has one writer: ours wait here, in turn, rather than by polling its lock
-        self._writer: Connection | None = None  # theirs, kept open: its pages and statements are at hand
+        # SQLite has one writer: ours wait for each other here, rather than by polling its lock.
+        self._together = Together[Callable[[Connection], object]](self._carry_out)
+        self._turn = threading.Lock()  # who has it may use the writer's connection
+        self._writer: Connection | None = None  # kept open: its pages and statements are at hand
         self._closed = False
 
     @property
@@ -116,6 +120,37 @@ class Database:
 
     def _once(self, work: Callable[[Connection], T], *, writes: bool) -> T:
         self._check()
+        if not (writes and self.is_sqlite):
+            return self._transaction(work, writes=writes)
+        try:
+            return self._with_others(work)
+        except TurnLost:
+            raise StoreError(f"{self.name} {TOO_BUSY}") from None
+
+    def _with_others(self, work: Callable[[Connection], T]) -> T:
+        """One transaction for all that wait; where one of them fails, each by itself."""
+        patience = self.limits.busy_timeout
+        with suppress(Apart):
+            return cast("T", self._together.do(work, patience=patience))
+        return cast("T", self._together.do(work, patience=patience, alone=True))
+
+    def _carry_out(self, works: Sequence[Callable[[Connection], object]]) -> list[object]:
+        written = False
+
+        def all_of_them(db: Connection) -> list[object]:
+            nonlocal written
+            results = [work(db) for work in works]
+            written = True
+            return results
+
+        try:
+            return self._transaction(all_of_them, writes=True)
+        except BaseException as why:
+            if len(works) == 1 or written:
+                raise
+            raise Apart from why
+
+    def _transaction(self, work: Callable[[Connection], T], *, writes: bool) -> T:
         done = False
         try:
             with self._connection(writes) as db, db.begin():
@@ -158,7 +193,7 @@ class Database:
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
         if not self._turn.acquire(timeout=self.limits.busy_timeout):
-            raise StoreError(f"{self.name} is busy for too long: ask less of it at once, or raise the busy timeout")
+            raise StoreError(f"{self.name} {TOO_BUSY}")
         try:
             yield
         finally:
