@@ -12,14 +12,14 @@ from vfax.journal import Journal, read_journal
 from vfax.leg import Dial, Leg, LegOptions, LegOrder
 from vfax.pages import PageFolder
 from vfax.record import CallRecord, RecordOptions, Terms
-from vfax.runner import TURN, Runner, page_threads, tiff_of
+from vfax.runner import Runner, page_threads, tiff_of
 from vfax.signals import Modem
 from vfax.t30.values import LineDown, PageKept, PageReceived
 from vfax.transports.parameters import T38Parameters
 from vfax.transports.sip.negotiation import MediaSession
 from vfax.transports.sip.values import Address
 from vfax.transports.tcp import MediaSocket
-from vfax.transports.udp import BATCH
+from vfax.transports.udp import BATCH, TURN
 
 MODE = Agreement(
     modem=Modem.V17_14400,

@@ -56,18 +56,17 @@ from vfax.transports.dtls import Association, HandshakeFailed, SecureSocket
 from vfax.transports.sip import values as sip
 from vfax.transports.sip.values import Address
 from vfax.transports.tcp import MediaSocket
+from vfax.transports.udp import TURN
 
 CODED_AT_ONCE: Final = 1
 """Limit: pages to be sent, and pages received, of all calls that are coded at once in a thread; the others wait for it.
 
-They have one processor between them, of which a page takes 4 ms and the longest 300. Several at once take it from each
+They have one processor between them, of which a page takes 4 ms and a long one 300. Several at once take it from each
 other, end late and at the same moment, and their calls stay in step from then on.
 """
 KEPT_AT_ONCE: Final = 40
 """Limit: pages that are written to disk at once, where one wait serves many."""
 _page_threads: Final = trio.lowlevel.RunVar["PageThreads"]("what bounds the threads that code and keep pages")
-TURN: Final = 0.002
-"""Seconds that a call may take with datagrams that have come all at once; the last of them may take longer."""
 
 Told = (
     t30.FrameSeen

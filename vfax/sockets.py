@@ -22,7 +22,7 @@ from vfax.transports.sip.options import SipOptions
 from vfax.transports.sip.values import Address, Flow, Hop, Transport
 from vfax.transports.sip_connection import StreamOptions
 from vfax.transports.sip_streams import StreamHooks, StreamListener, Streams, Towards
-from vfax.transports.udp import UdpSocket, address_towards, format_address
+from vfax.transports.udp import TURN, UdpSocket, address_towards, format_address
 
 
 class Listen(NamedTuple):
@@ -120,7 +120,12 @@ class Sockets:
     async def _read(one: UdpSocket, hear: Callable[[bytes, Flow], None]) -> None:
         """Each datagram is dealt with to its end before the next one is looked at."""
         while True:
-            for datagram, source in await one.receive():
+            datagrams = await one.receive()
+            over = trio.current_time() + TURN
+            for datagram, source in datagrams:
+                if trio.current_time() > over:  # calls have their turn: an INVITE costs a millisecond or two
+                    await trio.lowlevel.checkpoint()
+                    over = trio.current_time() + TURN
                 hear(datagram, Flow(Transport.UDP, source, one.address))
 
     def put(self, out: sip.Output) -> None:

@@ -26,6 +26,8 @@ from vfax.transports.sip.values import Address
 
 MAX_DATAGRAM: Final = 65535
 BATCH: Final = 32  # datagrams read before other tasks get their turn
+TURN: Final = 0.002
+"""Seconds that a reader may take with datagrams that have come all at once; the last of them may take longer."""
 RECEIVE_BUFFER: Final = 1 << 20  # asked for; the system may give less
 PASSING: Final = frozenset(
     {
