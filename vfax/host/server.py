@@ -45,8 +45,8 @@ from vfax.host.store.store import Store
 FILETIME_1970: Final = 116_444_736_000_000_000
 """FILETIME of 1970-01-01: 100 ns ticks since 1601-01-01 UTC."""
 EVENT_BATCH: Final = 500
-GATHER: Final = 1.0
-"""Seconds for which events, told already, gather before they are written: a job that ends and the next make a dozen."""
+GATHER: Final = 0.1
+"""Seconds for which events gather before they are written: one job that ends and the next that begins make a dozen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
