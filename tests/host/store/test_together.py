@@ -262,6 +262,28 @@ def test_a_commit_that_fails_is_told_to_all_and_none_is_written_twice(notes: Not
     assert notes.note(9) == 9
 
 
+def test_a_transaction_that_cannot_begin_is_told_to_all_and_not_tried_by_each(
+    notes: Notes, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = list[bool]()
+
+    def refuse(writes: bool) -> None:
+        tried.append(writes)
+        raise StoreError("no disk")
+
+    asked = notes.lined_up(
+        pool, None, None, None, before=lambda: monkeypatch.setattr(notes.database, "_connection", refuse)
+    )
+    assert asked[0].result(LONG) == 0
+    for one in asked[1:]:
+        with pytest.raises(StoreError, match="no disk"):
+            one.result(LONG)
+    assert tried == [True]
+    assert notes.begun == [0]
+    monkeypatch.undo()
+    assert notes.noted() == [0]
+
+
 def test_those_that_wait_when_it_is_closed_are_told_so(notes: Notes, pool: ThreadPoolExecutor) -> None:
     closing = list[Future[None]]()
 

@@ -135,18 +135,19 @@ class Database:
         return cast("T", self._together.do(work, patience=patience, alone=True))
 
     def _carry_out(self, works: Sequence[Callable[[Connection], object]]) -> list[object]:
-        written = False
+        at_work = False
 
         def all_of_them(db: Connection) -> list[object]:
-            nonlocal written
+            nonlocal at_work
+            at_work = True
             results = [work(db) for work in works]
-            written = True
+            at_work = False
             return results
 
         try:
             return self._transaction(all_of_them, writes=True)
         except BaseException as why:
-            if len(works) == 1 or written:
+            if len(works) == 1 or not at_work:  # BEGIN and COMMIT fail for all of them
                 raise
             raise Apart from why
 
