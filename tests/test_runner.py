@@ -187,3 +187,26 @@ async def test_pages_of_several_calls_are_coded_one_after_the_other_in_the_order
         assert sorted(said, key=repr) == [PageKept(1), PageKept(2), PageKept(3)]
     finally:
         socket.close()
+
+
+async def test_a_page_that_is_being_coded_when_its_call_is_cancelled_is_kept(
+    still_clock: MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    socket, folder = MediaSocket.bind(HOST, 0), PageFolder(tmp_path / "fax.tif")
+    runner, said = running(DearLeg(still_clock, socket.address[1]), socket, folder=folder), list[object]()
+    monkeypatch.setattr(runner, "_command", said.append)
+
+    def cancelling(page: PageReceived) -> bytes:
+        trio.from_thread.run_sync(scope.cancel)
+        return tiff_of(page)
+
+    monkeypatch.setattr("vfax.runner.tiff_of", cancelling)
+    still_clock.rate = 1.0
+    try:
+        with trio.CancelScope() as scope:
+            await runner._keep_page(page_of(1))
+        assert scope.cancel_called
+        assert said == [PageKept(1)]
+        assert [page.number for page in folder.pages()] == [1]
+    finally:
+        socket.close()

@@ -381,7 +381,8 @@ class Runner:
         threads = page_threads()
         octets = await trio.to_thread.run_sync(tiff_of, page, limiter=threads.receive)
         keep = partial(self._folder.keep, page.number, octets, complete=page.complete)
-        await trio.to_thread.run_sync(keep, limiter=threads.keep)
+        with trio.CancelScope(shield=True):  # what is begun is finished, whoever is cancelled meanwhile
+            await trio.to_thread.run_sync(keep, limiter=threads.keep)
 
     async def _code_page(self, needed: t30.PageNeeded) -> None:
         try:

@@ -11,11 +11,11 @@ wait, in the order they came, and the medium confirms them once.
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 W = TypeVar("W")
 
-MOST = 32
+MOST: Final = 32
 """Limit: transactions that are carried out as one; the others wait for the next turn."""
 
 
