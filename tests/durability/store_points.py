@@ -16,6 +16,13 @@ from tests.durability.killing import Killer
 from vfax.host.store.store import Store
 
 POINTS: Final = ("store.begin", "store.execute", "store.commit")
+DRIVER: Final = {
+    "do_execute": "store.execute",
+    "do_executemany": "store.execute",
+    "do_execute_no_params": "store.execute",
+    "do_commit": "store.commit",
+}
+"""What SQLAlchemy asks of a driver, by the method of its dialect."""
 ROWS: Final = 20
 
 NUMBERS: Final = Table("numbers", MetaData(), Column("number", Integer, primary_key=True))
@@ -40,24 +47,20 @@ def watch_engine(engine: Engine | type[Engine], killer: Killer) -> None:
         killer.reach("store.begin")
         killer.leave("store.begin")
 
-    def execute(*_: Any) -> None:
-        killer.reach("store.execute")
-
-    def executed(*_: Any) -> None:
-        killer.leave("store.execute")
-
     event.listen(engine, "begin", begin)
-    event.listen(engine, "before_cursor_execute", execute)
-    event.listen(engine, "after_cursor_execute", executed)
     dialect = engine.dialect if isinstance(engine, Engine) else DefaultDialect
-    commit = dialect.do_commit
+    # There are no events for COMMIT, nor for statements that are given to the driver ready made.
+    for name, point in DRIVER.items():
+        setattr(dialect, name, _watched(getattr(dialect, name), killer, point))
 
-    def committing(*about: Any) -> None:
-        killer.reach("store.commit")
-        commit(*about)
-        killer.leave("store.commit")
 
-    dialect.do_commit = committing  # type: ignore[method-assign]  # there is no event for it
+def _watched(call: Callable[..., Any], killer: Killer, point: str) -> Callable[..., Any]:
+    def watched(*about: Any) -> None:
+        killer.reach(point)
+        call(*about)
+        killer.leave(point)
+
+    return watched
 
 
 def open_numbers(root: Path) -> Engine:

@@ -162,7 +162,7 @@ def test_no_claim_comes_after_the_queue_was_paused(postgres_url: str) -> None:
     thread = threading.Thread(target=pause)
 
     def claiming(db: Connection) -> bool:
-        assert db.execute(leases.PAUSED_AND_STAYS).one()[0] == 0
+        assert leases.PAUSED_AND_STAYS.rows(db)[0][0] == 0
         thread.start()
         return paused.wait(0.3)
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, event, insert, text
+import pytest
+from sqlalchemy import Connection, insert, text
 
 from tests.host.store.examples import ANNE, FOLDER, HOUR, NOON, received
 from vfax.fsp.constants import JobStatusEnum, JobType
@@ -48,13 +49,16 @@ def fill(db: Connection) -> None:
 def caught(store: Store) -> Iterator[list[tuple[str, Any]]]:
     """Every statement and its values, as the driver gets them."""
     asked: list[tuple[str, Any]] = []
+    dialect = store._database.engine.dialect
+    execute = dialect.do_execute
 
-    def catch(_db: Connection, _cursor: object, statement: str, values: object, *_: object) -> None:
+    def catch(cursor: Any, statement: str, values: Any, *context: Any) -> None:
         asked.append((statement, values))
+        execute(cursor, statement, values, *context)
 
-    event.listen(store._database.engine, "before_cursor_execute", catch)
-    yield asked
-    event.remove(store._database.engine, "before_cursor_execute", catch)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dialect, "do_execute", catch)
+        yield asked
 
 
 def explained(store: Store, asked: list[tuple[str, Any]]) -> str:

@@ -14,7 +14,8 @@ from vfax.errors import LeaseLost
 from vfax.host.store import checks
 from vfax.host.store.database import Database
 from vfax.host.store.limits import StoreLimits
-from vfax.host.store.rows import job_of
+from vfax.host.store.prepared import Prepared
+from vfax.host.store.rows import named_job
 from vfax.host.store.schema import jobs
 from vfax.host.store.transitions import Changes, runs
 from vfax.host.store.values import StoredJob
@@ -24,8 +25,8 @@ CHUNK = 500
 """Values in one IN list: well under what both databases take."""
 
 # Statements of every step of a job are made once: making one takes longer than the database takes to carry it out.
-_LOCKED: Final = select(jobs).where(jobs.c.id == bindparam("which")).with_for_update()
-_CHANGED: Final = update(jobs).where(jobs.c.id == bindparam("which")).returning(jobs)
+_LOCKED: Final = Prepared(select(jobs).where(jobs.c.id == bindparam("which")).with_for_update())
+_CHANGED: Final = Prepared(update(jobs).where(jobs.c.id == bindparam("which")).returning(jobs))
 
 
 class StoreBase:
@@ -52,8 +53,8 @@ class StoreBase:
 
 def locked_job(db: Connection, job: int) -> StoredJob | None:
     """The job, unchanged by others until the transaction ends."""
-    row = db.execute(_LOCKED, {"which": job}).one_or_none()
-    return None if row is None else job_of(row)
+    row = _LOCKED.named(db, {"which": job})
+    return None if row is None else named_job(row)
 
 
 def held_job(db: Connection, held: StoredJob, now: datetime | None = None) -> StoredJob:
@@ -78,7 +79,9 @@ def apply(db: Connection, job: StoredJob, changes: Changes) -> StoredJob:
     """Write what changes and return the job as it is then."""
     if not changes:
         return job
-    return job_of(db.execute(_CHANGED, {"which": job.id, **changes}).one())
+    row = _CHANGED.named(db, {"which": job.id, **changes})
+    assert row is not None, "it was read in this transaction"
+    return named_job(row)
 
 
 def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:

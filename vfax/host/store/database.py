@@ -24,6 +24,7 @@ from vfax.errors import FaxError, StoreError
 from vfax.host.spool import sync_folder
 from vfax.host.store.faults import NO_FILE, READ_ONLY, TransientError, is_duplicate, told
 from vfax.host.store.limits import StoreLimits
+from vfax.host.store.prepared import begin
 from vfax.host.store.together import Apart, Together, TurnLost
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class Database:
         try:
             with self._connection(writes) as db, db.begin():
                 if self.is_sqlite:  # the write lock at once: a reader that becomes a writer could find others faster
-                    db.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+                    begin(db, "BEGIN IMMEDIATE" if writes else "BEGIN")
                 result = work(db)
                 done = True
         except exc.SQLAlchemyError as why:

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from vfax.fsp.structures import FaxEvent
 from vfax.host.store import checks
 from vfax.host.store.base import StoreBase
-from vfax.host.store.rows import event_of
+from vfax.host.store.prepared import Prepared
+from vfax.host.store.rows import EVENT_FIELDS, event_of
 from vfax.host.store.schema import events as event_rows
 from vfax.host.store.schema import state
 from vfax.host.store.values import StoredEvent
@@ -35,7 +36,8 @@ class Events(StoreBase):
         count = len(events)
 
         def work(db: Connection) -> list[StoredEvent]:
-            first = db.execute(_LAST, {"count": count}).scalar_one() - count + 1
+            ((last,),) = _LAST.rows(db, {"count": count})
+            first = last - count + 1
             made = [
                 StoredEvent(
                     sequence=first + at,
@@ -47,7 +49,7 @@ class Events(StoreBase):
                 )
                 for at, event in enumerate(events)
             ]
-            db.execute(_KEPT, [{name: getattr(event, name) for name in _FIELDS} for event in made])
+            _KEPT.each(db, [{name: getattr(event, name) for name in EVENT_FIELDS} for event in made])
             return made
 
         return self._database.write(work)
@@ -61,11 +63,10 @@ class Events(StoreBase):
 
 
 # Made once, as events come by the dozen a second.
-_LAST: Final = (
+_LAST: Final = Prepared(
     update(state)
     .where(state.c.name == "events")
     .values(value=state.c.value + bindparam("count"))
     .returning(state.c.value)
 )
-_KEPT: Final = insert(event_rows)
-_FIELDS: Final = ("sequence", "session", "time_stamp", "event_id", "device_id", "job_id")
+_KEPT: Final = Prepared(insert(event_rows))

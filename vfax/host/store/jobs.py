@@ -14,15 +14,17 @@ from vfax.fsp.constants import JobStatusEnum, JobType
 from vfax.host.spool import JOB_ID_TRIES
 from vfax.host.store import checks
 from vfax.host.store.base import StoreBase, chunks
-from vfax.host.store.rows import attempt_of, attempt_row, job_of, new_job, submitted_job
+from vfax.host.store.prepared import Prepared
+from vfax.host.store.rows import attempt_of, attempt_row, job_of, named_job, new_job, submitted_job
 from vfax.host.store.schema import attempts, jobs
 from vfax.host.store.values import StoredAttempt, StoredJob, Submission
 
 FIRST_TERM: Final = 1
 
-_JOB: Final = select(jobs).where(jobs.c.id == bindparam("which"))
-_SUBMITTED: Final = insert(jobs).returning(jobs, sort_by_parameter_order=True)
-_TAKEN: Final = select(jobs.c.id).where(jobs.c.id.in_(bindparam("drawn", expanding=True)))
+_JOB: Final = Prepared(select(jobs).where(jobs.c.id == bindparam("which")))
+_SUBMITTED: Final = Prepared(insert(jobs).returning(jobs, sort_by_parameter_order=True))
+_IS_TAKEN: Final = Prepared(select(jobs.c.id).where(jobs.c.id == bindparam("which")))
+_ARE_TAKEN: Final = select(jobs.c.id).where(jobs.c.id.in_(bindparam("drawn", expanding=True)))
 
 
 class Jobs(StoreBase):
@@ -42,8 +44,7 @@ class Jobs(StoreBase):
                 submitted_job(submission, recipient, job, drawn[0], now)
                 for recipient, job in zip(submission.recipients, drawn, strict=True)
             ]
-            made = db.execute(_SUBMITTED, rows)
-            return [job_of(row) for row in made]
+            return [named_job(dict(zip(_SUBMITTED.columns, row, strict=True))) for row in _SUBMITTED.each(db, rows)]
 
         return self._database.write(work, redraw=True)
 
@@ -78,8 +79,8 @@ class Jobs(StoreBase):
     def job(self, job: int) -> StoredJob | None:
         """The job, or None."""
         checks.job_number(job)
-        row = self._database.read(lambda db: db.execute(_JOB, {"which": job}).one_or_none())
-        return None if row is None else job_of(row)
+        row = self._database.read(lambda db: _JOB.named(db, {"which": job}))
+        return None if row is None else named_job(row)
 
     def jobs(
         self,
@@ -130,7 +131,9 @@ class Jobs(StoreBase):
 
 
 def _taken(db: Connection, drawn: list[int]) -> set[int]:
+    if len(drawn) == 1:
+        return {number for (number,) in _IS_TAKEN.rows(db, {"which": drawn[0]})}
     found: set[int] = set()
     for part in chunks(drawn):
-        found.update(db.execute(_TAKEN, {"drawn": part}).scalars())
+        found.update(db.execute(_ARE_TAKEN, {"drawn": part}).scalars())
     return found

@@ -20,7 +20,8 @@ from vfax.errors import MisuseError
 from vfax.fsp.constants import JobStatusEnum, JobType
 from vfax.host.store import checks, transitions
 from vfax.host.store.base import StoreBase, apply, chunks, held_job
-from vfax.host.store.rows import attempt_row, changed, job_of
+from vfax.host.store.prepared import Prepared
+from vfax.host.store.rows import attempt_row, changed, job_of, named_job
 from vfax.host.store.schema import CLAIMABLE, WAITING, attempts, deliveries, jobs, state
 from vfax.host.store.values import AttemptEnd, DeliveryState, StoredAttempt, StoredJob
 
@@ -39,8 +40,8 @@ PAUSED: Final = select(state.c.value).where(state.c.name == "paused")
 _ASLEEP: Final = CLAIMABLE & jobs.c.wake_at.is_not(None)
 _FIRST_TO_WAKE: Final = select(func.min(jobs.c.wake_at)).where(_ASLEEP).scalar_subquery()
 _FIRST_DUE: Final = _in_turn(select(jobs.c.created_at)).limit(1).scalar_subquery()
-_OUTLOOK: Final = PAUSED.add_columns(_FIRST_TO_WAKE, _FIRST_DUE)
-PAUSED_AND_STAYS: Final = PAUSED.add_columns(_FIRST_TO_WAKE).with_for_update(read=True, of=state)
+_OUTLOOK: Final = Prepared(PAUSED.add_columns(_FIRST_TO_WAKE, _FIRST_DUE))
+PAUSED_AND_STAYS: Final = Prepared(PAUSED.add_columns(_FIRST_TO_WAKE).with_for_update(read=True, of=state))
 """Nobody pauses the queue before the transaction ends."""
 _TO_WAKE: Final = (
     select(jobs.c.ordinal)
@@ -49,7 +50,7 @@ _TO_WAKE: Final = (
     .limit(bindparam("most", type_=Integer))
     .with_for_update(skip_locked=True)
 )
-_WAKE: Final = update(jobs).where(jobs.c.ordinal.in_(_TO_WAKE)).values(wake_at=None)
+_WAKE: Final = Prepared(update(jobs).where(jobs.c.ordinal.in_(_TO_WAKE)).values(wake_at=None))
 """Each job is touched once when its time has come, so that no claim has to pass by those that wait."""
 _READY: Final = (
     _in_turn(select(jobs.c.ordinal))
@@ -66,7 +67,7 @@ _HELD: Final = {
     "next_attempt_at": None,
 }
 _HOLD: Final = update(jobs).where(jobs.c.ordinal.in_(bindparam("turn", expanding=True))).values(**_HELD).returning(jobs)
-_TAKE: Final = (
+_TAKE: Final = Prepared(
     update(jobs)
     .where(jobs.c.ordinal == _READY.scalar_subquery())
     .values(**_HELD, attempts=jobs.c.attempts + 1, device_id=bindparam("device"))
@@ -80,7 +81,7 @@ _AS_CLAIMED: Final = (
     & (jobs.c.lease_term == bindparam("term"))
 )
 """Still in the hands of the host that says so: what nearly always holds is asked and changed in one statement."""
-_DIALLED: Final = (
+_DIALLED: Final = Prepared(
     update(jobs)
     .where(
         _AS_CLAIMED,
@@ -90,15 +91,17 @@ _DIALLED: Final = (
     )
     .returning(jobs.c.next_page)
 )
-_ENDED: Final = (
+_ENDED: Final = Prepared(
     update(jobs)
     .where(_AS_CLAIMED, jobs.c.cancel_asked == bindparam("to_cancel"))
     .returning(jobs.c.attempts, jobs.c.device_id, jobs.c.lease_until, jobs.c.priority)
 )
 """Gives what may have changed of a job in hand since its host saw it; the other columns are the host's alone."""
-_BEGUN: Final = insert(attempts)
-_TOLD: Final = update(attempts).where(
-    attempts.c.job == bindparam("which"), attempts.c.number == bindparam("attempt"), attempts.c.ended_at.is_(None)
+_BEGUN: Final = Prepared(insert(attempts))
+_TOLD: Final = Prepared(
+    update(attempts).where(
+        attempts.c.job == bindparam("which"), attempts.c.number == bindparam("attempt"), attempts.c.ended_at.is_(None)
+    )
 )
 
 
@@ -147,22 +150,21 @@ class Leases(StoreBase):
                 return taken
             for device in devices:
                 held = {"holder": host, "until": until, "now": now, "most": 1, "device": device}
-                row = db.execute(_TAKE, held).one_or_none()
+                row = _TAKE.named(db, held)
                 if row is None:
                     break
-                job = job_of(row)
+                job = named_job(row)
                 taken.append((job, _attempt_begun(job, job.attempts, device, job.next_page, now)))
-            if taken:
-                db.execute(_BEGUN, [attempt_row(attempt) for _, attempt in taken])
+            _BEGUN.each(db, [attempt_row(attempt) for _, attempt in taken])
             return taken
 
         return self._database.write(work)
 
     def _wake(self, db: Connection, now: datetime) -> bool:
         """Let go what has slept long enough. False while the queue is paused; nobody pauses it until all is written."""
-        is_paused, first = db.execute(PAUSED_AND_STAYS).one()
+        ((is_paused, first),) = PAUSED_AND_STAYS.rows(db)
         if not is_paused and first is not None and first <= now:
-            db.execute(_WAKE, {"now": now, "most": self._limits.max_rows})
+            _WAKE.run(db, {"now": now, "most": self._limits.max_rows})
         return not is_paused
 
     def _ready(self, db: Connection, now: datetime, limit: int) -> Sequence[int]:
@@ -176,7 +178,7 @@ class Leases(StoreBase):
         """
 
         def work(db: Connection) -> datetime | None:
-            is_paused, asleep, due = db.execute(_OUTLOOK).one()
+            ((is_paused, asleep, due),) = _OUTLOOK.rows(db)
             first: datetime | None = asleep if due is None else LONG_DUE
             return None if is_paused else first
 
@@ -215,11 +217,13 @@ class Leases(StoreBase):
         def work(db: Connection) -> StoredAttempt:
             dialled = {"attempts": job.attempts + 1, "device_id": device_id}
             claimed = {**_claim_of(job), "before": job.attempts, "now": now}
-            number, page = dialled["attempts"], db.execute(_DIALLED, {**claimed, **dialled}).scalar_one_or_none()
-            if page is None:
+            number, row = dialled["attempts"], _DIALLED.row(db, {**claimed, **dialled})
+            if row is None:
                 number, page = self._dial(db, held_job(db, job, now), device_id)
+            else:
+                (page,) = row
             begun = _attempt_begun(job, number, device_id, page, now)
-            db.execute(_BEGUN, attempt_row(begun))
+            _BEGUN.run(db, attempt_row(begun))
             return begun
 
         return self._database.write(work)
@@ -261,12 +265,12 @@ class Leases(StoreBase):
 
         def work(db: Connection) -> StoredJob:
             changes = {**transitions.ended(job, end, now), "sentence": sentence}
-            row = db.execute(_ENDED, {**_claim_of(job), "to_cancel": job.cancel_asked, **changes}).one_or_none()
+            row = _ENDED.named(db, {**_claim_of(job), "to_cancel": job.cancel_asked, **changes})
             if row is None:  # somebody asked to cancel it, or it is another host's
                 found = held_job(db, job)
                 after = apply(db, found, {**transitions.ended(found, end, now), "sentence": sentence})
             else:
-                after = changed(job, {**row._mapping, **changes})
+                after = changed(job, {**row, **changes})
             _write_attempt(db, after, attempt, attempt_ended(end, sentence, now))
             return after
 
@@ -373,7 +377,7 @@ def _attempt_runs(db: Connection, job: StoredJob) -> bool:
 
 def _write_attempt(db: Connection, job: StoredJob, attempt: int, values: Mapping[str, object]) -> None:
     checks.whole("number of the attempt", attempt)
-    if not db.execute(_TOLD, {"which": job.id, "attempt": attempt, **values}).rowcount:
+    if not _TOLD.run(db, {"which": job.id, "attempt": attempt, **values}):
         raise MisuseError(f"attempt {attempt} of job {job.name} does not run: it was never begun, or has ended")
 
 

@@ -38,7 +38,11 @@ DELIVERY_FIELDS: Final = tuple(
 
 def job_of(row: Row[Any]) -> StoredJob:
     """The job of a row with all columns of `jobs`."""
-    told = row._mapping
+    return named_job(row._asdict())
+
+
+def named_job(told: Mapping[str, Any]) -> StoredJob:
+    """The job of columns of `jobs` by their names, all of them."""
     recipient = Recipient(number=told["recipient_number"], name=told["recipient_name"], given=told["recipient_given"])
     return StoredJob(recipient=recipient, **{name: told[name] for name in JOB_FIELDS})
 
