@@ -18,6 +18,7 @@ from sqlalchemy import Connection, event, text
 from tests.host.store.examples import ANNE, NOON, submit
 from tests.postgres import Postgres
 from vfax.errors import MisuseError, StoreError
+from vfax.host.store import leases
 from vfax.host.store.database import Database
 from vfax.host.store.limits import StoreLimits
 from vfax.host.store.store import Store
@@ -296,18 +297,41 @@ def test_connection_lost_between_calls_is_made_anew(postgres: Postgres, postgres
     store.close()
 
 
-def test_connection_lost_within_a_transaction_begins_it_again(postgres: Postgres, postgres_url: str) -> None:
-    store = Store.open(postgres_url)
-    lost: list[bool] = []
+def open_connections(store: Store, count: int) -> None:
+    """Let the store have so many connections in its pool: one transaction within the other."""
 
-    def lose(*_: object) -> None:
-        if not lost:
-            lost.append(True)
+    def work(db: Connection) -> None:
+        leases.PAUSED_AND_STAYS.rows(db)
+        if count > 1:
+            open_connections(store, count - 1)
+
+    store._database.read(work)
+
+
+def test_connection_lost_within_a_transaction_begins_it_again(
+    postgres: Postgres, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(postgres_url)
+    open_connections(store, 6)
+    dialect = store._database.engine.dialect
+    execute = dialect.do_execute
+    asked: list[str] = []
+    failed: list[Exception] = []
+
+    def lose(cursor: Any, statement: str, *about: Any) -> None:
+        asked.append(statement)
+        try:
+            execute(cursor, statement, *about)
+        except Exception as why:
+            failed.append(why)
+            raise
+        if len(asked) == 1:
             end_connections(postgres, postgres_url)
 
-    event.listen(store._database.engine, "after_cursor_execute", lose)
+    monkeypatch.setattr(dialect, "do_execute", lose)
     submit(store)
-    assert lost
+    open_connections(store, 6)
+    assert len(failed) == 1, "the others were lost too, and nobody had to find out"
     assert len(store.jobs()) == 1
     store.close()
 

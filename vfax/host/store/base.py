@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from vfax.errors import LeaseLost
 from vfax.host.store import checks
@@ -16,7 +16,7 @@ from vfax.host.store.database import Database
 from vfax.host.store.limits import StoreLimits
 from vfax.host.store.prepared import Prepared
 from vfax.host.store.rows import named_job
-from vfax.host.store.schema import jobs
+from vfax.host.store.schema import attempts, jobs
 from vfax.host.store.transitions import Changes, runs
 from vfax.host.store.values import StoredJob
 
@@ -27,6 +27,8 @@ CHUNK = 500
 # Statements of every step of a job are made once: making one takes longer than the database takes to carry it out.
 _LOCKED: Final = Prepared(select(jobs).where(jobs.c.id == bindparam("which")).with_for_update())
 _CHANGED: Final = Prepared(update(jobs).where(jobs.c.id == bindparam("which")).returning(jobs))
+BEGUN: Final = Prepared(insert(attempts))
+"""An attempt begins."""
 
 
 class StoreBase:

@@ -6,15 +6,56 @@ Not here  how deliveries come about (faxes.py), how a fax gets there (host/deliv
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, Integer, and_, bindparam, insert, select, update
 
 from vfax.errors import LeaseLost
 from vfax.host.store import checks
 from vfax.host.store.base import StoreBase, chunks
-from vfax.host.store.rows import delivery_of, try_of
+from vfax.host.store.prepared import Prepared
+from vfax.host.store.rows import delivery_of, named_delivery, try_of
 from vfax.host.store.schema import UNALARMED, deliveries, delivery_attempts, faxes
 from vfax.host.store.values import DeliveryAttempt, DeliveryState, StoredDelivery
+
+_TO_DO: Final = Prepared(
+    select(deliveries.c.id)
+    .where(deliveries.c.due_at <= bindparam("now"))
+    .order_by(deliveries.c.due_at, deliveries.c.id)
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+_HOLD: Final = Prepared(
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("which"))
+    .values(
+        state=DeliveryState.RUNNING,
+        lease_owner=bindparam("holder"),
+        due_at=bindparam("until"),
+        lease_term=deliveries.c.lease_term + 1,
+    )
+    .returning(deliveries)
+)
+_ENDED: Final = Prepared(
+    update(deliveries)
+    .where(
+        deliveries.c.id == bindparam("which"),
+        deliveries.c.state == DeliveryState.RUNNING,
+        deliveries.c.lease_owner == bindparam("holder"),
+        deliveries.c.lease_term == bindparam("term"),
+    )
+    .values(lease_owner="", attempts=deliveries.c.attempts + 1)
+    .returning(deliveries)
+)
+"""The try of a host whose claim still stands."""
+_TRIED: Final = Prepared(insert(delivery_attempts))
+_ONE_LESS: Final = Prepared(
+    update(faxes)
+    .where(faxes.c.job == bindparam("which"))
+    .values(outstanding=faxes.c.outstanding - 1)
+    .returning(faxes.c.outstanding)
+)
+_DELIVERED: Final = Prepared(update(faxes).where(faxes.c.job == bindparam("which")))
 
 
 class Deliveries(StoreBase):
@@ -27,27 +68,12 @@ class Deliveries(StoreBase):
         """
         checks.name("host", host, self._limits)
         until = checks.later(now, lease)
-        due = select(deliveries.c.id).where(deliveries.c.due_at <= now).order_by(deliveries.c.due_at, deliveries.c.id)
-        due = due.limit(self._rows(limit)).with_for_update(skip_locked=True)
-        hold = (
-            update(deliveries)
-            .values(
-                state=DeliveryState.RUNNING,
-                lease_owner=host,
-                due_at=until,
-                lease_term=deliveries.c.lease_term + 1,
-            )
-            .returning(deliveries)
-        )
+        most = self._rows(limit)
 
         def work(db: Connection) -> list[StoredDelivery]:
-            turn = db.execute(due).scalars().all()
-            held = {
-                row._mapping["id"]: delivery_of(row)
-                for part in chunks(turn)
-                for row in db.execute(hold.where(deliveries.c.id.in_(part)))
-            }
-            return [held[delivery] for delivery in turn]
+            turn = [delivery for (delivery,) in _TO_DO.rows(db, {"now": now, "most": most})]
+            held = [_HOLD.named(db, {"which": delivery, "holder": host, "until": until}) for delivery in turn]
+            return [named_delivery(row) for row in held if row is not None]
 
         return self._database.write(work)
 
@@ -85,7 +111,7 @@ class Deliveries(StoreBase):
         def work(db: Connection) -> StoredDelivery:
             result = _end(db, delivery, changes)
             tried = {"delivery": result.id, "number": result.attempts, "started_at": started_at, "ended_at": now}
-            db.execute(insert(delivery_attempts), tried | {"ok": ok, "sentence": said})
+            _TRIED.run(db, tried | {"ok": ok, "sentence": said})
             if ok:
                 _done(db, result.job, now)
             return result
@@ -156,17 +182,15 @@ class Deliveries(StoreBase):
 
 def _end(db: Connection, held: StoredDelivery, changes: Mapping[str, object]) -> StoredDelivery:
     """Write how a try ended, provided that the claim by which `held` was read still stands."""
-    claim = (deliveries.c.lease_owner == held.lease_owner, deliveries.c.lease_term == held.lease_term)
-    end = update(deliveries).where(deliveries.c.id == held.id, deliveries.c.state == DeliveryState.RUNNING, *claim)
-    counted = deliveries.c.attempts + 1
-    row = db.execute(end.values(**changes, lease_owner="", attempts=counted).returning(deliveries)).one_or_none()
+    claim = {"which": held.id, "holder": held.lease_owner, "term": held.lease_term}
+    row = _ENDED.named(db, {**claim, **changes})
     if row is None:
         raise LeaseLost(f"delivery {held.id} is not {held.lease_owner}'s any more (term {held.lease_term})")
-    return delivery_of(row)
+    return named_delivery(row)
 
 
 def _done(db: Connection, job: int, now: datetime) -> None:
     """One delivery less to do; counted in the row of the fax, so that the last of two hosts knows it is."""
-    left = update(faxes).where(faxes.c.job == job).values(outstanding=faxes.c.outstanding - 1)
-    if not db.execute(left.returning(faxes.c.outstanding)).scalar_one():
-        db.execute(update(faxes).where(faxes.c.job == job).values(delivered_at=now))
+    ((left,),) = _ONE_LESS.rows(db, {"which": job})
+    if not left:
+        _DELIVERED.run(db, {"which": job, "delivered_at": now})

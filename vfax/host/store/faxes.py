@@ -6,8 +6,9 @@ Not here  their deliveries after the first moment (deliveries.py), housekeeping 
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
 from vfax.errors import LeaseLost, MisuseError, StoreError
 from vfax.fsp.constants import NO_JOB, FaxStatus, JobStatusEnum, JobType
@@ -15,11 +16,16 @@ from vfax.host.store import checks, transitions
 from vfax.host.store.base import StoreBase, apply, chunks, locked_job
 from vfax.host.store.leases import attempt_ended
 from vfax.host.store.limits import StoreLimits
-from vfax.host.store.rows import delivery_of, fax_of, new_delivery, new_fax, new_job
+from vfax.host.store.prepared import Prepared
+from vfax.host.store.rows import delivery_of, fax_of, named_delivery, new_delivery, new_fax, new_job
 from vfax.host.store.schema import attempts, faxes
 from vfax.host.store.schema import deliveries as delivery_rows
 from vfax.host.store.schema import jobs as job_rows
 from vfax.host.store.values import AttemptEnd, NewDelivery, StoredDelivery, StoredFax, StoredJob
+
+_RUNNING: Final = Prepared(update(attempts).where(attempts.c.job == bindparam("which"), attempts.c.ended_at.is_(None)))
+_CAME: Final = Prepared(insert(faxes))
+_DUE: Final = Prepared(insert(delivery_rows).returning(delivery_rows))
 
 
 class Faxes(StoreBase):
@@ -44,8 +50,7 @@ class Faxes(StoreBase):
             found = locked_job(db, job)
             if found is None or found.job_type is not JobType.JT_RECEIVE or not transitions.runs(found):
                 raise LeaseLost(f"job {job:08x} is not being received: keep what there is of it with add_fax")
-            running = (attempts.c.job == job, attempts.c.ended_at.is_(None))
-            db.execute(update(attempts).where(*running).values(**attempt_ended(attempt_end, sentence, now)))
+            _RUNNING.run(db, {"which": job, **attempt_ended(attempt_end, sentence, now)})
             failed = attempt_end.status in transitions.FAILED
             apply(
                 db,
@@ -157,17 +162,14 @@ def _recover(
             f"job {found.name} sends a fax, it received none: move the document found under its number away"
         )
     told = {"ended_at": now, "interrupted": True, "sentence": transitions.INTERRUPTED}
-    db.execute(update(attempts).where(attempts.c.job == found.id, attempts.c.ended_at.is_(None)).values(**told))
+    _RUNNING.run(db, {"which": found.id, **told})
     apply(db, found, {**transitions.over(found.status, found.ended_at or now), **changes})
 
 
 def _keep(db: Connection, fax: StoredFax, targets: Sequence[NewDelivery], now: datetime) -> list[StoredDelivery]:
-    db.execute(insert(faxes), new_fax(fax, len(targets)))
-    if not targets:
-        return []
-    rows = [new_delivery(fax.job, target, now) for target in targets]
-    made = db.execute(insert(delivery_rows).returning(delivery_rows, sort_by_parameter_order=True), rows)
-    return [delivery_of(row) for row in made]
+    _CAME.run(db, new_fax(fax, len(targets)))
+    made = [_DUE.named(db, new_delivery(fax.job, target, now)) for target in targets]
+    return [named_delivery(row) for row in made if row is not None]
 
 
 def _of_job(db: Connection, job: int) -> list[StoredDelivery]:

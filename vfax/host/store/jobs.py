@@ -13,16 +13,16 @@ from vfax.errors import StoreError
 from vfax.fsp.constants import JobStatusEnum, JobType
 from vfax.host.spool import JOB_ID_TRIES
 from vfax.host.store import checks
-from vfax.host.store.base import StoreBase, chunks
+from vfax.host.store.base import BEGUN, StoreBase, chunks
 from vfax.host.store.prepared import Prepared
-from vfax.host.store.rows import attempt_of, attempt_row, job_of, named_job, new_job, submitted_job
+from vfax.host.store.rows import attempt_of, attempt_row, inserted_job, job_of, named_job, new_job, submitted_job
 from vfax.host.store.schema import attempts, jobs
 from vfax.host.store.values import StoredAttempt, StoredJob, Submission
 
 FIRST_TERM: Final = 1
 
 _JOB: Final = Prepared(select(jobs).where(jobs.c.id == bindparam("which")))
-_SUBMITTED: Final = Prepared(insert(jobs).returning(jobs, sort_by_parameter_order=True))
+_INSERTED: Final = Prepared(insert(jobs))
 _IS_TAKEN: Final = Prepared(select(jobs.c.id).where(jobs.c.id == bindparam("which")))
 _ARE_TAKEN: Final = select(jobs.c.id).where(jobs.c.id.in_(bindparam("drawn", expanding=True)))
 
@@ -44,7 +44,8 @@ class Jobs(StoreBase):
                 submitted_job(submission, recipient, job, drawn[0], now)
                 for recipient, job in zip(submission.recipients, drawn, strict=True)
             ]
-            return [named_job(dict(zip(_SUBMITTED.columns, row, strict=True))) for row in _SUBMITTED.each(db, rows)]
+            _INSERTED.each(db, rows)
+            return [inserted_job(row) for row in rows]
 
         return self._database.write(work, redraw=True)
 
@@ -69,10 +70,10 @@ class Jobs(StoreBase):
         def work(db: Connection) -> StoredJob:
             if _taken(db, [job]):
                 raise StoreError(f"the number of job {job:08x} is taken in {self._database.name}: draw another one")
-            made = job_of(db.execute(insert(jobs).returning(jobs), row).one())
+            _INSERTED.run(db, row)
             begun = StoredAttempt(job=job, number=1, host=host, device_id=device_id, started_at=now)
-            db.execute(insert(attempts), attempt_row(begun))
-            return made
+            BEGUN.run(db, attempt_row(begun))
+            return inserted_job(row)
 
         return self._database.write(work, redraw=True)
 

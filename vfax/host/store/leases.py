@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Integer, Select, Update, bindparam, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Integer, Select, Update, bindparam, func, or_, select, tuple_, update
 
 from vfax.errors import MisuseError
 from vfax.fsp.constants import JobStatusEnum, JobType
 from vfax.host.store import checks, transitions
-from vfax.host.store.base import StoreBase, apply, chunks, held_job
+from vfax.host.store.base import BEGUN, StoreBase, apply, chunks, held_job
 from vfax.host.store.prepared import Prepared
 from vfax.host.store.rows import attempt_row, changed, job_of, named_job
 from vfax.host.store.schema import CLAIMABLE, WAITING, attempts, deliveries, jobs, state
@@ -97,7 +97,6 @@ _ENDED: Final = Prepared(
     .returning(jobs.c.attempts, jobs.c.device_id, jobs.c.lease_until, jobs.c.priority)
 )
 """Gives what may have changed of a job in hand since its host saw it; the other columns are the host's alone."""
-_BEGUN: Final = Prepared(insert(attempts))
 _TOLD: Final = Prepared(
     update(attempts).where(
         attempts.c.job == bindparam("which"), attempts.c.number == bindparam("attempt"), attempts.c.ended_at.is_(None)
@@ -155,7 +154,7 @@ class Leases(StoreBase):
                     break
                 job = named_job(row)
                 taken.append((job, _attempt_begun(job, job.attempts, device, job.next_page, now)))
-            _BEGUN.each(db, [attempt_row(attempt) for _, attempt in taken])
+            BEGUN.each(db, [attempt_row(attempt) for _, attempt in taken])
             return taken
 
         return self._database.write(work)
@@ -223,7 +222,7 @@ class Leases(StoreBase):
             else:
                 (page,) = row
             begun = _attempt_begun(job, number, device_id, page, now)
-            _BEGUN.run(db, attempt_row(begun))
+            BEGUN.run(db, attempt_row(begun))
             return begun
 
         return self._database.write(work)

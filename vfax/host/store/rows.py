@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from vfax.fsp.constants import JobStatusEnum, JobType
+from vfax.host.store.columns import in_utc
 from vfax.host.store.values import (
     DeliveryAttempt,
     DeliveryState,
@@ -47,6 +48,13 @@ def named_job(told: Mapping[str, Any]) -> StoredJob:
     return StoredJob(recipient=recipient, **{name: told[name] for name in JOB_FIELDS})
 
 
+def inserted_job(row: Mapping[str, Any]) -> StoredJob:
+    """The job of a row that was inserted, as the database would give it back."""
+    in_time = {name: in_utc(value) for name, value in row.items() if isinstance(value, datetime)}
+    typed = {"priority": Priority(row["priority"]), "retry_delay": float(row["retry_delay"])}
+    return named_job({**row, **in_time, **typed})
+
+
 def changed(job: StoredJob, columns: Mapping[str, object]) -> StoredJob:
     """The job once these columns of it have been written."""
     known: dict[str, Any] = {name: columns[name] for name in JOB_FIELDS if name in columns}
@@ -80,7 +88,11 @@ def try_of(row: Row[Any]) -> DeliveryAttempt:
 
 def delivery_of(row: Row[Any]) -> StoredDelivery:
     """The delivery of a row with all columns of `deliveries`; `due_at` means what its state says."""
-    told = row._mapping
+    return named_delivery(row._asdict())
+
+
+def named_delivery(told: Mapping[str, Any]) -> StoredDelivery:
+    """The delivery of columns of `deliveries` by their names, all of them."""
     waits, runs = (told["state"] is state for state in (DeliveryState.WAITING, DeliveryState.RUNNING))
     return StoredDelivery(
         next_attempt_at=told["due_at"] if waits else None,
