@@ -17,7 +17,7 @@ from trio.testing import MockClock
 from tests.virtual import hold_for_threads
 from vfax.disk import Disk
 from vfax.errors import DecodeError
-from vfax.learned import MAX_OCTETS, Learned
+from vfax.learned import MAX_OCTETS, PAUSE, Learned
 from vfax.learning import (
     DAY,
     HEAD_START,
@@ -337,7 +337,7 @@ async def test_lessons_are_written_a_while_after_they_came(path: Path, fax_clock
         nursery.start_soon(hold_for_threads)
         nursery.start_soon(house.learned.run)
         house.learned.learn(lesson(direct_refused=488))
-        await trio.sleep(1)
+        await trio.sleep(PAUSE - 1)
         assert not there(path)
         await trio.sleep(2)
         assert there(path)

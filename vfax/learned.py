@@ -21,8 +21,8 @@ from vfax.plain import plain_of, value_of
 VERSION: Final = 1
 MAX_OCTETS: Final = 2 << 20
 """Limit: a larger file is none of ours."""
-PAUSE: Final = 2.0
-"""Seconds from a lesson to writing it down, with those that come meanwhile."""
+PAUSE: Final = 20.0
+"""Seconds from a lesson to writing it down, with those that come meanwhile: the whole file, each time."""
 AGAIN: Final = 60.0
 """Seconds until a disk that refused is asked again."""
 

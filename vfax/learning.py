@@ -12,7 +12,7 @@ other side's offer, starts slower, leaves ECM out, sends smaller datagrams, does
 where the settings would then send without. When a fact ends, the settings are tried again as they are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -225,17 +225,21 @@ class Memory:
         return advice
 
     def _agreed(self, peer: str, outgoing: bool, now: float) -> dict[Kind, Fact]:
-        """Facts about how calls become T.38 that enough numbers of a peer share, and none denies."""
-        found: dict[Kind, list[Fact]] = {}
-        for key in list(self._entries):
-            if key[0] == _text(peer) and key[2] is outgoing and (entry := self._live(key, now)) is not None:
-                for fact in entry.facts:
-                    if fact.kind in SHARED:
-                        found.setdefault(fact.kind, []).append(fact)
+        """Facts about how calls become T.38 that enough numbers of a peer share, and none denies.
+
+        Every call asks, and all its numbers are gone through: they are read where they lie.
+        """
+        name = _text(peer)
+        entries = list(self._entries.values())
+        known = [entry.facts for entry in entries if entry.peer == name and entry.outgoing is outgoing]
+        found = {
+            kind: [fact for facts in known for fact in facts if fact.kind is kind and fact.until > now]
+            for kind in SHARED
+        }
         return {
-            kind: max(facts, key=lambda fact: _seconds(fact.value))
+            kind: agreed
             for kind, facts in found.items()
-            if len(facts) >= self.options.agree and all(_same(kind, facts[0].value, fact.value) for fact in facts)
+            if len(facts) >= self.options.agree and (agreed := _agreed(kind, facts)) is not None
         }
 
     # --- keeping, showing --------------------------------------------------------------------------
@@ -281,7 +285,7 @@ class Memory:
 
 TROUBLES: Final = frozenset({Kind.RATE, Kind.ECM, Kind.DATAGRAM, Kind.DTLS})
 """What is remembered for a shorter time."""
-SHARED: Final = frozenset({Kind.DIRECT, Kind.SWITCH, Kind.DTLS})
+SHARED: Final = (Kind.DIRECT, Kind.SWITCH, Kind.DTLS)
 """What is of a trunk rather than of the machines behind it, so that numbers can agree about it."""
 
 
@@ -370,6 +374,14 @@ def _same(kind: Kind, one: str, other: str) -> bool:
     if kind is Kind.SWITCH:
         return one.partition(" ")[0] == other.partition(" ")[0]
     return one == other
+
+
+def _agreed(kind: Kind, facts: Sequence[Fact]) -> Fact | None:
+    """The one that asks for most patience, where all say the same thing."""
+    by_value = {fact.value: fact for fact in facts}
+    if all(_same(kind, facts[0].value, value) for value in by_value):
+        return by_value[max(by_value, key=_seconds)]
+    return None
 
 
 # --- from facts to advice ------------------------------------------------------------------------------
