@@ -228,9 +228,9 @@ async def load(spool: Path, url: str, jobs: int, devices: Scripted | Real) -> tu
         await server.queue.pause_queue(paused=True)
         for first in range(0, before, BROADCAST):
             await server.queue.submit(letter(devices, document, range(first, min(first + BROADCAST, before))))
-        await server.queue.pause_queue(paused=False)
-        nursery.start_soon(submit_singly, server, devices, document, range(before, jobs))
-        with settled():  # as `vfax serve`
+        with settled():  # as `vfax serve`, before there is work
+            await server.queue.pause_queue(paused=False)
+            nursery.start_soon(submit_singly, server, devices, document, range(before, jobs))
             took, counts = await until_sent(server.store, jobs)
         causes = await trio.to_thread.run_sync(failures, server.store)
         server.stop()
