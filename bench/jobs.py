@@ -6,8 +6,7 @@ Each device takes some seconds for a fax, half as long to one and a half times a
 nothing (tests/host/scripted.py); so what is measured is the host: jobs taken and begun, ends, events. Nine tenths of
 the jobs are queued before the first is sent, in broadcasts; the others one by one, while the lines are at work. Wall
 milliseconds of the calls into the store from the start on, with all lines at work and in turn with each other, and of
-the broadcasts before it. Figures are printed, never
-asserted; a job that is lost or sent twice ends it with 1.
+the broadcasts before it. Figures are printed, never asserted; a job that is lost or sent twice ends it with 1.
 
 With --real the devices are vfax's own and call a `vfax serve` of another process over loopback, SIP, T.38 and all; what
 counts as sent is what lies in its inbox, told apart by the number that was dialled. It has the same processors and the
