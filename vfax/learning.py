@@ -239,7 +239,7 @@ class Memory:
         return {
             kind: agreed
             for kind, facts in found.items()
-            if len(facts) >= self.options.agree and (agreed := _agreed(kind, facts)) is not None
+            if len(facts) >= self.options.agree and (agreed := _most_patient(kind, facts)) is not None
         }
 
     # --- keeping, showing --------------------------------------------------------------------------
@@ -376,7 +376,7 @@ def _same(kind: Kind, one: str, other: str) -> bool:
     return one == other
 
 
-def _agreed(kind: Kind, facts: Sequence[Fact]) -> Fact | None:
+def _most_patient(kind: Kind, facts: Sequence[Fact]) -> Fact | None:
     """The one that asks for most patience, where all say the same thing."""
     by_value = {fact.value: fact for fact in facts}
     if all(_same(kind, facts[0].value, value) for value in by_value):
